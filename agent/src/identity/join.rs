@@ -1,0 +1,86 @@
+//! Exchanges a join token for a certificate: the only talk with the hub before there is an identity.
+
+use std::time::Duration;
+
+use berth_identity::{CaPin, JoinToken, key, tls};
+use berth_proto::agent::{JoinRequest, JoinResponse};
+use berth_runtime::{
+    clock::Clock,
+    retry::{Failure, Policy, RetryError, retry},
+};
+use tokio_util::sync::CancellationToken;
+use tonic::Code;
+use zeroize::Zeroizing;
+
+use super::{Identity, Joining, assemble};
+use crate::{
+    error::Error,
+    link::{ConnectError, Hubs},
+};
+
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+const TRIES: Policy = Policy::new(Duration::from_millis(250), Duration::from_secs(15));
+
+/// Joins with the token of the file; tries on while the hub cannot be reached, and ends when it refuses.
+pub(super) async fn join(
+    hubs: &Hubs,
+    joining: &Joining,
+    key_pem: &Zeroizing<String>,
+    kubernetes_uid: &str,
+    clock: &dyn Clock,
+    shutdown: &CancellationToken,
+) -> Result<Identity, Error> {
+    let (Some(path), Some(pin)) = (&joining.token_file, joining.pin) else { return Err(Error::NoToken) };
+    let text = tokio::fs::read_to_string(path).await.map(Zeroizing::new);
+    let text = text.map_err(|source| Error::TokenFile { path: path.clone(), source })?;
+    let token: JoinToken =
+        text.parse().map_err(|problem| Error::BadToken { path: path.clone(), problem })?;
+    let request = JoinRequest {
+        token: token.expose().to_string(),
+        csr_der: key::signing_request(key_pem)?,
+        kubernetes_uid: kubernetes_uid.to_owned(),
+        agent_version: crate::VERSION.to_owned(),
+    };
+    let attempt = || ask(hubs, pin, request.clone());
+    let answer = retry(&TRIES, clock, shutdown, attempt).await.map_err(|error| match error {
+        RetryError::Stopped(error) | RetryError::Exhausted { last: error, .. } => error,
+        RetryError::Cancelled { .. } => Error::BadAnswer("none before the agent was stopped".into()),
+    })?;
+    // The chain was checked against the pin; so is what is trusted from now on.
+    if CaPin::of_pem(&answer.ca_pem)? != pin {
+        return Err(Error::BadAnswer("its certificate authority is not the pinned one".into()));
+    }
+    assemble(&answer.cluster, answer.certificate_pem, answer.ca_pem, key_pem)
+}
+
+async fn ask(hubs: &Hubs, pin: CaPin, request: JoinRequest) -> Result<JoinResponse, Failure<Error>> {
+    let config = tls::joining_client(pin).map_err(|e| Failure::Stop(Error::Tls(e)))?;
+    let address = hubs.next();
+    let mut client = match hubs.dial(&address, config.into()).await {
+        Ok(client) => client,
+        Err(ConnectError::OtherAuthority) => {
+            return Err(Failure::Stop(Error::WrongPin { hub: address.to_string(), pin: pin.to_string() }));
+        }
+        Err(error) => {
+            tracing::warn!(hub = %address, %error, "cannot reach the hub to join; trying again");
+            return Err(Failure::retry(Error::BadAnswer(format!("hub {address} cannot be reached: {error}"))));
+        }
+    };
+    let mut request = tonic::Request::new(request);
+    request.set_timeout(ANSWER_TIMEOUT);
+    match client.join(request).await {
+        Ok(answer) => Ok(answer.into_inner()),
+        Err(status) => match status.code() {
+            Code::PermissionDenied
+            | Code::Unauthenticated
+            | Code::InvalidArgument
+            | Code::NotFound
+            | Code::AlreadyExists
+            | Code::FailedPrecondition => Err(Failure::Stop(Error::TokenRefused(status.message().to_owned()))),
+            _ => {
+                tracing::warn!(hub = %address, code = ?status.code(), message = status.message(), "join did not work; trying again");
+                Err(Failure::retry(Error::BadAnswer(status.message().to_owned())))
+            }
+        },
+    }
+}

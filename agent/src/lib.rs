@@ -1,0 +1,23 @@
+//! The agent of one cluster: joins the fleet once, then dials the hub, keeps the cluster as assigned, and reports back.
+//!
+//! The rooms: [`options`] is how it is configured, [`cluster`] the API it lives beside, [`identity`](crate) who it is,
+//! `lease` that it is the only one, `link` the talk with the hub, `facts` what it tells of the cluster, [`manifest`] what an
+//! administrator applies for it. What is applied, mended and judged is `berth-apply`'s; this crate decides nothing about tenants.
+
+pub mod cluster;
+pub mod error;
+mod facts;
+mod identity;
+mod lease;
+mod link;
+pub mod manifest;
+pub mod options;
+mod run;
+
+pub use cluster::Cluster;
+pub use error::Error;
+pub use options::Options;
+pub use run::{run, run_in};
+
+/// The agent's version, as the hub hears it.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

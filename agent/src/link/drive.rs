@@ -1,0 +1,205 @@
+//! Runs one session: carries messages between the stream, the [`Session`] and the engine.
+//!
+//! All decisions are the session's. Everything here is bounded: the queue to the hub, the time a send may take, and reports,
+//! which are read from the engine (latest per tenant) only when there is room for them.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use berth_apply::{Engine, Kept, Refused, Reports};
+use berth_model::{ClusterFacts, ClusterName, Term, Timestamp};
+use berth_proto::agent::{
+    LinkRequest, agent_service_client::AgentServiceClient, link_request::Message as ToHub,
+};
+use berth_runtime::clock::Clock;
+use berth_wire::link::{Held, Keep, Withdraw};
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Status, Streaming, transport::Channel};
+
+use super::session::{Answer, Effect, End, Input, Session, greeting, heartbeat};
+
+/// Messages that may wait for the hub.
+const QUEUE: usize = 64;
+/// A hub that takes no message for so long is gone.
+const SEND_TIMEOUT: Duration = Duration::from_secs(20);
+/// A hub that does not open the stream within this is no use.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// What a session needs of the agent.
+#[derive(Clone)]
+pub(crate) struct Driver {
+    pub(crate) engine: Engine,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) cluster: ClusterName,
+    pub(crate) instance: String,
+    pub(crate) facts: watch::Receiver<Arc<ClusterFacts>>,
+    /// Set while a hub listens.
+    pub(crate) live: watch::Sender<bool>,
+}
+
+/// How a session ended.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// By a rule of the protocol.
+    Ended(End),
+    /// The hub closed the stream without a word.
+    Closed,
+    /// The stream broke.
+    Broken(Status),
+    /// The hub takes no messages.
+    Stuck,
+    /// The engine is gone, so the agent ends.
+    EngineGone,
+}
+
+impl Driver {
+    /// Opens a stream and runs the session until it ends.
+    pub(crate) async fn run(&self, client: AgentServiceClient<Channel>) -> Outcome {
+        let outcome = self.session(client).await.unwrap_or_else(|outcome| outcome);
+        self.live.send_replace(false);
+        outcome
+    }
+
+    async fn session(&self, mut client: AgentServiceClient<Channel>) -> Result<Outcome, Outcome> {
+        let mut facts = self.facts.clone();
+        let mut reports = self.engine.reports();
+        let hello = {
+            let facts = facts.borrow_and_update().clone();
+            greeting(&self.instance, self.engine.highest_term(), &facts, &self.held())
+        };
+        let (queue, outgoing) = mpsc::channel(QUEUE.max(hello.len()));
+        let out = Out { queue };
+        for message in hello {
+            out.send(message).await?;
+        }
+        let opened = tokio::time::timeout(OPEN_TIMEOUT, client.link(ReceiverStream::new(outgoing))).await;
+        let mut stream = opened.map_err(|_| Outcome::Stuck)?.map_err(Outcome::Broken)?.into_inner();
+        let mut session = Session::new(self.cluster.clone(), self.engine.highest_term(), self.clock.monotonic());
+        loop {
+            let inputs = self.next(&session, &mut stream, &mut reports, &mut facts).await?;
+            for input in inputs {
+                if let Some(end) = self.perform(input, &mut session, &mut reports, &out).await? {
+                    return Ok(Outcome::Ended(end));
+                }
+            }
+        }
+    }
+
+    /// Waits for whatever happens first.
+    async fn next(
+        &self,
+        session: &Session,
+        stream: &mut Streaming<berth_proto::agent::LinkResponse>,
+        reports: &mut Reports,
+        facts: &mut watch::Receiver<Arc<ClusterFacts>>,
+    ) -> Result<Vec<Input>, Outcome> {
+        let wait = session.wake_at().saturating_sub(self.clock.monotonic());
+        tokio::select! {
+            message = stream.message() => match message {
+                Ok(Some(message)) => Ok(vec![Input::Heard(message.message)]),
+                Ok(None) => Err(Outcome::Closed),
+                Err(status) => Err(Outcome::Broken(status)),
+            },
+            () = self.clock.sleep(wait) => Ok(vec![Input::Tick]),
+            news = reports.changed(), if session.live() => {
+                Ok(news.ok_or(Outcome::EngineGone)?.into_iter().map(Input::Reported).collect())
+            }
+            changed = facts.changed(), if session.live() => {
+                changed.map_err(|_| Outcome::EngineGone)?;
+                let facts = facts.borrow_and_update().as_ref().clone();
+                Ok(vec![Input::Facts(Box::new(facts))])
+            }
+        }
+    }
+
+    /// Does what the session says of `input`, and what follows from that.
+    async fn perform(
+        &self,
+        input: Input,
+        session: &mut Session,
+        reports: &mut Reports,
+        out: &Out,
+    ) -> Result<Option<End>, Outcome> {
+        let mut effects = VecDeque::from(self.step(session, input));
+        while let Some(effect) = effects.pop_front() {
+            match effect {
+                Effect::Send(message) => out.send(*message).await?,
+                Effect::Beat => out.send(self.heartbeat()).await?,
+                Effect::Report => {
+                    reports.rewind();
+                    self.live.send_replace(true);
+                }
+                Effect::Assign { nonce, assignment, objects } => {
+                    let term = assignment.term;
+                    let answer = taken(term, self.engine.assign(*assignment, objects).await);
+                    effects.extend(self.step(session, Input::Answered { nonce, answer }));
+                }
+                Effect::Keep(keep) => {
+                    let Keep { nonce, tenant, uid, generation, digest, term } = keep;
+                    let answer = match self.engine.keep(tenant, uid, generation, digest, term).await {
+                        Ok(Kept::Held) => Answer::Taken(term),
+                        Ok(Kept::Missing) => Answer::Missing,
+                        Err(refused) => Answer::Refused(refused),
+                    };
+                    effects.extend(self.step(session, Input::Answered { nonce, answer }));
+                }
+                Effect::Withdraw(Withdraw { nonce, tenant, uid, term }) => {
+                    let answer = taken(term, self.engine.withdraw(tenant, uid, term).await);
+                    effects.extend(self.step(session, Input::Answered { nonce, answer }));
+                }
+                Effect::ReleaseBreaker { id } => {
+                    self.engine.release_breaker().await;
+                    effects.extend(self.step(session, Input::BreakerReleased { id, answer: Ok(()) }));
+                }
+                Effect::End(end) => return Ok(Some(end)),
+            }
+        }
+        Ok(None)
+    }
+
+    fn step(&self, session: &mut Session, input: Input) -> Vec<Effect> {
+        session.step(input, self.clock.monotonic(), self.clock.now())
+    }
+
+    fn held(&self) -> Vec<Held> {
+        let held = self.engine.held().into_iter();
+        held.map(|held| Held {
+            tenant: held.tenant,
+            uid: held.uid,
+            generation: held.generation,
+            digest: held.digest,
+        })
+        .collect()
+    }
+
+    fn heartbeat(&self) -> ToHub {
+        let (now, last) = (self.clock.now(), self.engine.last_success());
+        let age = (last > Timestamp::UNIX_EPOCH).then(|| Duration::try_from(now.duration_since(last)).unwrap_or_default());
+        let stale = age.is_none_or(|age| age > STALE);
+        let error = if stale { "the API server does not answer".to_owned() } else { String::new() };
+        heartbeat(now, age, error)
+    }
+}
+
+fn taken(term: Term, answer: Result<(), Refused>) -> Answer {
+    answer.map_or_else(Answer::Refused, |()| Answer::Taken(term))
+}
+
+/// The engine probes every couple of seconds; older than this means that it gets no answer.
+const STALE: Duration = Duration::from_secs(8);
+
+/// The sending half.
+struct Out {
+    queue: mpsc::Sender<LinkRequest>,
+}
+
+impl Out {
+    async fn send(&self, message: ToHub) -> Result<(), Outcome> {
+        let message = LinkRequest { message: Some(message) };
+        match self.queue.send_timeout(message, SEND_TIMEOUT).await {
+            Ok(()) => Ok(()),
+            Err(mpsc::error::SendTimeoutError::Timeout(_)) => Err(Outcome::Stuck),
+            Err(mpsc::error::SendTimeoutError::Closed(_)) => Err(Outcome::Closed),
+        }
+    }
+}

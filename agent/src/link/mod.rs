@@ -1,0 +1,120 @@
+//! The link to the hub: dials, runs sessions, and comes back when one ends.
+//!
+//! [`connect`] knows addresses and TLS, [`session`] the protocol, [`drive`] one stream; here is only the coming back.
+
+mod connect;
+mod drive;
+mod session;
+
+use std::{sync::Arc, time::Duration};
+
+use berth_runtime::retry::{Backoff, Policy};
+use berth_wire::link::GoodbyeReason;
+use tokio::sync::watch;
+use tonic::Code;
+
+pub(crate) use connect::{ConnectError, Hubs};
+pub(crate) use drive::Driver;
+
+use crate::{error::Error, identity::Identity};
+use drive::Outcome;
+use session::End;
+
+/// Full jitter, so that a fleet does not come back at once.
+const RECONNECT: Policy = Policy::new(Duration::from_millis(200), Duration::from_secs(10));
+/// A session that lasted this long was a good one.
+const GOOD_SESSION: Duration = Duration::from_secs(10);
+/// A hub that refuses this agent will not change its mind in a second.
+const REFUSED_PAUSE: Duration = Duration::from_secs(15);
+
+/// Keeps a session with a hub for ever. Ends only when the engine does.
+pub(crate) async fn stay_connected(driver: Driver, hubs: Hubs, identity: watch::Receiver<Arc<Identity>>) -> Error {
+    let mut backoff = Backoff::new(&RECONNECT);
+    loop {
+        let address = hubs.next();
+        let config = match identity.borrow().tls() {
+            Ok(config) => config,
+            Err(error) => return error,
+        };
+        let began = driver.clock.monotonic();
+        let pause = match hubs.dial(&address, config).await {
+            Ok(client) => {
+                tracing::info!(hub = %address, "connected");
+                let outcome = driver.run(client).await;
+                let Some(pause) = after(&outcome, &hubs, &address.to_string()) else {
+                    return Error::Engine("its reports have ended".into());
+                };
+                pause
+            }
+            Err(error) => {
+                tracing::warn!(hub = %address, %error, "cannot reach the hub; what is assigned here is kept as it is");
+                Duration::ZERO
+            }
+        };
+        if driver.clock.monotonic().saturating_sub(began) >= GOOD_SESSION {
+            backoff.reset();
+        }
+        driver.clock.sleep(backoff.next_delay_after(pause)).await;
+    }
+}
+
+/// How long at least to stay away after a session; `None` when there is no coming back. Says once why it ended.
+fn after(outcome: &Outcome, hubs: &Hubs, hub: &str) -> Option<Duration> {
+    match outcome {
+        Outcome::EngineGone => None,
+        Outcome::Ended(End::Goodbye(goodbye)) => {
+            let (reason, message) = (goodbye.reason.as_str(), goodbye.message.as_str());
+            tracing::info!(hub, reason, message, "the hub ended the session");
+            hubs.prefer(&goodbye.leader);
+            Some(match goodbye.reason {
+                GoodbyeReason::Superseded | GoodbyeReason::Refused => goodbye.retry_after.max(REFUSED_PAUSE),
+                _ => goodbye.retry_after,
+            })
+        }
+        Outcome::Ended(End::Silent) => {
+            tracing::warn!(hub, "the hub is silent; connecting again");
+            Some(Duration::ZERO)
+        }
+        Outcome::Ended(End::Protocol(problem)) => {
+            tracing::error!(hub, problem, "the hub does not keep to the protocol");
+            Some(REFUSED_PAUSE)
+        }
+        Outcome::Closed | Outcome::Stuck => {
+            tracing::warn!(hub, ?outcome, "the session ended; connecting again");
+            Some(Duration::ZERO)
+        }
+        Outcome::Broken(status) if matches!(status.code(), Code::PermissionDenied | Code::Unauthenticated) => {
+            let message = status.message();
+            tracing::error!(hub, message, "the hub refuses this agent; was the cluster removed from the fleet? delete the Secret berth-agent-identity and join with a new token to come back");
+            Some(REFUSED_PAUSE)
+        }
+        Outcome::Broken(status) => {
+            tracing::warn!(hub, code = ?status.code(), message = status.message(), "the session broke; connecting again");
+            Some(Duration::ZERO)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use berth_wire::link::Goodbye;
+
+    use super::*;
+
+    fn goodbye(reason: GoodbyeReason, retry_after: Duration) -> Outcome {
+        let (message, leader) = (String::new(), "https://b:1".to_owned());
+        Outcome::Ended(End::Goodbye(Goodbye { reason, message, retry_after, leader }))
+    }
+
+    #[test]
+    fn a_farewell_says_when_to_come_back_and_to_whom() {
+        let hubs = Hubs::new(["https://a:1", "https://b:1"].map(|u| u.parse().unwrap()).to_vec());
+        let second = Duration::from_secs(1);
+        assert_eq!(after(&goodbye(GoodbyeReason::Draining, second), &hubs, "a"), Some(second));
+        assert_eq!(hubs.next().host(), Some("b"));
+        assert_eq!(after(&goodbye(GoodbyeReason::Superseded, second), &hubs, "a"), Some(REFUSED_PAUSE));
+        assert_eq!(after(&Outcome::Broken(tonic::Status::permission_denied("")), &hubs, "a"), Some(REFUSED_PAUSE));
+        assert_eq!(after(&Outcome::Closed, &hubs, "a"), Some(Duration::ZERO));
+        assert_eq!(after(&Outcome::EngineGone, &hubs, "a"), None);
+    }
+}

@@ -1,0 +1,209 @@
+//! Builds the agent from its parts, in the order in which they need each other, and ends it.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use berth_apply::{Engine, ledger::KubeLedger};
+use berth_runtime::{
+    clock::{Clock, SystemClock},
+    memory,
+    metrics::Metrics,
+    ops,
+    readiness::{Readiness, ReadinessGuard},
+    retry::{Backoff, Policy},
+};
+use tokio::{net::TcpListener, sync::watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    cluster::Cluster,
+    error::Error,
+    facts::Facts,
+    identity::{self, Joining, renew::keep_renewed, secret::IdentitySecret},
+    lease::ActingLease,
+    link::{Driver, Hubs, stay_connected},
+    options::Options,
+};
+
+/// Starting is tried again while the API server is away.
+const START: Policy = Policy::new(Duration::from_millis(200), Duration::from_secs(10));
+/// The engine finishes what it has begun, at most for this long.
+const ENGINE_GRACE: Duration = Duration::from_secs(5);
+
+/// Runs the agent until `shutdown` fires.
+///
+/// # Errors
+/// What keeps it from running at all; what passes (hub or API server away) is waited for.
+pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Error> {
+    let cluster = Cluster::connect(options.kubeconfig.as_deref()).await?;
+    run_in(cluster, options, shutdown).await
+}
+
+/// Runs the agent in a cluster that is reached already; the kubeconfig of `options` is not read.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_in(cluster: Cluster, options: Options, shutdown: CancellationToken) -> Result<(), Error> {
+    // Logging is the process's, which may hold several agents, so its two options stay unused here.
+    let Options {
+        hub,
+        token_file,
+        ca_pin,
+        kubeconfig: _,
+        namespace,
+        api_url,
+        ops_listen,
+        instance,
+        log_format: _,
+        log: _,
+    } = options;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let readiness = Readiness::new();
+    let linked = readiness.guard("link");
+    let ops = Ops::start(ops_listen, readiness).await?;
+    let agent = Agent {
+        cluster: Cluster { api_url: api_url.unwrap_or(cluster.api_url.clone()), ..cluster },
+        hubs: Hubs::new(hub),
+        joining: Joining { token_file, pin: ca_pin },
+        namespace,
+        instance: instance.unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
+        clock,
+    };
+    let ended = agent.act_alone(&shutdown, linked).await;
+    ops.stop().await;
+    ended
+}
+
+struct Agent {
+    cluster: Cluster,
+    hubs: Hubs,
+    joining: Joining,
+    namespace: String,
+    instance: String,
+    clock: Arc<dyn Clock>,
+}
+
+impl Agent {
+    /// Waits to be the only one, acts, and makes room for the next.
+    async fn act_alone(&self, shutdown: &CancellationToken, linked: ReadinessGuard) -> Result<(), Error> {
+        let client = self.cluster.client.clone();
+        let lease = ActingLease::new(client, &self.namespace, self.instance.clone(), self.clock.clone());
+        let acquired = shutdown.run_until_cancelled(self.patiently(|| lease.acquire())).await;
+        let Some(acquired) = acquired else {
+            return Ok(());
+        };
+        acquired?;
+        let ended = tokio::select! {
+            ended = self.act(shutdown, linked) => ended,
+            lost = lease.keep() => Err(lost),
+        };
+        lease.release().await;
+        ended
+    }
+
+    async fn act(&self, shutdown: &CancellationToken, linked: ReadinessGuard) -> Result<(), Error> {
+        let secret = IdentitySecret::new(self.cluster.client.clone(), &self.namespace);
+        let obtain = || identity::obtain(&self.cluster, &secret, &self.hubs, &self.joining, &*self.clock, shutdown);
+        let Some(identity) = shutdown.run_until_cancelled(self.patiently(obtain)).await else {
+            return Ok(());
+        };
+        let identity = watch::Sender::new(Arc::new(identity?));
+        let name = identity.borrow().cluster.clone();
+        tracing::info!(cluster = %name, version = crate::VERSION, "agent started");
+
+        let client = self.cluster.client.clone();
+        let options = berth_apply::Options {
+            clock: self.clock.clone(),
+            ledger: Arc::new(KubeLedger::new(client.clone(), self.namespace.clone())),
+            agent_namespace: self.namespace.clone(),
+            ..berth_apply::Options::new(client)
+        };
+        let (engine, task) = Engine::new(options);
+        // Not a child of `shutdown`: the link ends first, so that no command reaches an engine that is ending.
+        let stop = CancellationToken::new();
+        let mut running = tokio::spawn(task.run(stop.clone()));
+        let _stop_on_drop = stop.clone().drop_guard();
+        let linking = async {
+            if !engine.ready().await {
+                return Error::Engine("before it was ready".into());
+            }
+            let facts = Facts::first(engine.clone(), self.cluster.clone(), self.clock.clone()).await;
+            let driver = Driver {
+                engine: engine.clone(),
+                clock: self.clock.clone(),
+                cluster: name,
+                instance: self.instance.clone(),
+                facts: facts.subscribe(),
+                live: watch::Sender::new(false),
+            };
+            let live = driver.live.subscribe();
+            let renewing = keep_renewed(identity.clone(), secret.clone(), self.hubs.clone(), self.clock.clone());
+            tokio::select! {
+                ended = stay_connected(driver, self.hubs.clone(), identity.subscribe()) => ended,
+                () = renewing => Error::Engine("the renewal ended".into()),
+                () = facts.follow() => Error::Engine("its facts have ended".into()),
+                () = ready_once(live, linked) => Error::Engine("the link ended".into()),
+            }
+        };
+        let ended = tokio::select! {
+            () = shutdown.cancelled() => Ok(()),
+            error = linking => Err(error),
+            ended = &mut running => return Err(Error::Engine(format!("{ended:?}"))),
+        };
+        stop.cancel();
+        if tokio::time::timeout(ENGINE_GRACE, &mut running).await.is_err() {
+            running.abort();
+        }
+        ended
+    }
+
+    /// Tries again while another try may help: an API server that is away is waited for.
+    async fn patiently<T, F>(&self, attempt: impl Fn() -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let mut backoff = Backoff::new(&START);
+        loop {
+            match attempt().await {
+                Err(error) if error.retryable() => {
+                    tracing::warn!(error = error.message(), "the API server does not do as asked; trying again");
+                    self.clock.sleep(backoff.next_delay()).await;
+                }
+                decided => return decided,
+            }
+        }
+    }
+}
+
+/// The process is ready when a hub listened for the first time; after that a hub that is away does not make it unready.
+async fn ready_once(mut live: watch::Receiver<bool>, linked: ReadinessGuard) {
+    if live.wait_for(|live| *live).await.is_ok() {
+        drop(linked);
+    }
+    std::future::pending().await
+}
+
+/// The operators' listener, when there is one.
+struct Ops {
+    cancel: CancellationToken,
+    task: Option<tokio::task::JoinHandle<std::io::Result<()>>>,
+}
+
+impl Ops {
+    async fn start(address: Option<SocketAddr>, readiness: Readiness) -> Result<Self, Error> {
+        let cancel = CancellationToken::new();
+        let Some(address) = address else { return Ok(Self { cancel, task: None }) };
+        let listener = TcpListener::bind(address).await.map_err(|source| Error::Ops { address, source })?;
+        let metrics = Metrics::new("berth_agent");
+        memory::register(&metrics);
+        let router = ops::router(readiness, metrics);
+        let task = tokio::spawn(ops::serve(listener, router, cancel.clone()));
+        Ok(Self { cancel, task: Some(task) })
+    }
+
+    async fn stop(self) {
+        self.cancel.cancel();
+        if let Some(task) = self.task {
+            let _ = task.await;
+        }
+    }
+}

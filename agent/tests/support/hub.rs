@@ -1,0 +1,254 @@
+//! A hub of a few lines: signs with a real authority, over real TLS and gRPC; what it says in a session the test decides.
+
+#![allow(dead_code, reason = "each test file uses a part")]
+
+use std::{
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use berth_identity::{
+    AGENT_LIFETIME, Authority, CaPin, Connection, Incoming, IncomingOptions, JoinToken, Peer, PeerInfo,
+    tls::{ServerCertificate, agent_server},
+};
+use berth_model::{ClusterName, FleetId, Timestamp};
+use berth_proto::agent::{
+    self, JoinRequest, JoinResponse, LinkRequest, LinkResponse, RenewRequest, RenewResponse,
+    agent_service_server::{AgentService, AgentServiceServer}, link_request::Message as FromAgent,
+    link_response::Message as ToAgent,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpListener,
+    sync::mpsc,
+    task::JoinHandle,
+};
+use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
+use tonic::{Request, Response, Status, Streaming, transport::server::Connected};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[expect(clippy::disallowed_methods, reason = "the TLS library checks validity by the machine's clock")]
+pub(crate) fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+fn fleet() -> FleetId {
+    FleetId::new("test").unwrap()
+}
+
+/// What outlives a restart of the hub.
+pub(crate) struct Fleet {
+    _dir: tempfile::TempDir,
+    authority: Authority,
+    certificate: ServerCertificate,
+    token: Mutex<Option<JoinToken>>,
+    pub(crate) joins: AtomicUsize,
+    /// The last public key that was signed, as its certificate's hash.
+    pub(crate) signed: Mutex<Option<String>>,
+    pub(crate) lifetime: Mutex<Duration>,
+    pub(crate) renewals: AtomicUsize,
+}
+
+impl Fleet {
+    pub(crate) fn new() -> Arc<Self> {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let dir = tempfile::tempdir().unwrap();
+        let authority = Authority::load_or_create(dir.path(), now()).unwrap();
+        let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let server = authority.issue_server(&names, now(), AGENT_LIFETIME).unwrap();
+        Arc::new(Self {
+            _dir: dir,
+            authority,
+            certificate: ServerCertificate::new(&server).unwrap(),
+            token: Mutex::default(),
+            joins: AtomicUsize::default(),
+            signed: Mutex::default(),
+            lifetime: Mutex::new(AGENT_LIFETIME),
+            renewals: AtomicUsize::default(),
+        })
+    }
+
+    pub(crate) fn pin(&self) -> CaPin {
+        self.authority.pin()
+    }
+
+    /// A token that is good once.
+    pub(crate) fn token(&self) -> String {
+        let token = JoinToken::generate().unwrap();
+        let text = token.expose().to_string();
+        *self.token.lock().unwrap() = Some(token);
+        text
+    }
+
+    fn issue(&self, csr: &[u8]) -> Result<String, Status> {
+        let cluster = ClusterName::new("eu-1").unwrap();
+        let lifetime = *self.lifetime.lock().unwrap();
+        let issued = self.authority.issue_agent(&fleet(), &cluster, csr, now(), lifetime);
+        let issued = issued.map_err(|e| Status::invalid_argument(e.to_string()))?;
+        *self.signed.lock().unwrap() = Some(issued.key_sha256);
+        Ok(issued.certificate_pem)
+    }
+}
+
+/// A running hub. Dropping it closes its listener and every connection.
+pub(crate) struct Hub {
+    pub(crate) address: SocketAddr,
+    sessions: mpsc::Receiver<Session>,
+    server: JoinHandle<()>,
+}
+
+impl Drop for Hub {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+impl Hub {
+    pub(crate) async fn start(fleet: &Arc<Fleet>) -> Self {
+        Self::start_at(fleet, "127.0.0.1:0".parse().unwrap()).await
+    }
+
+    pub(crate) async fn start_at(fleet: &Arc<Fleet>, address: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let tls = agent_server(fleet.authority.certificate_pem(), fleet.certificate.clone()).unwrap();
+        let incoming = Incoming::new(listener, tls, IncomingOptions::new(self::fleet())).map(|c| c.map(Accepted));
+        let (told, sessions) = mpsc::channel(16);
+        let service = AgentServiceServer::new(Service { fleet: fleet.clone(), sessions: told });
+        let server = tonic::transport::Server::builder().add_service(service).serve_with_incoming(incoming);
+        let server = tokio::spawn(async move { server.await.unwrap() });
+        Self { address, sessions, server }
+    }
+
+    pub(crate) fn url(&self) -> http::Uri {
+        format!("https://{}", self.address).parse().unwrap()
+    }
+
+    /// The next session that an agent opens, with its Hello.
+    pub(crate) async fn session(&mut self) -> (Session, agent::Hello) {
+        let opened = tokio::time::timeout(PATIENCE, self.sessions.recv()).await;
+        let mut session = opened.expect("no agent came in time").unwrap();
+        match session.hear().await {
+            Some(FromAgent::Hello(hello)) => (session, hello),
+            other => panic!("not Hello: {other:?}"),
+        }
+    }
+}
+
+/// The hub's end of a session.
+pub(crate) struct Session {
+    heard: Streaming<LinkRequest>,
+    say: mpsc::Sender<Result<LinkResponse, Status>>,
+}
+
+impl Session {
+    pub(crate) async fn say(&self, message: ToAgent) {
+        self.say.send(Ok(LinkResponse { message: Some(message) })).await.unwrap();
+    }
+
+    pub(crate) async fn welcome(&self, term: u64) {
+        let heartbeat_interval = Some(prost_types::Duration { seconds: 0, nanos: 500_000_000 });
+        self.say(ToAgent::Welcome(agent::Welcome { session: "s".into(), term, protocol: 1, heartbeat_interval })).await;
+    }
+
+    /// What the agent says next; `None` when it has closed the stream.
+    pub(crate) async fn hear(&mut self) -> Option<FromAgent> {
+        let message = tokio::time::timeout(PATIENCE, self.heard.message()).await.expect("the agent says nothing");
+        message.ok().flatten().and_then(|message| message.message)
+    }
+
+    /// Passes over messages until `pick` takes one.
+    pub(crate) async fn until<T>(&mut self, what: &str, mut pick: impl FnMut(FromAgent) -> Option<T>) -> T {
+        let search = async {
+            loop {
+                let Some(message) = self.hear().await else { panic!("the stream ended before {what}") };
+                if let Some(found) = pick(message) {
+                    return found;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, search).await.unwrap_or_else(|_| panic!("not in time: {what}"))
+    }
+}
+
+struct Service {
+    fleet: Arc<Fleet>,
+    sessions: mpsc::Sender<Session>,
+}
+
+fn is_agent<T>(request: &Request<T>) -> Result<(), Status> {
+    match request.extensions().get::<PeerInfo>().and_then(|info| info.peer.as_ref()) {
+        Some(Peer::Agent { .. }) => Ok(()),
+        _ => Err(Status::unauthenticated("no agent")),
+    }
+}
+
+#[tonic::async_trait]
+impl AgentService for Service {
+    async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinResponse>, Status> {
+        let request = request.into_inner();
+        let shown: JoinToken = request.token.parse().map_err(|_| Status::permission_denied("no token"))?;
+        let good = self.fleet.token.lock().unwrap().take();
+        if !good.is_some_and(|token| token.id() == shown.id() && token.secret_hash().admits(&shown)) {
+            return Err(Status::permission_denied("the token was used before"));
+        }
+        let certificate_pem = self.fleet.issue(&request.csr_der)?;
+        self.fleet.joins.fetch_add(1, Ordering::SeqCst);
+        let ca_pem = self.fleet.authority.certificate_pem().to_owned();
+        Ok(Response::new(JoinResponse { certificate_pem, ca_pem, cluster: "eu-1".into() }))
+    }
+
+    async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<RenewResponse>, Status> {
+        is_agent(&request)?;
+        let certificate_pem = self.fleet.issue(&request.into_inner().csr_der)?;
+        self.fleet.renewals.fetch_add(1, Ordering::SeqCst);
+        let ca_pem = self.fleet.authority.certificate_pem().to_owned();
+        Ok(Response::new(RenewResponse { certificate_pem, ca_pem }))
+    }
+
+    type LinkStream = ReceiverStream<Result<LinkResponse, Status>>;
+
+    async fn link(&self, request: Request<Streaming<LinkRequest>>) -> Result<Response<Self::LinkStream>, Status> {
+        is_agent(&request)?;
+        let (say, said) = mpsc::channel(64);
+        let session = Session { heard: request.into_inner(), say };
+        self.sessions.send(session).await.map_err(|_| Status::unavailable("ending"))?;
+        Ok(Response::new(ReceiverStream::new(said)))
+    }
+}
+
+/// A connection as tonic wants it.
+struct Accepted(Connection);
+
+impl Connected for Accepted {
+    type ConnectInfo = PeerInfo;
+    fn connect_info(&self) -> PeerInfo {
+        self.0.info().clone()
+    }
+}
+
+impl AsyncRead for Accepted {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Accepted {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}

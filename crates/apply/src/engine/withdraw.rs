@@ -1,0 +1,157 @@
+//! Withdrawing a tenant: the breaker, the ledger, its namespaces, and the ledger again.
+
+use berth_model::{
+    Digest, Generation, Health, HealthState, TenantId, TenantReport, Uid, label, report::ApplyState,
+};
+use berth_runtime::retry::{Backoff, Policy};
+use futures::future::try_join_all;
+use serde::Deserialize;
+
+use super::{core::Core, slot::Ticket};
+use crate::{
+    error::ApplyError,
+    ledger::Stage,
+    object::{Kind, ObjectRef},
+    request::{Meta, RequestError},
+};
+
+impl Core {
+    pub(super) async fn withdraw_whole(&self, ticket: &Ticket) -> Result<(), ApplyError> {
+        self.pass_breaker(ticket).await?;
+        self.remember(ticket, Stage::Withdrawing).await?;
+        let namespaces = self.with(ticket, |slot| slot.namespaces())?;
+        let names: Vec<String> = namespaces.iter().map(|(object, _)| object.to_string()).collect();
+        let waiting_for = format!("{} to be gone", names.join(", "));
+        self.set_apply(ticket, ApplyState::Withdrawing { waiting_for })?;
+        let mut ending = Vec::with_capacity(namespaces.len());
+        for (object, _) in &namespaces {
+            ending.push(self.end_namespace(ticket, object));
+        }
+        try_join_all(ending).await?;
+        let term = self.state().highest;
+        let forgotten = self.options.ledger.forget(&ticket.tenant, term).await;
+        forgotten.map_err(|source| ApplyError::Ledger {
+            operation: "write",
+            source,
+        })?;
+        self.set_apply(ticket, ApplyState::Withdrawn)?;
+        {
+            let mut state = self.state();
+            if state
+                .slots
+                .get(&ticket.tenant)
+                .is_some_and(|slot| slot.serial == ticket.serial)
+            {
+                state.slots.remove(&ticket.tenant);
+            }
+        }
+        self.world.forget(&ticket.tenant);
+        Ok(())
+    }
+
+    async fn end_namespace(&self, ticket: &Ticket, object: &ObjectRef) -> Result<(), ApplyError> {
+        match self.delete_own(ticket, object).await? {
+            Some(uid) => self.wait_gone(ticket, object, &uid, None).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Returns once this tenant may go.
+    async fn pass_breaker(&self, ticket: &Ticket) -> Result<(), ApplyError> {
+        let mut released = self.released.subscribe();
+        let mut stir = self.stir(ticket)?;
+        loop {
+            released.borrow_and_update();
+            let (admitted, held) = {
+                let state = self.state();
+                let admitted = state.slots.get(&ticket.tenant).is_some_and(|slot| slot.admitted);
+                (
+                    admitted,
+                    state.slots.values().filter(|slot| !slot.admitted).count(),
+                )
+            };
+            if admitted || self.breaker().admit(self.clock.monotonic(), held) {
+                return self.with(ticket, |slot| slot.admitted = true);
+            }
+            tracing::error!(tenant = %ticket.tenant, "the breaker stopped a withdrawal: too many tenants would go at once");
+            let limits = self.options.breaker;
+            let waiting_for = format!(
+                "an operator: more than max({}, {} %) of the cluster's tenants would go within {} minutes",
+                limits.tenants,
+                limits.percent,
+                limits.window.as_secs() / 60
+            );
+            self.set_apply(ticket, ApplyState::Withdrawing { waiting_for })?;
+            while !released.has_changed().unwrap_or(true) {
+                tokio::select! {
+                    _ = released.changed() => break,
+                    _ = stir.changed() => self.check_current(ticket)?,
+                }
+            }
+        }
+    }
+
+    /// A withdrawal of what is not held: nothing is deleted, but nothing is called gone that is not.
+    pub(super) fn confirm_absence(&self, tenant: TenantId, uid: Uid) {
+        self.spawn(|core| async move {
+            let mut backoff = Backoff::new(&Policy::new(core.options.retry.0, core.options.retry.1));
+            loop {
+                let found = core.namespaces_of(&tenant, &uid).await;
+                let answered = found.is_ok();
+                // Only if it is not held by now.
+                if core.state().slots.contains_key(&tenant)
+                    || !core.tell_absent(&tenant, &uid, found)
+                    || answered
+                {
+                    return;
+                }
+                core.clock.sleep(backoff.next_delay()).await;
+            }
+        });
+    }
+
+    /// Tells of a tenant that is not held. `false` when that cannot be.
+    fn tell_absent(&self, tenant: &TenantId, uid: &Uid, found: Result<Vec<String>, RequestError>) -> bool {
+        let apply = match found {
+            Ok(names) if names.is_empty() => ApplyState::Withdrawn,
+            Ok(names) => ApplyState::Failed {
+                reason: "NotInInventory".to_owned(),
+                message: format!(
+                    "namespaces {} carry the tenant's labels, but nothing was applied here that is remembered; \
+                     assign the tenant again before it is withdrawn, or delete them by hand",
+                    names.join(", ")
+                ),
+            },
+            Err(error) => ApplyState::Withdrawing {
+                waiting_for: format!("the API server: {error}"),
+            },
+        };
+        // There is no content: the digest says so in the only way it can.
+        let Ok(digest) = Digest::new("0".repeat(64)) else {
+            return false;
+        };
+        self.desk.tell(TenantReport {
+            tenant: tenant.clone(),
+            uid: uid.clone(),
+            generation: Generation(0),
+            digest,
+            apply,
+            health: Health::new(HealthState::Unknown, ""),
+            observed_at: self.pulse.last_success(),
+        });
+        true
+    }
+
+    async fn namespaces_of(&self, tenant: &TenantId, uid: &Uid) -> Result<Vec<String>, RequestError> {
+        #[derive(Deserialize)]
+        struct Page {
+            #[serde(default, deserialize_with = "crate::request::or_empty")]
+            items: Vec<Meta>,
+        }
+        let (of_tenant, of_uid) = (label::TENANT, label::TENANT_UID);
+        let collection = Kind::Namespace.collection(None);
+        let path = format!("{collection}?limit=20&labelSelector={of_tenant}={tenant},{of_uid}={uid}");
+        let page: Page = self.caller.page(path, true).await?;
+        Ok(page.items.into_iter().map(|found| found.metadata.name).collect())
+    }
+}

@@ -1,0 +1,316 @@
+//! The command line as it is typed.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::exit;
+
+/// Berth: tenants on shared clusters, on nodes of their own and on clusters of their own.
+#[derive(Parser, Debug)]
+#[command(name = "berth", version, about, long_about = None, after_help = exit::HELP, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    /// What applies to every command.
+    #[command(flatten)]
+    pub common: Common,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What applies to every command that speaks to a hub.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Common {
+    /// File with the hub's address and credentials [default: ~/.config/berth/context.yaml]
+    #[arg(long, global = true, env = "BERTH_CONTEXT", value_name = "FILE")]
+    pub context_file: Option<PathBuf>,
+    /// Longest wait for one answer of the hub
+    #[arg(long, global = true, default_value = "30s", value_name = "DURATION", value_parser = duration)]
+    pub request_timeout: Duration,
+    /// No colours, whatever the terminal can do (so does the environment's NO_COLOR)
+    #[arg(long, global = true)]
+    pub no_color: bool,
+}
+
+/// What to do.
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    /// Bring tenants, tiers and bundles to what files say
+    Apply(Apply),
+    /// Show tenants, tiers, bundles, clusters, operations or tokens
+    Get(Get),
+    /// Show everything about one or more of them, for people
+    Describe(Describe),
+    /// Delete by name or by file
+    Delete(Delete),
+    /// Say why a tenant is where it is, or why it is nowhere
+    Explain(Explain),
+    /// Show what `apply` would change; exit code 1 when there is something
+    Diff(Diff),
+    /// Wait until tenants have a condition, or are gone
+    Wait(Wait),
+    /// Show tenants and follow their changes
+    Watch(Watch),
+    /// Make join tokens
+    #[command(subcommand)]
+    Token(Token),
+    /// No new tenants on a cluster from now on
+    Cordon(Cordon),
+    /// New tenants on a cluster again
+    Uncordon(Cordon),
+    /// Print a completion script for a shell
+    Completion(Completion),
+}
+
+/// Where objects are written down.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Files {
+    /// File, directory (its .yaml, .yml and .json files, in order of name) or - for standard input; repeatable
+    #[arg(short, long = "filename", value_name = "FILE|DIR|-", required = true)]
+    pub filename: Vec<PathBuf>,
+}
+
+/// Bring tenants, tiers and bundles to what files say.
+#[derive(Args, Debug)]
+pub(crate) struct Apply {
+    /// What to apply.
+    #[command(flatten)]
+    pub files: Files,
+    /// Let the hub check everything and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Wait until every tenant in the files is Ready
+    #[arg(long)]
+    pub wait: bool,
+    /// Longest wait for all of it
+    #[arg(long, default_value = "10m", value_name = "DURATION", value_parser = duration)]
+    pub timeout: Duration,
+}
+
+/// How lists are shown.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Output {
+    /// How to show them
+    #[arg(short, long, default_value = "table", value_name = "FORMAT")]
+    pub output: Format,
+    /// Tables without their first line
+    #[arg(long)]
+    pub no_headers: bool,
+}
+
+/// A format.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// A table.
+    Table,
+    /// A table with more columns.
+    Wide,
+    /// JSON; several as a List.
+    Json,
+    /// YAML; several as a List.
+    Yaml,
+    /// kind/name, a line each.
+    Name,
+}
+
+/// Show tenants, tiers, bundles, clusters, operations or tokens.
+#[derive(Args, Debug)]
+pub(crate) struct Get {
+    /// KIND [NAME...] or KIND/NAME...
+    #[arg(required = true, value_name = "KIND [NAME]")]
+    pub targets: Vec<String>,
+    /// Only those with `key=value,...`: labels; for tenants also tier, isolation, cluster and ready
+    #[arg(short = 'l', long, alias = "filter", value_name = "FILTER")]
+    pub selector: Option<String>,
+    /// Go on and show changes (tenants only)
+    #[arg(short, long)]
+    pub watch: bool,
+    /// How to show them.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Show everything about one or more things.
+#[derive(Args, Debug)]
+pub(crate) struct Describe {
+    /// KIND [NAME...] or KIND/NAME...
+    #[arg(required = true, value_name = "KIND [NAME]")]
+    pub targets: Vec<String>,
+}
+
+/// Delete by name or by file.
+#[derive(Args, Debug)]
+pub(crate) struct Delete {
+    /// KIND NAME... or KIND/NAME...
+    #[arg(
+        value_name = "KIND NAME",
+        required_unless_present = "filename",
+        conflicts_with = "filename"
+    )]
+    pub targets: Vec<String>,
+    /// File, directory or - with what to delete; repeatable
+    #[arg(short, long, value_name = "FILE|DIR|-")]
+    pub filename: Vec<PathBuf>,
+    /// What is not there is no failure
+    #[arg(long)]
+    pub ignore_not_found: bool,
+    /// Wait until tenants are gone, with everything that was made for them
+    #[arg(long)]
+    pub wait: bool,
+    /// Longest wait for all of it
+    #[arg(long, default_value = "30m", value_name = "DURATION", value_parser = duration)]
+    pub timeout: Duration,
+}
+
+/// Say why a tenant is where it is.
+#[derive(Args, Debug)]
+pub(crate) struct Explain {
+    /// tenant NAME or tenant/NAME
+    #[arg(
+        value_name = "tenant NAME",
+        required_unless_present = "filename",
+        conflicts_with = "filename"
+    )]
+    pub targets: Vec<String>,
+    /// Explain a tenant that is not created yet, as if it were created now
+    #[arg(short, long, value_name = "FILE|-")]
+    pub filename: Vec<PathBuf>,
+    /// How to show it.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Show what `apply` would change.
+#[derive(Args, Debug)]
+pub(crate) struct Diff {
+    /// What would be applied.
+    #[command(flatten)]
+    pub files: Files,
+}
+
+/// Wait until tenants have a condition, or are gone.
+#[derive(Args, Debug)]
+pub(crate) struct Wait {
+    /// tenant NAME... or tenant/NAME...
+    #[arg(required = true, value_name = "tenant/NAME")]
+    pub targets: Vec<String>,
+    /// What for: condition=TYPE, condition=TYPE=STATUS, or delete
+    #[arg(long = "for", default_value = "condition=Ready", value_name = "WHAT", value_parser = crate::commands::wait::goal)]
+    pub goal: crate::commands::wait::Goal,
+    /// Longest wait for all of them
+    #[arg(long, default_value = "10m", value_name = "DURATION", value_parser = duration)]
+    pub timeout: Duration,
+}
+
+/// Show tenants and follow their changes.
+#[derive(Args, Debug)]
+pub(crate) struct Watch {
+    /// tenants, tenant NAME or tenant/NAME
+    #[arg(required = true, value_name = "tenants [NAME]")]
+    pub targets: Vec<String>,
+    /// Only those with `key=value,...`
+    #[arg(short = 'l', long, alias = "filter", value_name = "FILTER")]
+    pub selector: Option<String>,
+    /// How to show them.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Join tokens.
+#[derive(Subcommand, Debug)]
+pub(crate) enum Token {
+    /// Make a single-use token that lets one cluster's agent join the fleet
+    Create(TokenCreate),
+}
+
+/// Make a join token.
+#[derive(Args, Debug)]
+pub(crate) struct TokenCreate {
+    /// The cluster's name in the fleet
+    pub cluster: String,
+    /// How long it works, at most 24h
+    #[arg(long, default_value = "1h", value_name = "DURATION", value_parser = duration)]
+    pub ttl: Duration,
+    /// Label the cluster gets on joining; repeatable
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = pair)]
+    pub labels: Vec<(String, String)>,
+    /// Region, when the nodes do not say
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub region: String,
+    /// Name in the cloud when it differs
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "NAME")]
+    pub cloud_name: String,
+    /// How to show it; token prints the token alone
+    #[arg(short, long, default_value = "text", value_name = "FORMAT")]
+    pub output: TokenFormat,
+}
+
+/// How a new token is shown.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TokenFormat {
+    /// For people, with the next command.
+    Text,
+    /// JSON.
+    Json,
+    /// YAML.
+    Yaml,
+    /// The token alone.
+    Token,
+}
+
+/// A cluster.
+#[derive(Args, Debug)]
+pub(crate) struct Cordon {
+    /// The cluster, as NAME or cluster/NAME; repeatable
+    #[arg(required = true, value_name = "CLUSTER")]
+    pub clusters: Vec<String>,
+}
+
+/// Print a completion script.
+#[derive(Args, Debug)]
+pub(crate) struct Completion {
+    /// The shell
+    pub shell: clap_complete::Shell,
+}
+
+/// `30s`, `5m`, `1h30m`, or a number of seconds.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    if let Ok(seconds) = text.parse() {
+        return Ok(Duration::from_secs(seconds));
+    }
+    let wrong = || format!("{text:?} is no duration; write it as 30s, 5m or 1h30m");
+    let span: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
+    Duration::try_from(span).map_err(|_| wrong())
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text
+        .split_once('=')
+        .ok_or_else(|| format!("{text:?} has no '='; write KEY=VALUE"))?;
+    if key.is_empty() {
+        return Err(format!("{text:?} has no key; write KEY=VALUE"));
+    }
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_are_written_as_kubectl_has_them() {
+        for (text, seconds) in [("30s", 30), ("5m", 300), ("1h30m", 5400), ("45", 45), ("0", 0)] {
+            assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for wrong in ["", "soon", "-5m", "5 parsecs"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+}

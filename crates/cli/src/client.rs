@@ -1,0 +1,207 @@
+//! The hub, as this program speaks to it: gRPC over mTLS, every answer within a time limit, lists page by page.
+
+use std::{future::Future, time::Duration};
+
+use berth_proto::v1::{
+    self, bundle_service_client::BundleServiceClient, cluster_service_client::ClusterServiceClient,
+    join_token_service_client::JoinTokenServiceClient, operation_service_client::OperationServiceClient,
+    tenant_service_client::TenantServiceClient, tier_service_client::TierServiceClient,
+};
+use berth_wire::context::Context;
+use tonic::{
+    Response, Status,
+    transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity},
+};
+
+use crate::exit::{Exit, Failure};
+
+/// Tenants come with their status; a full page of them is far under this.
+const LARGEST_ANSWER: usize = 64 << 20;
+const PAGE: i32 = 500;
+
+/// A hub.
+#[derive(Clone, Debug)]
+pub(crate) struct Hub {
+    channel: Channel,
+    timeout: Duration,
+}
+
+macro_rules! clients {
+    ($($(#[$doc:meta])* $name:ident: $client:ident;)*) => {$(
+        $(#[$doc])*
+        pub(crate) fn $name(&self) -> $client<Channel> {
+            $client::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER)
+        }
+    )*};
+}
+
+macro_rules! lists {
+    ($($(#[$doc:meta])* $name:ident: $client:ident.$rpc:ident($request:ident) -> $items:ident: $item:ident;)*) => {$(
+        $(#[$doc])*
+        pub(crate) async fn $name(&self) -> Result<Vec<v1::$item>, Failure> {
+            let mut all = Vec::new();
+            let mut page_token = String::new();
+            loop {
+                let request = v1::$request { page_size: PAGE, page_token, ..Default::default() };
+                let page = self.ask(stringify!($items), self.$client().$rpc(request)).await?;
+                all.extend(page.$items);
+                if page.next_page_token.is_empty() {
+                    return Ok(all);
+                }
+                page_token = page.next_page_token;
+            }
+        }
+    )*};
+}
+
+impl Hub {
+    /// Speaks to the hub of `context`; connects when something is asked.
+    pub(crate) fn new(context: &Context, timeout: Duration) -> Result<Self, Failure> {
+        let wrong = |error: tonic::transport::Error| {
+            Failure::new(
+                Exit::Invalid,
+                format!("use the context for {}: {}", context.server, innermost(&error)),
+            )
+        };
+        let tls = ClientTlsConfig::new()
+            .ca_certificate(Certificate::from_pem(&context.ca_pem))
+            .identity(Identity::from_pem(&context.certificate_pem, &context.key_pem));
+        let channel = Endpoint::from_shared(context.server.clone())
+            .map_err(wrong)?
+            .tls_config(tls)
+            .map_err(wrong)?
+            .connect_timeout(timeout.min(Duration::from_secs(10)))
+            .http2_keep_alive_interval(Duration::from_secs(30))
+            .connect_lazy();
+        Ok(Self { channel, timeout })
+    }
+
+    clients! {
+        /// Tenants.
+        tenants: TenantServiceClient;
+        /// Tiers.
+        tiers: TierServiceClient;
+        /// Bundles.
+        bundles: BundleServiceClient;
+        /// Clusters.
+        clusters: ClusterServiceClient;
+        /// Operations.
+        operations: OperationServiceClient;
+        /// Join tokens.
+        tokens: JoinTokenServiceClient;
+    }
+
+    lists! {
+        /// All tiers.
+        list_tiers: tiers.list_tiers(ListTiersRequest) -> tiers: Tier;
+        /// All bundle versions, without manifests.
+        list_bundles: bundles.list_bundles(ListBundlesRequest) -> bundles: Bundle;
+        /// All clusters.
+        list_clusters: clusters.list_clusters(ListClustersRequest) -> clusters: Cluster;
+        /// Operations that go on or failed.
+        list_operations: operations.list_operations(ListOperationsRequest) -> operations: Operation;
+        /// Tokens that can be used.
+        list_tokens: tokens.list_join_tokens(ListJoinTokensRequest) -> join_tokens: JoinToken;
+    }
+
+    /// All tenants that `filter` takes.
+    pub(crate) async fn list_tenants(&self, filter: &str) -> Result<Vec<v1::Tenant>, Failure> {
+        let mut all = Vec::new();
+        let mut page_token = String::new();
+        loop {
+            let request = v1::ListTenantsRequest {
+                page_size: PAGE,
+                page_token,
+                filter: filter.to_owned(),
+            };
+            let page = self.ask("tenants", self.tenants().list_tenants(request)).await?;
+            all.extend(page.tenants);
+            if page.next_page_token.is_empty() {
+                return Ok(all);
+            }
+            page_token = page.next_page_token;
+        }
+    }
+
+    /// One tenant.
+    pub(crate) async fn tenant(&self, name: &str) -> Result<v1::Tenant, Failure> {
+        let subject = format!("tenant/{name}");
+        let request = v1::GetTenantRequest {
+            name: format!("tenants/{name}"),
+        };
+        let answer = self.ask(&subject, self.tenants().get_tenant(request)).await?;
+        answer.tenant.ok_or_else(|| empty(&subject))
+    }
+
+    /// One tier.
+    pub(crate) async fn tier(&self, name: &str) -> Result<v1::Tier, Failure> {
+        let subject = format!("tier/{name}");
+        let request = v1::GetTierRequest {
+            name: format!("tiers/{name}"),
+        };
+        let answer = self.ask(&subject, self.tiers().get_tier(request)).await?;
+        answer.tier.ok_or_else(|| empty(&subject))
+    }
+
+    /// One bundle version, with its manifests.
+    pub(crate) async fn bundle(&self, name: &str, version: &str) -> Result<v1::Bundle, Failure> {
+        let subject = format!("bundle/{name}@{version}");
+        let request = v1::GetBundleRequest {
+            name: format!("bundles/{name}/versions/{version}"),
+        };
+        let answer = self.ask(&subject, self.bundles().get_bundle(request)).await?;
+        answer.bundle.ok_or_else(|| empty(&subject))
+    }
+
+    /// One cluster.
+    pub(crate) async fn cluster(&self, name: &str) -> Result<v1::Cluster, Failure> {
+        let subject = format!("cluster/{name}");
+        let request = v1::GetClusterRequest {
+            name: format!("clusters/{name}"),
+        };
+        let answer = self.ask(&subject, self.clusters().get_cluster(request)).await?;
+        answer.cluster.ok_or_else(|| empty(&subject))
+    }
+
+    /// One operation.
+    pub(crate) async fn operation(&self, name: &str) -> Result<v1::Operation, Failure> {
+        let subject = format!("operation/{name}");
+        let request = v1::GetOperationRequest {
+            name: format!("operations/{name}"),
+        };
+        let answer = self
+            .ask(&subject, self.operations().get_operation(request))
+            .await?;
+        answer.operation.ok_or_else(|| empty(&subject))
+    }
+
+    /// Waits for an answer about `subject`, for the request's time limit at most.
+    pub(crate) async fn ask<T>(
+        &self,
+        subject: &str,
+        call: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<T, Failure> {
+        match tokio::time::timeout(self.timeout, call).await {
+            Ok(answer) => answer
+                .map(Response::into_inner)
+                .map_err(|status| Failure::of(subject, &status)),
+            Err(_) => Err(Failure::of(subject, &Status::deadline_exceeded("no answer"))),
+        }
+    }
+}
+
+/// A hub that answers without what was asked for is of another version.
+pub(crate) fn empty(subject: &str) -> Failure {
+    Failure::new(
+        Exit::Failure,
+        format!("{subject}: the hub's answer is empty; hub and command line may be too far apart in version"),
+    )
+}
+
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(cause) = error.source() {
+        error = cause;
+    }
+    error.to_string()
+}

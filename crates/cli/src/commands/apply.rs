@@ -1,0 +1,198 @@
+//! `berth apply`: tiers first, then bundles, then tenants, each to what its file says.
+
+use std::time::Duration;
+
+use berth_model::{BundleName, BundleVersion, TenantId, TenantSpec, TierName, TierSpec, bundle::BundleSpec};
+use berth_proto::v1;
+use berth_wire::{api, file::Document};
+
+use super::{Session, wait};
+use crate::{
+    args::Apply,
+    exit::{Exit, Failure, Outcome},
+    files,
+};
+
+/// What applying one document came to.
+enum Done {
+    Created,
+    Configured,
+    Unchanged,
+}
+
+pub(super) async fn run(session: &Session<'_>, args: Apply) -> Result<(), Failure> {
+    let Apply {
+        files,
+        dry_run,
+        wait,
+        timeout,
+    } = args;
+    let mut documents = files::read(&files.filename)?;
+    // Tenants need their tiers and bundles; the order within a kind is the files'.
+    documents.sort_by_key(|document| match document {
+        Document::Tier { .. } => 0,
+        Document::Bundle { .. } => 1,
+        Document::Tenant { .. } => 2,
+    });
+    let mut outcome = Outcome::default();
+    let mut tenants = Vec::new();
+    for document in documents {
+        let subject = format!("{}/{}", document.kind().to_lowercase(), document.name());
+        let done = match document {
+            Document::Tier { name, spec } => tier(session, &subject, &name, &spec, dry_run).await,
+            Document::Bundle { name, version, spec } => {
+                bundle(session, &subject, &name, &version, &spec, dry_run).await
+            }
+            Document::Tenant { id, spec } => {
+                let done = tenant(session, &subject, &id, &spec, dry_run).await;
+                if done.is_ok() {
+                    tenants.push(id.to_string());
+                }
+                done
+            }
+        };
+        if let Some(done) = outcome.take(done) {
+            let word = match done {
+                Done::Created => "created",
+                Done::Configured => "configured",
+                Done::Unchanged => "unchanged",
+            };
+            let dry = if dry_run { " (dry run)" } else { "" };
+            session.terminal.print(&format!("{subject} {word}{dry}\n"))?;
+        }
+    }
+    if wait && !dry_run && !tenants.is_empty() {
+        outcome.take(ready(session, tenants, timeout).await);
+    }
+    outcome.finish()
+}
+
+async fn ready(session: &Session<'_>, tenants: Vec<String>, timeout: Duration) -> Result<(), Failure> {
+    wait::until(session, tenants, &wait::Goal::ready(), timeout).await
+}
+
+async fn tenant(
+    session: &Session<'_>,
+    subject: &str,
+    id: &TenantId,
+    spec: &TenantSpec,
+    dry_run: bool,
+) -> Result<Done, Failure> {
+    let hub = &session.hub;
+    let wanted = api::tenant_spec_to_proto(spec);
+    let (done, warnings) = match hub.tenant(id.as_str()).await {
+        Ok(current) if current.spec.as_ref() == Some(&wanted) && current.delete_time.is_none() => {
+            return Ok(Done::Unchanged);
+        }
+        Ok(current) => {
+            // With the etag: what was compared with is what is replaced.
+            let request = v1::UpdateTenantRequest {
+                tenant: Some(v1::Tenant {
+                    name: current.name,
+                    etag: current.etag,
+                    spec: Some(wanted),
+                    ..Default::default()
+                }),
+                validate_only: dry_run,
+                ..Default::default()
+            };
+            let answer = hub.ask(subject, hub.tenants().update_tenant(request)).await?;
+            (Done::Configured, answer.warnings)
+        }
+        Err(failure) if failure.exit == Exit::NotFound => {
+            let request = v1::CreateTenantRequest {
+                tenant_id: id.to_string(),
+                tenant: Some(v1::Tenant {
+                    spec: Some(wanted),
+                    ..Default::default()
+                }),
+                validate_only: dry_run,
+                ..Default::default()
+            };
+            let answer = hub.ask(subject, hub.tenants().create_tenant(request)).await?;
+            (Done::Created, answer.warnings)
+        }
+        Err(failure) => return Err(failure),
+    };
+    for warning in warnings {
+        session.terminal.note(&format!("warning: {subject}: {warning}"));
+    }
+    Ok(done)
+}
+
+async fn tier(
+    session: &Session<'_>,
+    subject: &str,
+    name: &TierName,
+    spec: &TierSpec,
+    dry_run: bool,
+) -> Result<Done, Failure> {
+    let hub = &session.hub;
+    let wanted = api::tier_spec_to_proto(spec);
+    match hub.tier(name.as_str()).await {
+        Ok(current) if current.spec.as_ref() == Some(&wanted) => Ok(Done::Unchanged),
+        Ok(current) => {
+            let tier = v1::Tier {
+                name: current.name,
+                etag: current.etag,
+                spec: Some(wanted),
+                ..Default::default()
+            };
+            let request = v1::UpdateTierRequest {
+                tier: Some(tier),
+                validate_only: dry_run,
+                ..Default::default()
+            };
+            hub.ask(subject, hub.tiers().update_tier(request)).await?;
+            Ok(Done::Configured)
+        }
+        Err(failure) if failure.exit == Exit::NotFound => {
+            let request = v1::CreateTierRequest {
+                tier_id: name.to_string(),
+                tier: Some(v1::Tier {
+                    spec: Some(wanted),
+                    ..Default::default()
+                }),
+                validate_only: dry_run,
+            };
+            hub.ask(subject, hub.tiers().create_tier(request)).await?;
+            Ok(Done::Created)
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+async fn bundle(
+    session: &Session<'_>,
+    subject: &str,
+    name: &BundleName,
+    version: &BundleVersion,
+    spec: &BundleSpec,
+    dry_run: bool,
+) -> Result<Done, Failure> {
+    let hub = &session.hub;
+    let wanted = api::bundle_spec_to_proto(spec);
+    match hub.bundle(name.as_str(), version.as_str()).await {
+        Ok(current) if current.spec.as_ref() == Some(&wanted) => Ok(Done::Unchanged),
+        Ok(_) => Err(Failure::new(
+            Exit::Conflict,
+            format!(
+                "{subject}: this version exists with other content, and a version never changes (give the new content another version)"
+            ),
+        )),
+        Err(failure) if failure.exit == Exit::NotFound => {
+            let request = v1::CreateBundleRequest {
+                bundle_id: name.to_string(),
+                version: version.to_string(),
+                bundle: Some(v1::Bundle {
+                    spec: Some(wanted),
+                    ..Default::default()
+                }),
+                validate_only: dry_run,
+            };
+            hub.ask(subject, hub.bundles().create_bundle(request)).await?;
+            Ok(Done::Created)
+        }
+        Err(failure) => Err(failure),
+    }
+}

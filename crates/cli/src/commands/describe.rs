@@ -1,0 +1,63 @@
+//! `berth describe`.
+
+use super::{Session, get};
+use crate::{
+    args,
+    exit::{Failure, Outcome},
+    kinds::{self, Kind, Targets},
+    output::Describe,
+};
+
+pub(super) async fn run(session: &Session<'_>, args: args::Describe) -> Result<(), Failure> {
+    let Targets { kind, names } = kinds::targets(&args.targets)?;
+    let hub = &session.hub;
+    let mut outcome = Outcome::default();
+    match kind {
+        Kind::Tenant => {
+            let found = match names.as_slice() {
+                [] => hub.list_tenants("").await?,
+                names => get::each(&mut outcome, names, async |name| hub.tenant(name).await).await,
+            };
+            print(session, &found)?;
+        }
+        Kind::Tier => {
+            let found = match names.as_slice() {
+                [] => hub.list_tiers().await?,
+                names => get::each(&mut outcome, names, async |name| hub.tier(name).await).await,
+            };
+            print(session, &found)?;
+        }
+        Kind::Bundle => {
+            let found = get::bundles(session, &mut outcome, &names).await?;
+            let found = get::whole(session, &mut outcome, found).await;
+            print(session, &found)?;
+        }
+        Kind::Cluster => {
+            let found = match names.as_slice() {
+                [] => hub.list_clusters().await?,
+                names => get::each(&mut outcome, names, async |name| hub.cluster(name).await).await,
+            };
+            print(session, &found)?;
+        }
+        Kind::Operation => {
+            let found = match names.as_slice() {
+                [] => hub.list_operations().await?,
+                names => get::each(&mut outcome, names, async |name| hub.operation(name).await).await,
+            };
+            print(session, &found)?;
+        }
+        Kind::Token => {
+            let found = get::named(&mut outcome, hub.list_tokens().await?, &names);
+            print(session, &found)?;
+        }
+    }
+    outcome.finish()
+}
+
+fn print<T: Describe>(session: &Session<'_>, items: &[T]) -> Result<(), Failure> {
+    let texts = items
+        .iter()
+        .map(|item| item.describe(session.terminal, session.now()))
+        .collect::<Result<Vec<_>, _>>()?;
+    session.terminal.print(&texts.join("\n\n"))
+}

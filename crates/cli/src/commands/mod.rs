@@ -1,0 +1,80 @@
+//! One file per command. To add one: a variant in `args::Command`, a file here, an arm below.
+
+mod apply;
+mod completion;
+mod cordon;
+mod delete;
+mod describe;
+mod diff;
+mod explain;
+mod get;
+mod token;
+pub(crate) mod wait;
+mod watch;
+
+use berth_model::Timestamp;
+use berth_runtime::clock::{Clock as _, SystemClock};
+
+use crate::{
+    args::{Cli, Command, Common},
+    client::Hub,
+    context,
+    exit::{Exit, Failure},
+    terminal::Terminal,
+};
+
+/// What commands that speak to a hub work with.
+struct Session<'a> {
+    hub: Hub,
+    terminal: &'a Terminal,
+}
+
+impl Session<'_> {
+    fn now(&self) -> Timestamp {
+        SystemClock::new().now()
+    }
+}
+
+/// Does what was asked for.
+pub(crate) fn run(cli: Cli, terminal: &Terminal) -> Result<(), Failure> {
+    let Cli { common, command } = cli;
+    match command {
+        Command::Completion(args) => completion::run(&args, terminal),
+        command => block_on(speak(common, command, terminal)),
+    }
+}
+
+async fn speak(common: Common, command: Command, terminal: &Terminal) -> Result<(), Failure> {
+    let Common {
+        context_file,
+        request_timeout,
+        no_color: _,
+    } = common;
+    let hub = Hub::new(&context::load(context_file)?, request_timeout)?;
+    let session = Session { hub, terminal };
+    match command {
+        Command::Apply(args) => apply::run(&session, args).await,
+        Command::Get(args) => get::run(&session, args).await,
+        Command::Describe(args) => describe::run(&session, args).await,
+        Command::Delete(args) => delete::run(&session, args).await,
+        Command::Explain(args) => explain::run(&session, args).await,
+        Command::Diff(args) => diff::run(&session, args).await,
+        Command::Wait(args) => wait::run(&session, args).await,
+        Command::Watch(args) => watch::run(&session, args).await,
+        Command::Token(args) => token::run(&session, args).await,
+        Command::Cordon(args) => cordon::run(&session, args, true).await,
+        Command::Uncordon(args) => cordon::run(&session, args, false).await,
+        Command::Completion(args) => completion::run(&args, terminal),
+    }
+}
+
+fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Failure, format!("start: {error}")))?;
+    let result = runtime.block_on(work);
+    // Reading standard input cannot be interrupted; do not wait for it.
+    runtime.shutdown_background();
+    result
+}

@@ -1,0 +1,34 @@
+//! `berth`: the command line, in kubectl's habits. Speaks to a hub by its public API and knows nothing of what is behind it.
+
+mod args;
+mod client;
+mod commands;
+mod context;
+mod exit;
+mod files;
+mod kinds;
+mod output;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use args::Cli;
+use terminal::Terminal;
+
+fn main() -> ExitCode {
+    // More than one TLS provider may be linked in; the first line settles which one is used.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let cli = Cli::parse();
+    let terminal = Terminal::new(cli.common.no_color);
+    match commands::run(cli, &terminal) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            for line in &failure.lines {
+                terminal.note(&format!("error: {line}"));
+            }
+            failure.exit.into()
+        }
+    }
+}

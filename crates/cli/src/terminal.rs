@@ -1,0 +1,112 @@
+//! The terminal: where output goes, whether it may have colours, and progress that is only for people who watch.
+
+use std::{
+    env,
+    io::{self, IsTerminal as _, Write as _},
+    time::Duration,
+};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::exit::{Exit, Failure};
+
+/// What kind of news a piece of text is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tone {
+    /// Nothing special.
+    Plain,
+    /// Good.
+    Good,
+    /// Bad.
+    Bad,
+    /// Not sure.
+    Unsure,
+}
+
+/// Where output goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terminal {
+    colours: bool,
+    watched: bool,
+}
+
+impl Terminal {
+    /// Colours only where standard output is a terminal and nobody minds; progress only where standard error is one.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "NO_COLOR and TERM are the terminal's configuration"
+    )]
+    pub(crate) fn new(no_color: bool) -> Self {
+        let set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
+        let dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
+        Self {
+            colours: io::stdout().is_terminal() && !no_color && !set("NO_COLOR") && !dumb,
+            watched: io::stderr().is_terminal() && !dumb,
+        }
+    }
+
+    /// `text` in the colour of `tone`.
+    pub(crate) fn paint(&self, tone: Tone, text: &str) -> String {
+        let code = match tone {
+            Tone::Good => "32",
+            Tone::Bad => "31",
+            Tone::Unsure => "33",
+            Tone::Plain => return text.to_owned(),
+        };
+        if self.colours {
+            format!("\u{1b}[{code}m{text}\u{1b}[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+
+    /// Writes to standard output. Nobody reading any more (a closed pipe) ends the program quietly.
+    pub(crate) fn print(&self, text: &str) -> Result<(), Failure> {
+        let mut out = io::stdout().lock();
+        out.write_all(text.as_bytes())
+            .and_then(|()| out.flush())
+            .map_err(|error| {
+                if error.kind() == io::ErrorKind::BrokenPipe {
+                    Failure::told(Exit::Failure)
+                } else {
+                    Failure::new(Exit::Failure, format!("write to standard output: {error}"))
+                }
+            })
+    }
+
+    /// Writes a line to standard error, where news that is no result goes.
+    pub(crate) fn note(&self, line: &str) {
+        // When standard error is gone there is nobody to tell.
+        let _ = writeln!(io::stderr().lock(), "{line}");
+    }
+
+    /// A line that says what is waited for, while somebody watches.
+    pub(crate) fn progress(&self) -> Progress {
+        if !self.watched {
+            return Progress(ProgressBar::hidden());
+        }
+        let bar = ProgressBar::new_spinner();
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
+            bar.set_style(style);
+        }
+        bar.enable_steady_tick(Duration::from_millis(120));
+        Progress(bar)
+    }
+}
+
+/// What is waited for. Gone when dropped.
+#[derive(Debug)]
+pub(crate) struct Progress(ProgressBar);
+
+impl Progress {
+    /// Says what is waited for now.
+    pub(crate) fn say(&self, what: &str) {
+        self.0.set_message(what.to_owned());
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}

@@ -1,0 +1,205 @@
+//! The latest state of every tenant for readers of the API, and what changed since a reader last looked.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use berth_model::{Placement, Tenant, TenantId};
+use berth_plan::plan::TenantStatus;
+use tokio::sync::watch;
+
+/// Deletions kept for readers that were away; a reader that was away longer starts with a new snapshot.
+const TOMBSTONES: usize = 10_000;
+
+/// A tenant with its status.
+#[derive(Clone, Debug)]
+pub struct TenantSnapshot {
+    /// The tenant.
+    pub tenant: Arc<Tenant>,
+    /// Where it is.
+    pub placement: Option<Placement>,
+    /// How it is; none until it was first looked at.
+    pub status: Option<Arc<TenantStatus>>,
+}
+
+/// The latest state of every tenant. Copies are the same board.
+#[derive(Clone, Debug)]
+pub struct Board {
+    state: Arc<Mutex<State>>,
+    sequence: Arc<watch::Sender<u64>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    tenants: BTreeMap<TenantId, (u64, TenantSnapshot)>,
+    order: BTreeMap<u64, TenantId>,
+    deleted: BTreeMap<u64, TenantId>,
+    sequence: u64,
+    /// Deletions up to here are forgotten.
+    horizon: u64,
+}
+
+/// What a reader missed.
+#[derive(Clone, Debug)]
+pub struct News {
+    /// Tenants that are new or changed, oldest change first.
+    pub upserted: Vec<TenantSnapshot>,
+    /// Tenants that are gone.
+    pub deleted: Vec<TenantId>,
+    /// Where the reader is now.
+    pub sequence: u64,
+}
+
+impl Default for Board {
+    fn default() -> Self {
+        Self { state: Arc::default(), sequence: Arc::new(watch::Sender::new(0)) }
+    }
+}
+
+impl Board {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts the state of a tenant up. The same state again is no news.
+    pub fn put(&self, snapshot: TenantSnapshot) {
+        let mut guard = self.state();
+        let state = &mut *guard;
+        let id = snapshot.tenant.id.clone();
+        if let Some((at, old)) = state.tenants.get_mut(&id) {
+            let same = old.tenant.revision == snapshot.tenant.revision
+                && old.placement == snapshot.placement
+                && same_news(old.status.as_deref(), snapshot.status.as_deref());
+            if same {
+                // A fresher time of the same evidence is for readers, not news.
+                *old = snapshot;
+                return;
+            }
+            state.order.remove(at);
+        }
+        state.sequence += 1;
+        let at = state.sequence;
+        state.order.insert(at, id.clone());
+        state.tenants.insert(id, (at, snapshot));
+        drop(guard);
+        self.sequence.send_replace(at);
+    }
+
+    /// Takes a tenant down.
+    pub fn remove(&self, id: &TenantId) {
+        let mut guard = self.state();
+        let state = &mut *guard;
+        let Some((at, _)) = state.tenants.remove(id) else { return };
+        state.order.remove(&at);
+        state.sequence += 1;
+        let at = state.sequence;
+        state.deleted.insert(at, id.clone());
+        while state.deleted.len() > TOMBSTONES {
+            if let Some((gone, _)) = state.deleted.pop_first() {
+                state.horizon = gone;
+            }
+        }
+        drop(guard);
+        self.sequence.send_replace(at);
+    }
+
+    /// The state of one tenant.
+    #[must_use]
+    pub fn get(&self, id: &TenantId) -> Option<TenantSnapshot> {
+        self.state().tenants.get(id).map(|(_, snapshot)| snapshot.clone())
+    }
+
+    /// All tenants in order of id, and where the reader is now.
+    #[must_use]
+    pub fn snapshot(&self) -> (Vec<TenantSnapshot>, u64) {
+        let state = self.state();
+        (state.tenants.values().map(|(_, snapshot)| snapshot.clone()).collect(), state.sequence)
+    }
+
+    /// What changed after `sequence`; none when that was too long ago to know.
+    #[must_use]
+    pub fn since(&self, sequence: u64) -> Option<News> {
+        let state = self.state();
+        if sequence < state.horizon || sequence > state.sequence {
+            return None;
+        }
+        let upserted = state
+            .order
+            .range(sequence + 1..)
+            .filter_map(|(_, id)| state.tenants.get(id).map(|(_, snapshot)| snapshot.clone()))
+            .collect();
+        let deleted = state
+            .deleted
+            .range(sequence + 1..)
+            .map(|(_, id)| id.clone())
+            // A tenant made again under the name is there.
+            .filter(|id| !state.tenants.contains_key(id))
+            .collect();
+        Some(News { upserted, deleted, sequence: state.sequence })
+    }
+
+    /// Follows the sequence: changes whenever there is news.
+    #[must_use]
+    pub fn follow(&self) -> watch::Receiver<u64> {
+        self.sequence.subscribe()
+    }
+}
+
+fn same_news(old: Option<&TenantStatus>, new: Option<&TenantStatus>) -> bool {
+    match (old, new) {
+        (None, None) => true,
+        (Some(old), Some(new)) => {
+            old.observed_generation == new.observed_generation
+                && old.conditions == new.conditions
+                && old.health == new.health
+                && old.warnings == new.warnings
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use berth_model::{Generation, Revision, TenantSpec, TierName, Uid};
+
+    use super::*;
+
+    fn snapshot(id: &str, revision: u64) -> TenantSnapshot {
+        TenantSnapshot {
+            tenant: Arc::new(Tenant {
+                id: TenantId::new(id).unwrap(),
+                uid: Uid::new("u").unwrap(),
+                generation: Generation(1),
+                revision: Revision(revision),
+                created_at: "2026-01-01T00:00:00Z".parse().unwrap(),
+                deleting_since: None,
+                spec: TenantSpec::of_tier(TierName::new("free").unwrap()),
+            }),
+            placement: None,
+            status: None,
+        }
+    }
+
+    #[test]
+    fn a_reader_sees_only_the_latest_state_of_what_changed_since() {
+        let board = Board::default();
+        board.put(snapshot("a", 1));
+        board.put(snapshot("b", 2));
+        let (all, at) = board.snapshot();
+        assert_eq!(all.len(), 2);
+        board.put(snapshot("a", 3));
+        board.put(snapshot("a", 4));
+        board.put(snapshot("b", 2));
+        board.remove(&TenantId::new("b").unwrap());
+        let news = board.since(at).unwrap();
+        assert_eq!(news.upserted.iter().map(|s| s.tenant.revision.0).collect::<Vec<_>>(), [4]);
+        assert_eq!(news.deleted.iter().map(TenantId::as_str).collect::<Vec<_>>(), ["b"]);
+        assert!(board.since(news.sequence).unwrap().upserted.is_empty());
+    }
+
+    #[test]
+    fn a_token_from_the_future_starts_a_new_snapshot() {
+        assert!(Board::default().since(7).is_none());
+    }
+}

@@ -1,0 +1,198 @@
+//! Each step of a plan as writes to the store.
+
+use std::sync::Arc;
+
+use berth_model::{Assignment, FleetId, Generation, TenantId, Term, Timestamp, Uid};
+use berth_plan::{
+    plan::Step,
+    view::{Assigned, Placed, View},
+};
+use berth_store::{Store, StoreError, Txn};
+use tracing::info;
+
+use super::{
+    batch::{Batch, Prepared},
+    infra::InfraCall,
+    workload::{Bundles, Rendered, render},
+};
+use crate::{keys, objects, outbox::Command, sessions::Sessions};
+
+/// Turns steps into writes and calls.
+pub(crate) struct Executor {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) sessions: Sessions,
+    pub(crate) fleet: FleetId,
+    pub(crate) term: Term,
+    pub(crate) bundles: Bundles,
+}
+
+/// What a step came to before anything was written.
+pub(crate) enum Outcome {
+    /// It is in the batch.
+    Batched,
+    /// It was only something to say, and was said.
+    Said,
+    /// A call outside, to be made beside the loop.
+    Call(Box<InfraCall>),
+    /// The tenant cannot be rendered.
+    CannotRender(String),
+    /// The view has moved on since it was decided.
+    Overtaken,
+}
+
+impl Executor {
+    /// Prepares one step.
+    pub(crate) async fn prepare(
+        &mut self,
+        view: &View,
+        step: Step,
+        now: Timestamp,
+        batch: &mut Batch,
+    ) -> Result<Outcome, StoreError> {
+        let Some(known) = view.tenants.get(step.tenant()) else { return Ok(Outcome::Overtaken) };
+        let tenant = known.tenant.clone();
+        let unchanged = Txn::new().if_revision(keys::tenant(&tenant.id), tenant.revision);
+        match step {
+            Step::SavePlacement { uid, placement, reserved, namespaces, generation, reason, region, .. } => {
+                info!(tenant = %tenant.id, cluster = %placement.cluster(), isolation = %placement.isolation(), %reason, "placed");
+                let mut txn = unchanged;
+                if let berth_model::Placement::Cluster { cluster } = &placement
+                    && !view.clusters.contains_key(cluster)
+                {
+                    let made = crate::load::dedicated(cluster.clone(), tenant.id.clone(), uid.clone(), region, now);
+                    txn = txn.if_absent(keys::cluster(cluster)).put(keys::cluster(cluster), crate::load::encode_cluster(&made, ""));
+                }
+                let placed = Placed { placement, reserved, namespaces, generation, decided_at: now, reason };
+                txn = txn.put(keys::placement(&tenant.id), crate::load::encode_placed(&uid, &placed));
+                batch.push(Prepared { tenant: tenant.id.clone(), txn, tell: None, forget: false });
+                Ok(Outcome::Batched)
+            }
+            Step::Assign { uid, cluster, tenant_generation, .. } => {
+                let Some(placed) = &known.placed else { return Ok(Outcome::Overtaken) };
+                let rendered = match render(self.store.as_ref(), &mut self.bundles, view, &tenant, placed).await? {
+                    Ok(rendered) => rendered,
+                    Err(problem) => return Ok(Outcome::CannotRender(problem)),
+                };
+                let prepared = self.assign(unchanged, known.assigned.as_ref(), &tenant.id, uid, cluster, tenant_generation, rendered).await?;
+                batch.push(prepared);
+                Ok(Outcome::Batched)
+            }
+            Step::Resend { cluster, .. } => {
+                let Some(assigned) = &known.assigned else { return Ok(Outcome::Overtaken) };
+                let command = self.command(&tenant.id, &tenant.uid, assigned);
+                if let Some(outbox) = self.sessions.outbox(&cluster) {
+                    outbox.tell(command);
+                }
+                Ok(Outcome::Said)
+            }
+            Step::Withdraw { uid, cluster, .. } => {
+                let Some(assigned) = &known.assigned else { return Ok(Outcome::Overtaken) };
+                let withdrawing = Assigned { withdrawing: true, ..assigned.clone() };
+                let command = self.command(&tenant.id, &uid, &withdrawing);
+                if assigned.withdrawing {
+                    if let Some(outbox) = self.sessions.outbox(&cluster) {
+                        outbox.tell(command);
+                    }
+                    return Ok(Outcome::Said);
+                }
+                info!(tenant = %tenant.id, %cluster, "withdrawing");
+                let txn = unchanged.put(keys::assignment(&tenant.id), self.encode(&uid, &withdrawing));
+                batch.push(Prepared { tenant: tenant.id.clone(), txn, tell: Some((cluster, command)), forget: false });
+                Ok(Outcome::Batched)
+            }
+            Step::SaveWithdrawn { uid, .. } => {
+                let Some(assigned) = &known.assigned else { return Ok(Outcome::Overtaken) };
+                let withdrawn = Assigned { withdrawing: true, withdrawn: true, ..assigned.clone() };
+                let txn = unchanged.put(keys::assignment(&tenant.id), self.encode(&uid, &withdrawn));
+                batch.push(Prepared { tenant: tenant.id.clone(), txn, tell: None, forget: false });
+                Ok(Outcome::Batched)
+            }
+            Step::Forget { cluster, .. } => {
+                info!(tenant = %tenant.id, "gone");
+                let mut txn = unchanged
+                    .delete(keys::tenant(&tenant.id))
+                    .delete(keys::placement(&tenant.id))
+                    .delete(keys::assignment(&tenant.id))
+                    .delete(keys::infra(&tenant.id))
+                    .delete(keys::status(&tenant.id));
+                if let Some(assigned) = &known.assigned {
+                    for key in objects::keys_under(self.store.as_ref(), &keys::object_parts(&assigned.digest)).await? {
+                        txn = txn.delete(key);
+                    }
+                }
+                if let Some(cluster) = cluster {
+                    txn = txn.delete(keys::cluster(&cluster));
+                }
+                batch.push(Prepared { tenant: tenant.id.clone(), txn, tell: None, forget: true });
+                Ok(Outcome::Batched)
+            }
+            Step::EnsureNodePool(step) => Ok(Outcome::Call(Box::new(InfraCall::node_pool(&self.fleet, known, step, false)))),
+            Step::ReleaseNodePool(step) => Ok(Outcome::Call(Box::new(InfraCall::node_pool(&self.fleet, known, step, true)))),
+            Step::EnsureCluster(step) => Ok(Outcome::Call(Box::new(InfraCall::cluster(&self.fleet, known, step, false)))),
+            Step::ReleaseCluster(step) => Ok(Outcome::Call(Box::new(InfraCall::cluster(&self.fleet, known, step, true)))),
+            Step::Bootstrap(step) => Ok(Outcome::Call(Box::new(InfraCall::bootstrap(&self.fleet, known, step)))),
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one record")]
+    async fn assign(
+        &self,
+        mut txn: Txn,
+        before: Option<&Assigned>,
+        tenant: &TenantId,
+        uid: Uid,
+        cluster: berth_model::ClusterName,
+        tenant_generation: Generation,
+        rendered: Rendered,
+    ) -> Result<Prepared, StoreError> {
+        let same = before.is_some_and(|b| b.digest == rendered.digest && b.cluster == cluster && !b.withdrawing);
+        let generation = match before {
+            Some(before) if same => before.generation,
+            Some(before) => before.generation.next(),
+            None => Generation(1),
+        };
+        if !same {
+            // The digest names the tenant's uid in its content, so nobody else can need the old parts.
+            if let Some(before) = before
+                && before.digest != rendered.digest
+            {
+                for key in objects::keys_under(self.store.as_ref(), &keys::object_parts(&before.digest)).await? {
+                    txn = txn.delete(key);
+                }
+            }
+            for (key, value) in objects::parts(&rendered.digest, &rendered.compressed) {
+                txn = txn.put(key, value);
+            }
+        }
+        let assigned = Assigned {
+            cluster: cluster.clone(),
+            generation,
+            digest: rendered.digest,
+            tenant_generation,
+            withdrawing: false,
+            withdrawn: false,
+        };
+        txn = txn.put(keys::assignment(tenant), self.encode(&uid, &assigned));
+        let tell = (!same).then(|| (cluster, self.command(tenant, &uid, &assigned)));
+        Ok(Prepared { tenant: tenant.clone(), txn, tell, forget: false })
+    }
+
+    fn encode(&self, uid: &Uid, assigned: &Assigned) -> Vec<u8> {
+        crate::load::encode_assigned(uid, assigned, self.term)
+    }
+
+    /// What is to be said of a saved assignment.
+    pub(crate) fn command(&self, tenant: &TenantId, uid: &Uid, assigned: &Assigned) -> Command {
+        if assigned.withdrawing {
+            return Command::Withdraw { tenant: tenant.clone(), uid: uid.clone(), term: self.term };
+        }
+        Command::Assign(Assignment {
+            tenant: tenant.clone(),
+            uid: uid.clone(),
+            cluster: assigned.cluster.clone(),
+            generation: assigned.generation,
+            digest: assigned.digest.clone(),
+            term: self.term,
+        })
+    }
+}

@@ -1,0 +1,134 @@
+//! Where each record is in the store. Each shelf has one writer: the API writes tenants, tiers, bundles, clusters and join tokens,
+//! the loop writes the rest.
+
+use berth_model::{BundleName, BundleVersion, ClusterName, Digest, TenantId, TierName};
+use berth_store::Key;
+
+/// Shelf of tenants.
+pub const TENANTS: &str = "tenants/";
+/// Shelf of tiers.
+pub const TIERS: &str = "tiers/";
+/// Shelf of bundle versions, without their manifests.
+pub const BUNDLES: &str = "bundles/";
+/// Shelf of clusters.
+pub const CLUSTERS: &str = "clusters/";
+/// Shelf of join tokens.
+pub const JOIN_TOKENS: &str = "join-tokens/";
+/// Shelf of placements.
+pub const PLACEMENTS: &str = "placements/";
+/// Shelf of assignments.
+pub const ASSIGNMENTS: &str = "assignments/";
+/// Shelf of infrastructure.
+pub const INFRA: &str = "infra/";
+/// Shelf of conditions.
+pub const STATUS: &str = "status/";
+
+/// Bytes of a value that stay well under the store's limit of 16 KiB.
+pub const PART_BYTES: usize = 15 * 1024;
+
+/// Makes keys of names that have been checked already; all of them are DNS labels or tame versions.
+fn key(text: String) -> Key {
+    Key::new(text).unwrap_or_else(|_| unreachable_key())
+}
+
+/// Names are at most 63 characters of `a-z 0-9 . - _`, so every key made here is valid; this one is never written.
+fn unreachable_key() -> Key {
+    Key::new("invalid").unwrap_or_else(|_| std::process::abort())
+}
+
+/// What this store is.
+#[must_use]
+pub fn fleet() -> Key {
+    key("fleet".into())
+}
+
+/// A tenant.
+#[must_use]
+pub fn tenant(id: &TenantId) -> Key {
+    key(format!("{TENANTS}{id}"))
+}
+
+/// A tier.
+#[must_use]
+pub fn tier(name: &TierName) -> Key {
+    key(format!("{TIERS}{name}"))
+}
+
+/// Written by everything that begins to use a tier, so that deleting it can compare.
+#[must_use]
+pub fn tier_uses(name: &TierName) -> Key {
+    key(format!("tier-uses/{name}"))
+}
+
+/// A bundle version.
+#[must_use]
+pub fn bundle(name: &BundleName, version: &BundleVersion) -> Key {
+    key(format!("{BUNDLES}{name}/{version}"))
+}
+
+/// A part of a bundle version's manifests.
+#[must_use]
+pub fn bundle_part(name: &BundleName, version: &BundleVersion, part: usize) -> Key {
+    key(format!("bundle-parts/{name}/{version}/{part:04}"))
+}
+
+/// Prefix of the parts of a bundle version's manifests.
+#[must_use]
+pub fn bundle_parts(name: &BundleName, version: &BundleVersion) -> String {
+    format!("bundle-parts/{name}/{version}/")
+}
+
+/// Written by everything that begins to use a bundle version.
+#[must_use]
+pub fn bundle_uses(name: &BundleName, version: &BundleVersion) -> Key {
+    key(format!("bundle-uses/{name}/{version}"))
+}
+
+/// A cluster.
+#[must_use]
+pub fn cluster(name: &ClusterName) -> Key {
+    key(format!("{CLUSTERS}{name}"))
+}
+
+/// A join token; `None` when `id` cannot be one.
+#[must_use]
+pub fn join_token(id: &str) -> Option<Key> {
+    let fine = !id.is_empty() && id.len() <= 64 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    fine.then(|| key(format!("{JOIN_TOKENS}{id}")))
+}
+
+/// Where a tenant was decided to be.
+#[must_use]
+pub fn placement(id: &TenantId) -> Key {
+    key(format!("{PLACEMENTS}{id}"))
+}
+
+/// What a tenant's cluster was told.
+#[must_use]
+pub fn assignment(id: &TenantId) -> Key {
+    key(format!("{ASSIGNMENTS}{id}"))
+}
+
+/// Infrastructure made for a tenant.
+#[must_use]
+pub fn infra(id: &TenantId) -> Key {
+    key(format!("{INFRA}{id}"))
+}
+
+/// A tenant's conditions.
+#[must_use]
+pub fn status(id: &TenantId) -> Key {
+    key(format!("{STATUS}{id}"))
+}
+
+/// A part of rendered objects.
+#[must_use]
+pub fn object_part(digest: &Digest, part: usize) -> Key {
+    key(format!("objects/{digest}/{part:04}"))
+}
+
+/// Prefix of the parts of rendered objects.
+#[must_use]
+pub fn object_parts(digest: &Digest) -> String {
+    format!("objects/{digest}/")
+}

@@ -1,0 +1,144 @@
+//! Clusters as the API writes them.
+
+use std::collections::BTreeMap;
+
+use berth_model::{Cluster, ClusterName, Revision, cluster::ClusterPurpose};
+use berth_store::Txn;
+
+use super::{Listed, MOST_TRIES, Registry, RegistryError, check_etag, check_size, contended};
+use crate::{keys, load};
+
+impl Registry {
+    /// One cluster.
+    ///
+    /// # Errors
+    /// That there is none.
+    pub async fn cluster(&self, name: &ClusterName) -> Result<Cluster, RegistryError> {
+        Ok(self.stored_cluster(name).await?.0)
+    }
+
+    /// The SHA-256 of the only public key that may speak for a cluster; empty before it joined.
+    ///
+    /// # Errors
+    /// That there is none.
+    pub async fn cluster_key(&self, name: &ClusterName) -> Result<String, RegistryError> {
+        Ok(self.stored_cluster(name).await?.1)
+    }
+
+    /// Clusters in order of name.
+    ///
+    /// # Errors
+    /// When `after` is no token of this list.
+    pub async fn clusters(&self, after: Option<&str>, limit: usize) -> Result<Listed<Cluster>, RegistryError> {
+        let (entries, next) = self.page(keys::CLUSTERS, after, limit).await?;
+        let items = entries.iter().map(|entry| load::cluster(&entry.value, entry.revision)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Listed { items, next })
+    }
+
+    /// Changes labels, region and cloud name.
+    ///
+    /// # Errors
+    /// That there is none, or that it has changed meanwhile.
+    pub async fn update_cluster(
+        &self,
+        name: &ClusterName,
+        labels: BTreeMap<String, String>,
+        region: &str,
+        cloud_name: &str,
+        etag: Option<Revision>,
+    ) -> Result<Cluster, RegistryError> {
+        self.change_cluster(name, etag, |cluster| {
+            cluster.labels.clone_from(&labels);
+            region.clone_into(&mut cluster.region);
+            cloud_name.clone_into(&mut cluster.cloud_name);
+        })
+        .await
+    }
+
+    /// Allows or stops new tenants.
+    ///
+    /// # Errors
+    /// That there is none.
+    pub async fn cordon_cluster(&self, name: &ClusterName, cordoned: bool) -> Result<Cluster, RegistryError> {
+        self.change_cluster(name, None, |cluster| cluster.cordoned = cordoned).await
+    }
+
+    /// Takes a cluster that holds no tenant out of the fleet; its agent is not heard any more.
+    ///
+    /// # Errors
+    /// That there is none, that tenants are placed there, or that it has changed meanwhile.
+    pub async fn delete_cluster(&self, name: &ClusterName, etag: Option<Revision>) -> Result<(), RegistryError> {
+        for _ in 0..MOST_TRIES {
+            let cluster = self.cluster(name).await?;
+            check_etag("cluster", name.as_str(), etag, cluster.revision)?;
+            if let ClusterPurpose::Dedicated { tenant, .. } = &cluster.purpose {
+                return Err(RegistryError::Precondition {
+                    reason: "DEDICATED",
+                    message: format!("cluster {name:?} was made for tenant {tenant:?} and goes with it; delete the tenant"),
+                });
+            }
+            // Cordoned first, and by an earlier write: a placement that was decided meanwhile is in the store by the time
+            // somebody sees the cordon and asks again.
+            if !cluster.cordoned {
+                return Err(RegistryError::Precondition {
+                    reason: "NOT_CORDONED",
+                    message: format!("cluster {name:?} takes new tenants; run berth cordon {name} first"),
+                });
+            }
+            let placed = self.placed_on(name).await?;
+            if let Some(first) = placed.first() {
+                return Err(RegistryError::Precondition {
+                    reason: "CLUSTER_IN_USE",
+                    message: format!("cluster {name:?} holds {} tenant(s), such as {first:?}", placed.len()),
+                });
+            }
+            let key = keys::cluster(name);
+            if self.write(Txn::new().if_revision(key.clone(), cluster.revision).delete(key)).await?.is_some() {
+                return Ok(());
+            }
+        }
+        Err(contended("cluster", name.as_str()))
+    }
+
+    async fn placed_on(&self, name: &ClusterName) -> Result<Vec<String>, RegistryError> {
+        let mut placed = Vec::new();
+        for entry in self.all(keys::PLACEMENTS).await? {
+            if load::placed(&entry.value)?.1.placement.cluster() == name {
+                placed.push(entry.key.name().to_owned());
+            }
+        }
+        Ok(placed)
+    }
+
+    async fn change_cluster(
+        &self,
+        name: &ClusterName,
+        etag: Option<Revision>,
+        change: impl Fn(&mut Cluster),
+    ) -> Result<Cluster, RegistryError> {
+        for _ in 0..MOST_TRIES {
+            let (old, key_sha256) = self.stored_cluster(name).await?;
+            check_etag("cluster", name.as_str(), etag, old.revision)?;
+            let mut cluster = old.clone();
+            change(&mut cluster);
+            if cluster == old {
+                return Ok(old);
+            }
+            let value = load::encode_cluster(&cluster, &key_sha256);
+            check_size("labels", value.len())?;
+            let key = keys::cluster(name);
+            if let Some(revision) = self.write(Txn::new().if_revision(key.clone(), old.revision).put(key, value)).await? {
+                cluster.revision = revision;
+                return Ok(cluster);
+            }
+        }
+        Err(contended("cluster", name.as_str()))
+    }
+
+    pub(super) async fn stored_cluster(&self, name: &ClusterName) -> Result<(Cluster, String), RegistryError> {
+        match self.store.get(&keys::cluster(name)).await? {
+            Some(entry) => Ok(load::stored_cluster(&entry.value, entry.revision)?),
+            None => Err(RegistryError::NotFound { kind: "cluster", name: name.to_string() }),
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! The live sessions of the agents and what they said: soft state, in memory, said again on reconnect.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use berth_model::{ClusterFacts, ClusterName, Digest, Generation, TenantId, TenantReport, Term, Timestamp, Uid};
+use berth_plan::view::{Evidence, SessionView};
+use berth_runtime::Clock;
+use tokio::sync::Notify;
+
+use crate::outbox::{Command, Outbox};
+
+/// What an agent holds: uid, generation, digest by tenant.
+pub type Held = BTreeMap<TenantId, (Uid, Generation, Digest)>;
+
+/// Which session of a cluster; a later one is larger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SessionId(pub u64);
+
+/// All sessions. Copies are the same sessions.
+#[derive(Clone, Debug)]
+pub struct Sessions {
+    clock: Arc<dyn Clock>,
+    state: Arc<Mutex<State>>,
+    changed: Arc<Notify>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    last_id: u64,
+    clusters: BTreeMap<ClusterName, ClusterState>,
+    changes: SessionChanges,
+}
+
+/// What is known of a cluster by its sessions; stays when the session ends, so that status can say how old it is.
+#[derive(Debug, Default)]
+struct ClusterState {
+    session: Option<Live>,
+    evidence_at: Option<Timestamp>,
+    facts: Option<ClusterFacts>,
+    reports: BTreeMap<TenantId, Evidence>,
+}
+
+#[derive(Debug)]
+struct Live {
+    id: SessionId,
+    outbox: Arc<Outbox>,
+    view: SessionView,
+    highest_term: Term,
+}
+
+/// What changed since it was last asked for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct SessionChanges {
+    /// Tenants of which something new was said.
+    pub tenants: BTreeSet<TenantId>,
+    /// Clusters whose session or facts changed.
+    pub clusters: BTreeSet<ClusterName>,
+    /// Clusters with a new session that has not been told anything yet.
+    pub opened: BTreeSet<ClusterName>,
+}
+
+/// Who is there, as its Hello said.
+#[derive(Debug)]
+pub struct Hello {
+    /// Version of the agent.
+    pub agent_version: String,
+    /// What it holds.
+    pub held: Held,
+    /// The cluster's facts.
+    pub facts: ClusterFacts,
+    /// The highest term it has accepted.
+    pub highest_term: Term,
+}
+
+impl Sessions {
+    /// No sessions.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { clock, state: Arc::default(), changed: Arc::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A session of `cluster` begins; an older one of that cluster ends.
+    pub fn open(&self, cluster: &ClusterName, hello: Hello) -> (SessionId, Arc<Outbox>) {
+        let now = self.clock.now();
+        let outbox = Arc::new(Outbox::default());
+        let mut guard = self.state();
+        let state = &mut *guard;
+        state.last_id += 1;
+        let id = SessionId(state.last_id);
+        let known = state.clusters.entry(cluster.clone()).or_default();
+        if let Some(older) = known.session.take() {
+            older.outbox.goodbye("Superseded", "a newer session of this cluster has begun");
+        }
+        known.session = Some(Live {
+            id,
+            outbox: outbox.clone(),
+            view: SessionView { held: hello.held, agent_version: hello.agent_version, api_error: None },
+            highest_term: hello.highest_term,
+        });
+        known.facts = Some(hello.facts);
+        known.evidence_at = Some(now);
+        state.changes.clusters.insert(cluster.clone());
+        state.changes.opened.insert(cluster.clone());
+        drop(guard);
+        self.changed.notify_one();
+        (id, outbox)
+    }
+
+    /// The session ended. A newer one of the cluster is not touched.
+    pub fn close(&self, cluster: &ClusterName, id: SessionId) {
+        self.with_live(cluster, id, |state, cluster| {
+            if let Some(known) = state.clusters.get_mut(cluster) {
+                known.session = None;
+            }
+            state.changes.opened.remove(cluster);
+            state.changes.clusters.insert(cluster.clone());
+            true
+        });
+    }
+
+    /// A heartbeat: the agent is there, and its API server answered `api_age` ago.
+    pub fn heartbeat(&self, cluster: &ClusterName, id: SessionId, api_age: Duration, api_error: Option<String>) {
+        let at = before(self.clock.now(), api_age);
+        self.with_live(cluster, id, |state, cluster| {
+            let Some(known) = state.clusters.get_mut(cluster) else { return false };
+            known.evidence_at = known.evidence_at.max(Some(at));
+            let Some(live) = &mut known.session else { return false };
+            // Only a change of the error is news; the freshness itself is read when somebody plans.
+            let news = live.view.api_error != api_error;
+            live.view.api_error = api_error;
+            if news {
+                state.changes.clusters.insert(cluster.clone());
+            }
+            news
+        });
+    }
+
+    /// The cluster's facts.
+    pub fn facts(&self, cluster: &ClusterName, id: SessionId, facts: ClusterFacts) {
+        self.with_live(cluster, id, |state, cluster| {
+            let Some(known) = state.clusters.get_mut(cluster) else { return false };
+            known.facts = Some(facts);
+            state.changes.clusters.insert(cluster.clone());
+            true
+        });
+    }
+
+    /// The agent took or confirmed an assignment.
+    pub fn holds(&self, cluster: &ClusterName, id: SessionId, command: &Command) {
+        self.with_live(cluster, id, |state, cluster| {
+            let Some(live) = state.clusters.get_mut(cluster).and_then(|known| known.session.as_mut()) else { return false };
+            match command {
+                Command::Assign(a) | Command::Keep(a) => {
+                    live.view.held.insert(a.tenant.clone(), (a.uid.clone(), a.generation, a.digest.clone()));
+                }
+                Command::Withdraw { .. } => return false,
+            }
+            state.changes.tenants.insert(command.tenant().clone());
+            true
+        });
+    }
+
+    /// How a tenant is; `age` is how old that is.
+    pub fn report(&self, cluster: &ClusterName, id: SessionId, report: TenantReport, age: Duration) {
+        let at = before(self.clock.now(), age);
+        self.with_live(cluster, id, |state, cluster| {
+            let Some(known) = state.clusters.get_mut(cluster) else { return false };
+            let tenant = report.tenant.clone();
+            if let (berth_model::report::ApplyState::Withdrawn, Some(live)) = (&report.apply, &mut known.session) {
+                live.view.held.remove(&tenant);
+            }
+            known.reports.insert(tenant.clone(), Evidence { report, at });
+            state.changes.tenants.insert(tenant);
+            true
+        });
+    }
+
+    /// Forgets what was said of a tenant that is no more.
+    pub fn forget(&self, tenant: &TenantId) {
+        for known in self.state().clusters.values_mut() {
+            known.reports.remove(tenant);
+        }
+    }
+
+    /// What changed since this was last asked.
+    #[must_use]
+    pub fn take_changes(&self) -> SessionChanges {
+        std::mem::take(&mut self.state().changes)
+    }
+
+    /// Waits until something changed. Cancel safe; one reader.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// The session of `cluster` as the planner sees it.
+    #[must_use]
+    pub fn view(&self, cluster: &ClusterName) -> Option<SessionView> {
+        self.state().clusters.get(cluster)?.session.as_ref().map(|live| live.view.clone())
+    }
+
+    /// How many clusters have a session.
+    #[must_use]
+    pub fn connected(&self) -> usize {
+        self.state().clusters.values().filter(|known| known.session.is_some()).count()
+    }
+
+    /// Whether `cluster` has a session.
+    #[must_use]
+    pub fn is_connected(&self, cluster: &ClusterName) -> bool {
+        self.state().clusters.get(cluster).is_some_and(|known| known.session.is_some())
+    }
+
+    /// When the last evidence of `cluster` was gathered.
+    #[must_use]
+    pub fn evidence_at(&self, cluster: &ClusterName) -> Option<Timestamp> {
+        self.state().clusters.get(cluster)?.evidence_at
+    }
+
+    /// The facts `cluster` last reported.
+    #[must_use]
+    pub fn last_facts(&self, cluster: &ClusterName) -> Option<ClusterFacts> {
+        self.state().clusters.get(cluster)?.facts.clone()
+    }
+
+    /// What `cluster` last said of `tenant`.
+    #[must_use]
+    pub fn evidence(&self, cluster: &ClusterName, tenant: &TenantId) -> Option<Evidence> {
+        self.state().clusters.get(cluster)?.reports.get(tenant).cloned()
+    }
+
+    /// The highest term any connected agent has accepted.
+    #[must_use]
+    pub fn highest_term(&self) -> Term {
+        let state = self.state();
+        state.clusters.values().filter_map(|known| known.session.as_ref()).map(|live| live.highest_term).max().unwrap_or_default()
+    }
+
+    /// An agent said that it has accepted `term`.
+    pub fn saw_term(&self, cluster: &ClusterName, id: SessionId, term: Term) {
+        self.with_live(cluster, id, |state, cluster| {
+            let Some(live) = state.clusters.get_mut(cluster).and_then(|known| known.session.as_mut()) else { return false };
+            let news = term > live.highest_term;
+            live.highest_term = live.highest_term.max(term);
+            if news {
+                state.changes.clusters.insert(cluster.clone());
+            }
+            news
+        });
+    }
+
+    /// Ends every session: the hub drains.
+    pub fn goodbye_all(&self, reason: &'static str, message: &str) {
+        for live in self.state().clusters.values().filter_map(|known| known.session.as_ref()) {
+            live.outbox.goodbye(reason, message);
+        }
+    }
+
+    /// The outbox of the live session of `cluster`.
+    #[must_use]
+    pub fn outbox(&self, cluster: &ClusterName) -> Option<Arc<Outbox>> {
+        self.state().clusters.get(cluster)?.session.as_ref().map(|live| live.outbox.clone())
+    }
+
+    fn with_live(&self, cluster: &ClusterName, id: SessionId, change: impl FnOnce(&mut State, &ClusterName) -> bool) {
+        let mut state = self.state();
+        let live = state.clusters.get(cluster).and_then(|known| known.session.as_ref()).is_some_and(|live| live.id == id);
+        if live && change(&mut state, cluster) {
+            drop(state);
+            self.changed.notify_one();
+        }
+    }
+}
+
+fn before(now: Timestamp, age: Duration) -> Timestamp {
+    i64::try_from(age.as_millis())
+        .ok()
+        .and_then(|millis| Timestamp::from_millisecond(now.as_millisecond().saturating_sub(millis)).ok())
+        .unwrap_or(now)
+}
+
+#[cfg(test)]
+mod tests {
+    use berth_runtime::ManualClock;
+
+    use super::*;
+
+    fn name(text: &str) -> ClusterName {
+        ClusterName::new(text).unwrap()
+    }
+
+    fn hello() -> Hello {
+        Hello { agent_version: "0.1.0".into(), held: Held::new(), facts: ClusterFacts::default(), highest_term: Term(0) }
+    }
+
+    fn sessions() -> (Sessions, ManualClock) {
+        let clock = ManualClock::new("2026-01-01T00:00:00Z".parse().unwrap());
+        (Sessions::new(Arc::new(clock.clone())), clock)
+    }
+
+    #[tokio::test]
+    async fn a_newer_session_of_a_cluster_ends_the_older_one() {
+        let (sessions, _) = sessions();
+        let (old, outbox) = sessions.open(&name("a"), hello());
+        let (new, _) = sessions.open(&name("a"), hello());
+        assert!(matches!(outbox.next().await, crate::outbox::Outgoing::Goodbye { reason: "Superseded", .. }));
+        sessions.close(&name("a"), old);
+        assert!(sessions.is_connected(&name("a")), "closing the older session leaves the newer one");
+        sessions.close(&name("a"), new);
+        assert!(!sessions.is_connected(&name("a")));
+    }
+
+    #[test]
+    fn evidence_is_as_old_as_the_agents_own_look_at_its_api_server() {
+        let (sessions, clock) = sessions();
+        let (id, _) = sessions.open(&name("a"), hello());
+        let opened = clock.now();
+        clock.advance(Duration::from_secs(60));
+        sessions.heartbeat(&name("a"), id, Duration::from_secs(20), None);
+        let at = sessions.evidence_at(&name("a")).unwrap();
+        assert_eq!(at.as_second() - opened.as_second(), 40);
+        sessions.heartbeat(&name("a"), id, Duration::from_secs(50), None);
+        assert_eq!(sessions.evidence_at(&name("a")), Some(at), "evidence never grows older by hearing more");
+    }
+
+    #[test]
+    fn a_session_that_was_replaced_cannot_say_anything_any_more() {
+        let (sessions, _) = sessions();
+        let (old, _) = sessions.open(&name("a"), hello());
+        let _ = sessions.open(&name("a"), hello());
+        let _ = sessions.take_changes();
+        sessions.heartbeat(&name("a"), old, Duration::ZERO, Some("down".into()));
+        assert_eq!(sessions.view(&name("a")).unwrap().api_error, None);
+        assert_eq!(sessions.take_changes(), SessionChanges::default());
+    }
+}

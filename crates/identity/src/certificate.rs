@@ -1,0 +1,80 @@
+//! What can be read off a certificate without trusting it.
+
+use berth_model::Timestamp;
+use rustls_pki_types::{CertificateDer, pem::PemObject as _};
+use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+/// Why something cannot be read off a certificate.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CertificateError {
+    /// No PEM block of the kind `CERTIFICATE`.
+    #[error("no certificate in the PEM text")]
+    NoPem,
+    /// Not X.509.
+    #[error("not an X.509 certificate: {0}")]
+    Malformed(String),
+}
+
+/// From when until when a certificate is good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validity {
+    /// Not before this.
+    pub not_before: Timestamp,
+    /// Not after this.
+    pub not_after: Timestamp,
+}
+
+impl Validity {
+    /// When two thirds of it have passed: the moment to renew.
+    #[must_use]
+    pub fn renew_at(&self) -> Timestamp {
+        let (from, to) = (self.not_before.as_second(), self.not_after.as_second());
+        Timestamp::from_second(from + (to - from) / 3 * 2).unwrap_or(self.not_after)
+    }
+
+    /// Whether it is over at `now`.
+    #[must_use]
+    pub fn expired(&self, now: Timestamp) -> bool {
+        now > self.not_after
+    }
+}
+
+/// The first certificate of a PEM text, DER.
+///
+/// # Errors
+/// [`CertificateError::NoPem`].
+pub fn first(pem: &str) -> Result<CertificateDer<'static>, CertificateError> {
+    CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| CertificateError::NoPem)
+}
+
+/// From when until when the first certificate of a PEM text is good.
+///
+/// # Errors
+/// [`CertificateError`] when there is none, or it is malformed.
+pub fn validity(pem: &str) -> Result<Validity, CertificateError> {
+    let der = first(pem)?;
+    let parsed = parse(&der)?;
+    let at = |seconds: i64| {
+        Timestamp::from_second(seconds).map_err(|e| CertificateError::Malformed(e.to_string()))
+    };
+    Ok(Validity {
+        not_before: at(parsed.validity().not_before.timestamp())?,
+        not_after: at(parsed.validity().not_after.timestamp())?,
+    })
+}
+
+/// Its `SubjectPublicKeyInfo`, DER.
+pub(crate) fn spki(der: &[u8]) -> Result<Vec<u8>, CertificateError> {
+    Ok(parse(der)?.public_key().raw.to_vec())
+}
+
+/// Parses exactly one certificate.
+pub(crate) fn parse(der: &[u8]) -> Result<X509Certificate<'_>, CertificateError> {
+    match X509Certificate::from_der(der) {
+        Ok(([], parsed)) => Ok(parsed),
+        Ok(_) => Err(CertificateError::Malformed(
+            "something follows the certificate".into(),
+        )),
+        Err(error) => Err(CertificateError::Malformed(error.to_string())),
+    }
+}

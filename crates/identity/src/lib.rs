@@ -1,0 +1,21 @@
+//! Who is who: the fleet's certificate authority, the identities in its certificates, join tokens, and the TLS that carries them.
+//!
+//! An agent's identity is the SPIFFE URI in a certificate which the hub filled in itself; nothing in a message or in a signing
+//! request changes it. This crate does not know gRPC, the store or Kubernetes, and it reads no clock: whoever issues says what time it is.
+
+pub mod ca;
+pub mod certificate;
+pub mod incoming;
+pub mod key;
+pub mod peer;
+pub mod pin;
+pub mod tls;
+pub mod token;
+
+mod files;
+
+pub use ca::{AGENT_LIFETIME, Authority, CaError, Credential, Issued};
+pub use incoming::{Connection, Incoming, IncomingOptions, PeerInfo};
+pub use peer::Peer;
+pub use pin::CaPin;
+pub use token::JoinToken;

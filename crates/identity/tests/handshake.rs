@@ -1,0 +1,293 @@
+//! Who gets through a handshake, over real sockets.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests, helpers included")]
+
+use std::{sync::Arc, time::Duration};
+
+use berth_identity::{
+    AGENT_LIFETIME, Authority, CaPin, Connection, Credential, Incoming, IncomingOptions, Peer, PeerInfo, key,
+    tls::{self, ServerCertificate},
+};
+use berth_model::{ClusterName, FleetId, Timestamp};
+use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+};
+use tokio_rustls::TlsConnector;
+use tokio_stream::StreamExt as _;
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the TLS library checks validity by the machine's clock"
+)]
+fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+fn fleet() -> FleetId {
+    FleetId::new("f1").unwrap()
+}
+
+struct Hub {
+    _dir: tempfile::TempDir,
+    authority: Authority,
+    certificate: ServerCertificate,
+}
+
+impl Hub {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let authority = Authority::load_or_create(dir.path(), now()).unwrap();
+        let certificate = ServerCertificate::new(&server(&authority, now())).unwrap();
+        Self {
+            _dir: dir,
+            authority,
+            certificate,
+        }
+    }
+
+    async fn link(&self) -> Incoming {
+        let config = tls::agent_server(self.authority.certificate_pem(), self.certificate.clone()).unwrap();
+        listen(config, IncomingOptions::new(fleet())).await
+    }
+
+    async fn api(&self) -> Incoming {
+        let config = tls::api_server(self.authority.certificate_pem(), self.certificate.clone()).unwrap();
+        listen(config, IncomingOptions::new(fleet())).await
+    }
+
+    fn agent(&self, cluster: &str, at: Timestamp) -> ClientConfig {
+        let key_pem = key::generate().unwrap();
+        let csr = key::signing_request(&key_pem).unwrap();
+        let cluster = ClusterName::new(cluster).unwrap();
+        let issued = self
+            .authority
+            .issue_agent(&fleet(), &cluster, &csr, at, AGENT_LIFETIME)
+            .unwrap();
+        let credential = Credential {
+            certificate_pem: issued.certificate_pem,
+            key_pem,
+        };
+        tls::client(self.authority.certificate_pem(), &credential).unwrap()
+    }
+}
+
+fn server(authority: &Authority, at: Timestamp) -> Credential {
+    authority
+        .issue_server(&["localhost".into()], at, AGENT_LIFETIME)
+        .unwrap()
+}
+
+async fn listen(config: Arc<rustls::ServerConfig>, options: IncomingOptions) -> Incoming {
+    Incoming::new(TcpListener::bind("127.0.0.1:0").await.unwrap(), config, options)
+}
+
+/// The client says a word when it believes it is in, and hears it back when the server thinks so too.
+async fn knock(incoming: &mut Incoming, config: ClientConfig) -> Result<PeerInfo, std::io::Error> {
+    let address = incoming.local_addr().unwrap();
+    let client = async move {
+        let tcp = TcpStream::connect(address).await?;
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut stream = TlsConnector::from(Arc::new(config)).connect(name, tcp).await?;
+        stream.write_all(b"x").await?;
+        let mut byte = [0];
+        stream.read_exact(&mut byte).await?;
+        Ok::<_, std::io::Error>(())
+    };
+    let echo = async {
+        let mut connection: Connection = incoming.next().await.unwrap().unwrap();
+        let mut byte = [0];
+        connection.read_exact(&mut byte).await?;
+        connection.write_all(&byte).await?;
+        connection.flush().await?;
+        Ok::<_, std::io::Error>(connection.info().clone())
+    };
+    tokio::try_join!(client, echo).map(|((), info)| info)
+}
+
+#[tokio::test]
+async fn a_joining_agent_gets_through_without_certificate_when_the_pin_is_right() {
+    let hub = Hub::new();
+    let mut link = hub.link().await;
+    let info = knock(&mut link, tls::joining_client(hub.authority.pin()).unwrap())
+        .await
+        .unwrap();
+    assert_eq!(info.peer, None);
+}
+
+#[tokio::test]
+async fn a_joining_agent_with_another_pin_refuses_the_hub() {
+    let hub = Hub::new();
+    let other: CaPin = Hub::new().authority.pin();
+    let error = knock(&mut hub.link().await, tls::joining_client(other).unwrap())
+        .await
+        .unwrap_err();
+    let inner = error
+        .get_ref()
+        .and_then(|e| e.downcast_ref::<rustls::Error>())
+        .unwrap();
+    assert!(tls::is_pin_mismatch(inner), "{inner}");
+}
+
+#[tokio::test]
+async fn showing_the_pinned_authority_beside_a_certificate_of_another_does_not_help() {
+    let (hub, evil) = (Hub::new(), Hub::new());
+    let forged = server(&evil.authority, now());
+    let leaf = forged
+        .certificate_pem
+        .split_inclusive("-----END CERTIFICATE-----\n")
+        .next()
+        .unwrap()
+        .to_owned();
+    let chain = format!("{leaf}{}", hub.authority.certificate_pem());
+    evil.certificate
+        .replace(&Credential {
+            certificate_pem: chain,
+            key_pem: forged.key_pem,
+        })
+        .unwrap();
+    assert!(
+        knock(
+            &mut evil.link().await,
+            tls::joining_client(hub.authority.pin()).unwrap()
+        )
+        .await
+        .is_err()
+    );
+}
+
+#[tokio::test]
+async fn the_agent_of_a_cluster_is_known_by_its_certificate() {
+    let hub = Hub::new();
+    let mut link = hub.link().await;
+    for cluster in ["a", "b"] {
+        let info = knock(&mut link, hub.agent(cluster, now())).await.unwrap();
+        assert!(matches!(info.peer, Some(Peer::Agent { cluster: name, .. }) if name.as_str() == cluster));
+    }
+}
+
+#[tokio::test]
+async fn an_expired_certificate_is_refused_on_either_side() {
+    let hub = Hub::new();
+    let long_ago = now() - AGENT_LIFETIME - Duration::from_secs(3600);
+    assert!(
+        knock(&mut hub.link().await, hub.agent("a", long_ago))
+            .await
+            .is_err()
+    );
+    hub.certificate
+        .replace(&server(&hub.authority, long_ago))
+        .unwrap();
+    assert!(knock(&mut hub.link().await, hub.agent("a", now())).await.is_err());
+    assert!(
+        knock(
+            &mut hub.link().await,
+            tls::joining_client(hub.authority.pin()).unwrap()
+        )
+        .await
+        .is_err()
+    );
+}
+
+#[tokio::test]
+async fn a_replaced_server_certificate_is_shown_to_the_next_client() {
+    let hub = Hub::new();
+    let mut link = hub.link().await;
+    hub.certificate
+        .replace(
+            &hub.authority
+                .issue_server(&["elsewhere".into()], now(), AGENT_LIFETIME)
+                .unwrap(),
+        )
+        .unwrap();
+    assert!(knock(&mut link, hub.agent("a", now())).await.is_err());
+    hub.certificate.replace(&server(&hub.authority, now())).unwrap();
+    assert!(knock(&mut link, hub.agent("a", now())).await.is_ok());
+}
+
+#[tokio::test]
+async fn the_api_lets_nobody_in_without_a_certificate_of_this_authority() {
+    let (hub, other) = (Hub::new(), Hub::new());
+    let mut api = hub.api().await;
+    assert!(
+        knock(&mut api, tls::joining_client(hub.authority.pin()).unwrap())
+            .await
+            .is_err()
+    );
+    let foreign = other
+        .authority
+        .issue_client(&fleet(), "admin", now(), AGENT_LIFETIME)
+        .unwrap();
+    assert!(
+        knock(
+            &mut api,
+            tls::client(hub.authority.certificate_pem(), &foreign).unwrap()
+        )
+        .await
+        .is_err()
+    );
+    let admin = hub
+        .authority
+        .issue_client(&fleet(), "admin", now(), AGENT_LIFETIME)
+        .unwrap();
+    let info = knock(
+        &mut api,
+        tls::client(hub.authority.certificate_pem(), &admin).unwrap(),
+    )
+    .await
+    .unwrap();
+    assert_eq!(info.peer, Some(Peer::User { name: "admin".into() }));
+}
+
+#[tokio::test]
+async fn an_agents_certificate_cannot_serve() {
+    let hub = Hub::new();
+    let key_pem = key::generate().unwrap();
+    let csr = key::signing_request(&key_pem).unwrap();
+    let cluster = ClusterName::new("localhost").unwrap();
+    let issued = hub
+        .authority
+        .issue_agent(&fleet(), &cluster, &csr, now(), AGENT_LIFETIME)
+        .unwrap();
+    let chain = format!("{}{}", issued.certificate_pem, hub.authority.certificate_pem());
+    hub.certificate
+        .replace(&Credential {
+            certificate_pem: chain,
+            key_pem,
+        })
+        .unwrap();
+    assert!(knock(&mut hub.link().await, hub.agent("a", now())).await.is_err());
+}
+
+#[tokio::test]
+async fn a_silent_client_does_not_hold_up_the_next_and_is_dropped_in_the_end() {
+    let hub = Hub::new();
+    let config = tls::agent_server(hub.authority.certificate_pem(), hub.certificate.clone()).unwrap();
+    let options = IncomingOptions {
+        handshake_timeout: Duration::from_millis(300),
+        ..IncomingOptions::new(fleet())
+    };
+    let mut incoming = listen(config, options).await;
+    let mut silent = TcpStream::connect(incoming.local_addr().unwrap()).await.unwrap();
+    knock(&mut incoming, hub.agent("a", now())).await.unwrap();
+    let dropped = async { silent.read(&mut [0; 8]).await };
+    tokio::select! {
+        _ = incoming.next() => panic!("the silent client became a connection"),
+        read = dropped => assert!(matches!(read, Ok(0) | Err(_))),
+    }
+}
+
+#[tokio::test]
+async fn further_clients_wait_when_all_slots_are_taken() {
+    let hub = Hub::new();
+    let config = tls::agent_server(hub.authority.certificate_pem(), hub.certificate.clone()).unwrap();
+    let options = IncomingOptions {
+        handshake_timeout: Duration::from_millis(200),
+        concurrent_handshakes: 1,
+        ..IncomingOptions::new(fleet())
+    };
+    let mut incoming = listen(config, options).await;
+    let _silent = TcpStream::connect(incoming.local_addr().unwrap()).await.unwrap();
+    assert!(knock(&mut incoming, hub.agent("a", now())).await.is_ok());
+}

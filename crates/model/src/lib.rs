@@ -1,0 +1,45 @@
+//! What exists: the nouns of Berth and the rules that make a wrong one impossible to write.
+//!
+//! This crate knows no I/O, no clock, no wire format and no Kubernetes client. Everything else in Berth depends on it.
+
+pub mod assignment;
+pub mod bundle;
+pub mod catalogue;
+pub mod cluster;
+pub mod condition;
+pub mod digest;
+pub mod health;
+pub mod id;
+pub mod infra;
+pub mod label;
+pub mod money;
+pub mod observed;
+pub mod operation;
+pub mod placement;
+pub mod quantity;
+pub mod quota;
+pub mod report;
+pub mod resources;
+pub mod tenant;
+pub mod tier;
+pub mod violation;
+
+pub use assignment::{Assignment, AssignmentOf, Object};
+pub use bundle::{Bundle, BundleRef, Parameter, ParameterKind};
+pub use cluster::{Cluster, ClusterFacts, ClusterPurpose, NetworkPolicyEnforcement, Provider};
+pub use condition::{Condition, ConditionKind, Conditions, Truth};
+pub use digest::Digest;
+pub use health::{Health, HealthState};
+pub use id::{
+    BundleName, BundleVersion, ClusterName, FleetId, Generation, InvalidId, PoolName, Revision, TenantId, Term, TierName, Uid,
+};
+pub use infra::{ClusterInfra, Infra, NodePoolInfra};
+pub use jiff::Timestamp;
+pub use observed::Observed;
+pub use placement::{Isolation, Placement};
+pub use quantity::{InvalidQuantity, Quantity};
+pub use report::TenantReport;
+pub use resources::{Bytes, Capacity, MilliCpu};
+pub use tenant::{Tenant, TenantSpec};
+pub use tier::{Tier, TierSpec};
+pub use violation::Violation;

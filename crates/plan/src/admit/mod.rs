@@ -1,0 +1,31 @@
+//! Says everything that is wrong with something a person wrote, all faults at once, with paths as in files.
+//!
+//! Pure: what exists is handed in as a [`Catalogue`]. Whether there is room is not asked here: a tenant that fits nowhere now is
+//! accepted and waits.
+
+mod bundles;
+mod faults;
+mod hint;
+mod members;
+mod quota;
+mod tenant;
+mod tier;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use berth_model::{BundleName, BundleVersion, Parameter, Tier, TierName, Violation};
+
+pub use tenant::tenant;
+pub use tier::{tier, tier_delete, tier_update};
+
+/// What a tenant can refer to.
+#[derive(Clone, Debug, Default)]
+pub struct Catalogue {
+    /// All tiers.
+    pub tiers: BTreeMap<TierName, Arc<Tier>>,
+    /// All bundle versions with what may be set in them.
+    pub bundles: BTreeMap<(BundleName, BundleVersion), Vec<Parameter>>,
+}
+
+/// Admissible with these warnings, or not for these faults.
+pub type Verdict = Result<Vec<String>, Vec<Violation>>;

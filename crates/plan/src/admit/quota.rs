@@ -1,0 +1,54 @@
+//! Rules for a tenant's own amounts.
+
+use berth_model::{
+    TenantSpec, TierSpec,
+    quota::{OVERRIDABLE, hard},
+};
+
+use super::{faults::Faults, hint};
+
+/// Names whose amounts may have fractions.
+const FRACTIONAL: [&str; 2] = ["requests.cpu", "limits.cpu"];
+const NANO: i128 = 1_000_000_000;
+
+pub(super) fn check(faults: &mut Faults, spec: &TenantSpec, tier: &TierSpec) {
+    for (name, amount) in &spec.quota {
+        let path = format!("spec.quota[{name:?}]");
+        if !OVERRIDABLE.contains(&name.as_str()) {
+            faults.add(
+                &path,
+                "is no amount that a tenant can set",
+                hint::nearest(name, OVERRIDABLE),
+            );
+        }
+        if amount.is_negative() {
+            faults.add(&path, format!("{amount} is below nothing"), "");
+        } else if !FRACTIONAL.contains(&name.as_str()) && amount.nanos() % NANO != 0 {
+            faults.add(&path, format!("{amount} is no whole number"), "");
+        }
+    }
+    if let Some(amount) = spec.quota.get("services.loadbalancers")
+        && amount.count() > u64::from(tier.load_balancers)
+    {
+        faults.add(
+            "spec.quota[\"services.loadbalancers\"]",
+            format!(
+                "{amount} load balancers are more than the tier's {}",
+                tier.load_balancers
+            ),
+            "choose a tier with more",
+        );
+    }
+    let hard = hard(spec, tier);
+    for (requests, limits) in [
+        ("requests.cpu", "limits.cpu"),
+        ("requests.memory", "limits.memory"),
+        ("requests.ephemeral-storage", "limits.ephemeral-storage"),
+    ] {
+        if let (Some(asked), Some(limit)) = (hard.get(requests), hard.get(limits))
+            && asked > limit
+        {
+            faults.warn(format!("{requests} is {asked} and {limits} is {limit}: no more than {limit} can be requested, since no request may exceed its limit"));
+        }
+    }
+}

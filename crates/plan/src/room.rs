@@ -1,0 +1,123 @@
+//! How much room there is while one plan is made: the view's reservations and what this plan has decided so far.
+
+use std::collections::BTreeMap;
+
+use berth_model::{ClusterName, ClusterPurpose, Isolation, tenant::PlacementConstraints};
+
+use crate::{
+    place::{Place, Refusal, Site},
+    view::{Placed, Reserved, View},
+};
+
+/// The room, counted down as the plan decides.
+#[derive(Debug)]
+pub(crate) struct Room<'a> {
+    pub(crate) view: &'a View,
+    /// The shared clusters, by name.
+    pub(crate) sites: Vec<Site<'a>>,
+    made: BTreeMap<String, u32>,
+    refused: Vec<(Ask<'a>, Refusal)>,
+}
+
+/// What decides where a tenant fits, its name apart: who asks the same after a refusal is refused the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ask<'a> {
+    pub(crate) isolation: Isolation,
+    pub(crate) constraints: &'a PlacementConstraints,
+    pub(crate) capacity: berth_model::Capacity,
+    pub(crate) namespaces: u32,
+    /// The name of the pool to be made; empty where none is.
+    pub(crate) pool: String,
+}
+
+/// Refusals remembered while one plan is made.
+const MOST_REFUSALS: usize = 64;
+
+impl<'a> Room<'a> {
+    pub(crate) fn new(view: &'a View) -> Self {
+        let sites = view
+            .clusters
+            .values()
+            .filter(|known| known.cluster.purpose == ClusterPurpose::Shared)
+            .map(|known| Site::new(known, &view.settings, view.now))
+            .collect();
+        Self {
+            view,
+            sites,
+            made: BTreeMap::new(),
+            refused: Vec::new(),
+        }
+    }
+
+    pub(crate) fn site(&self, name: &ClusterName) -> Option<&Site<'a>> {
+        self.position(name).map(|at| &self.sites[at])
+    }
+
+    fn position(&self, name: &ClusterName) -> Option<usize> {
+        self.sites
+            .binary_search_by(|site| site.cluster.name.cmp(name))
+            .ok()
+    }
+
+    /// Counts a decision. What a tenant gives back is there for others only when that is saved.
+    pub(crate) fn take(&mut self, old: Option<&Placed>, place: &Place) {
+        if let berth_model::Placement::Cluster { .. } = &place.placement {
+            if old.is_none() {
+                *self.made.entry(place.region.clone()).or_default() += 1;
+            }
+            return;
+        }
+        let Some(at) = self.position(place.placement.cluster()) else {
+            return;
+        };
+        let held = old.map(|old| old.reserved).unwrap_or_default();
+        let more = Reserved {
+            capacity: place.reserved.minus(held),
+            namespaces: place
+                .namespaces
+                .saturating_sub(old.map_or(0, |old| old.namespaces)),
+            pools: u32::from(old.is_none() && place.placement.pool().is_some()),
+            tenants: u32::from(old.is_none()),
+        };
+        let reserved = &mut self.sites[at].reserved;
+        *reserved = Reserved {
+            capacity: reserved.capacity.plus(more.capacity),
+            namespaces: reserved.namespaces.saturating_add(more.namespaces),
+            pools: reserved.pools.saturating_add(more.pools),
+            tenants: reserved.tenants.saturating_add(more.tenants),
+        };
+    }
+
+    /// Leaves out what a tenant has reserved, to ask as if it came now.
+    pub(crate) fn give_back(&mut self, placed: &Placed) {
+        if let Some(at) = self.position(placed.placement.cluster()) {
+            self.sites[at].reserved = self.sites[at].reserved.without(placed);
+        }
+    }
+
+    /// Clusters made in `region`, this plan's own included.
+    pub(crate) fn made_in(&self, region: &str) -> u32 {
+        let there = self
+            .view
+            .index
+            .made_by_region
+            .get(region)
+            .copied()
+            .unwrap_or_default();
+        there.saturating_add(self.made.get(region).copied().unwrap_or_default())
+    }
+
+    /// What the same ask was refused with earlier in this plan. Room only shrinks meanwhile.
+    pub(crate) fn refused(&self, ask: &Ask<'_>) -> Option<&Refusal> {
+        self.refused
+            .iter()
+            .find(|(before, _)| before == ask)
+            .map(|(_, refusal)| refusal)
+    }
+
+    pub(crate) fn note_refusal(&mut self, ask: Ask<'a>, refusal: Refusal) {
+        if self.refused.len() < MOST_REFUSALS {
+            self.refused.push((ask, refusal));
+        }
+    }
+}

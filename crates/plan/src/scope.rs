@@ -1,0 +1,107 @@
+//! Which tenants a change concerns.
+
+use std::collections::BTreeSet;
+
+use berth_model::{BundleName, BundleVersion, ClusterName, TenantId, TierName};
+
+use crate::view::View;
+
+/// Which tenants are planned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// All of them.
+    All,
+    /// These.
+    Tenants(BTreeSet<TenantId>),
+}
+
+impl Scope {
+    /// Whether it has nobody in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        matches!(self, Self::Tenants(tenants) if tenants.is_empty())
+    }
+}
+
+/// What changed since the last plan.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Tenants that are new or gone, or of which something changed: record, placement, assignment, infrastructure, report.
+    pub tenants: BTreeSet<TenantId>,
+    /// Clusters that are new or gone, or of which something changed: record, facts, session.
+    pub clusters: BTreeSet<ClusterName>,
+    /// Tiers that are new or gone or changed.
+    pub tiers: BTreeSet<TierName>,
+    /// Bundle versions that are new or gone.
+    pub bundles: BTreeSet<(BundleName, BundleVersion)>,
+    /// The settings changed.
+    pub settings: bool,
+}
+
+impl Changes {
+    /// Whether nothing changed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.tenants.is_empty()
+            && self.clusters.is_empty()
+            && self.tiers.is_empty()
+            && self.bundles.is_empty()
+            && !self.settings
+    }
+
+    /// Takes what `other` has.
+    pub fn merge(&mut self, mut other: Self) {
+        self.tenants.append(&mut other.tenants);
+        self.clusters.append(&mut other.clusters);
+        self.tiers.append(&mut other.tiers);
+        self.bundles.append(&mut other.bundles);
+        self.settings |= other.settings;
+    }
+}
+
+/// Everybody whom `changes` concern: planning them gives what planning everybody gives.
+///
+/// Tenants without a place compete for the same room, so they are all in or all out: in when a cluster, a tier or somebody's claim
+/// on room changed.
+#[must_use]
+pub fn closure(view: &View, changes: &Changes) -> Scope {
+    if changes.settings {
+        return Scope::All;
+    }
+    let mut scope: BTreeSet<TenantId> = BTreeSet::new();
+    let mut room = !changes.clusters.is_empty() || !changes.tiers.is_empty();
+    for id in &changes.tenants {
+        let Some(known) = view.tenants.get(id) else {
+            room = true;
+            continue;
+        };
+        // One that is being deleted may have been in line until now.
+        room |= known.tenant.deleting_since.is_some()
+            || view.index.contenders.contains(id)
+            || view.index.moved_room.contains(id);
+        scope.insert(id.clone());
+    }
+    for cluster in &changes.clusters {
+        scope.extend(view.placed_on(cluster).cloned());
+    }
+    if !changes.tiers.is_empty() || !changes.bundles.is_empty() {
+        // Rare, and the only scan of everybody here.
+        let concerned = view.tenants.iter().filter(|(_, known)| {
+            let spec = &known.tenant.spec;
+            changes.tiers.contains(&spec.tier)
+                || spec.bundles.iter().any(|used| {
+                    changes
+                        .bundles
+                        .contains(&(used.name.clone(), used.version.clone()))
+                })
+        });
+        for (id, _) in concerned {
+            room |= view.index.contenders.contains(id);
+            scope.insert(id.clone());
+        }
+    }
+    if room {
+        scope.extend(view.index.contenders.iter().cloned());
+    }
+    Scope::Tenants(scope)
+}

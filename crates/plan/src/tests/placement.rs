@@ -1,0 +1,336 @@
+//! Where tenants go, and what each cluster says that cannot take one.
+
+use std::sync::Arc;
+
+use berth_model::{
+    Cluster, Generation, NetworkPolicyEnforcement, Placement, Provider, Revision,
+    tenant::PlacementConstraints, tier::SizeName,
+};
+
+use crate::{
+    Scope, explain, explain_spec, plan,
+    plan::Step,
+    testing::{connect, empty, shared, tenant, tenant_id, world::World},
+    view::{TenantView, View},
+};
+
+fn placed_on(view: &View, id: &str) -> Option<String> {
+    plan(view, &Scope::All).steps.iter().find_map(|step| match step {
+        Step::SavePlacement {
+            tenant, placement, ..
+        } if tenant.as_str() == id => Some(placement.cluster().to_string()),
+        _ => None,
+    })
+}
+
+fn with(mut known: TenantView, change: impl FnOnce(&mut berth_model::Tenant)) -> TenantView {
+    change(Arc::make_mut(&mut known.tenant));
+    known
+}
+
+#[test]
+fn each_constraint_is_named_with_its_numbers() {
+    type Change = fn(&mut View, &mut Cluster, &mut PlacementConstraints);
+    let table: &[(&str, &str, &str, Change)] = &[
+        (
+            "standard",
+            "NotJoined",
+            "its agent has not joined yet",
+            |_, c, _| c.facts = None,
+        ),
+        (
+            "standard",
+            "Cordoned",
+            "it is cordoned: no new tenants",
+            |_, c, _| c.cordoned = true,
+        ),
+        (
+            "standard",
+            "Region",
+            "its region is eu-central-1, allowed are us-east-1, us-west-2",
+            |_, _, p| {
+                p.regions = vec!["us-east-1".into(), "us-west-2".into()];
+            },
+        ),
+        (
+            "standard",
+            "ClusterLabel",
+            "label ring must be \"1\" and is missing",
+            |_, _, p| {
+                p.cluster_labels.insert("ring".into(), "1".into());
+            },
+        ),
+        (
+            "standard",
+            "ClusterLabel",
+            "label ring must be \"1\" and is \"2\"",
+            |_, c, p| {
+                c.labels.insert("ring".into(), "2".into());
+                p.cluster_labels.insert("ring".into(), "1".into());
+            },
+        ),
+        (
+            "standard",
+            "KubernetesVersion",
+            "Kubernetes must be at least 1.34 and is v1.33.4-eks-1234",
+            |_, _, p| {
+                p.min_kubernetes_version = "1.34".into();
+            },
+        ),
+        (
+            "standard",
+            "NetworkPolicy",
+            "network policies must be enforced and are unknown",
+            |_, c, p| {
+                c.facts.as_mut().unwrap().network_policy = NetworkPolicyEnforcement::Unknown;
+                p.require_network_policy = true;
+            },
+        ),
+        (
+            "standard",
+            "Namespaces",
+            "needs 1 namespaces, 4 of 4 are used",
+            |v, _, _| v.settings.namespaces_per_cluster = 4,
+        ),
+        (
+            "standard",
+            "Cpu",
+            "needs 1 CPU, 900m of 900m are free",
+            |_, c, _| {
+                c.facts.as_mut().unwrap().capacity.cpu.0 = 1000;
+            },
+        ),
+        (
+            "standard",
+            "Memory",
+            "needs 2Gi memory, 966367641 of 966367641 are free",
+            |_, c, _| {
+                c.facts.as_mut().unwrap().capacity.memory.0 = 1 << 30;
+            },
+        ),
+        ("standard", "Pods", "needs 20 pods, 9 of 9 are free", |_, c, _| {
+            c.facts.as_mut().unwrap().capacity.pods = 10
+        }),
+        (
+            "premium",
+            "NoCloud",
+            "this hub has no cloud account to make node pools with",
+            |v, _, _| v.settings.cloud = false,
+        ),
+        (
+            "premium",
+            "NotEks",
+            "node pools can be made in EKS clusters only and this one is generic",
+            |_, c, _| {
+                c.facts.as_mut().unwrap().provider = Provider::Generic;
+            },
+        ),
+        (
+            "premium",
+            "NodeGroups",
+            "0 of 0 node groups are used",
+            |v, _, _| v.settings.node_groups_per_cluster = 0,
+        ),
+    ];
+    for (tier, constraint, detail, change) in table {
+        let mut view = empty();
+        let mut cluster = shared("eu-1", 16);
+        let mut known = tenant("acme", tier);
+        change(
+            &mut view,
+            &mut cluster,
+            &mut Arc::make_mut(&mut known.tenant).spec.placement,
+        );
+        connect(&mut view, cluster);
+        view.clusters
+            .values_mut()
+            .for_each(|known| known.session = known.session.take().filter(|_| known.cluster.facts.is_some()));
+        view.set_tenant(known);
+        let explanation = explain(&view, &tenant_id("acme")).unwrap();
+        let candidate = &explanation.candidates[0];
+        assert_eq!(
+            (candidate.constraint.as_str(), candidate.detail.as_str()),
+            (*constraint, *detail)
+        );
+        assert!(!candidate.fits && !candidate.chosen);
+        assert!(
+            explanation.summary.starts_with("nowhere, not ready"),
+            "{}",
+            explanation.summary
+        );
+        assert_eq!(placed_on(&view, "acme"), None, "{constraint}");
+    }
+}
+
+#[test]
+fn a_cluster_whose_agent_is_away_takes_nobody_new() {
+    let mut view = empty();
+    connect(&mut view, shared("eu-1", 16));
+    view.set_tenant(tenant("acme", "standard"));
+    let known = view.clusters.values_mut().next().unwrap();
+    known.session = None;
+    assert_eq!(
+        placed_on(&view, "acme").as_deref(),
+        Some("eu-1"),
+        "heard just now"
+    );
+    view.now = view.now.checked_add(std::time::Duration::from_secs(13)).unwrap();
+    assert_eq!(placed_on(&view, "acme"), None);
+    let explanation = explain(&view, &tenant_id("acme")).unwrap();
+    assert_eq!(explanation.candidates[0].constraint, "AgentAway");
+    assert_eq!(
+        explanation.candidates[0].detail,
+        "its agent was last heard at 2026-01-01T00:00:00Z"
+    );
+}
+
+#[test]
+fn tenants_spread_over_the_clusters_with_most_room() {
+    let mut view = empty();
+    for (name, cpus) in [("a", 16), ("b", 32), ("c", 16)] {
+        connect(&mut view, shared(name, cpus));
+    }
+    let mut world = World::new(view);
+    for n in 0..12 {
+        world.view.set_tenant(tenant(&format!("t{n}"), "standard"));
+    }
+    world.settle();
+    let counts: Vec<u32> = world
+        .view
+        .clusters
+        .values()
+        .map(|known| known.reserved.tenants)
+        .collect();
+    assert_eq!(counts, [3, 6, 3]);
+}
+
+#[test]
+fn the_first_claim_gets_the_last_room() {
+    let mut view = empty();
+    connect(&mut view, shared("eu-1", 2));
+    // One standard tenant fits (20 pods of 18 do not, so give pods).
+    let known = view.clusters.values_mut().next().unwrap();
+    Arc::make_mut(&mut known.cluster)
+        .facts
+        .as_mut()
+        .unwrap()
+        .capacity
+        .pods = 30;
+    let size = |tenant: &mut berth_model::Tenant| tenant.spec.size = Some(SizeName::Small);
+    view.set_tenant(with(tenant("early-free", "free"), |t| {
+        size(t);
+        t.created_at = "2025-01-01T00:00:00Z".parse().unwrap();
+    }));
+    view.set_tenant(with(tenant("a-late", "standard"), |t| t.revision = Revision(9)));
+    view.set_tenant(with(tenant("z-early", "standard"), |t| t.revision = Revision(3)));
+    assert_eq!(
+        placed_on(&view, "z-early").as_deref(),
+        Some("eu-1"),
+        "priority, then acceptance, then id"
+    );
+    assert_eq!(placed_on(&view, "early-free"), None);
+    assert_eq!(placed_on(&view, "a-late"), None);
+}
+
+#[test]
+fn a_quota_larger_than_any_cluster_says_so_at_once() {
+    let mut view = empty();
+    connect(&mut view, shared("eu-1", 16));
+    connect(&mut view, shared("eu-2", 32));
+    view.set_tenant(with(tenant("acme", "standard"), |t| {
+        t.spec.quota.insert("requests.cpu".into(), "40".parse().unwrap());
+    }));
+    let status = &plan(&view, &Scope::All).status[&tenant_id("acme")];
+    let placed = status.conditions.get(berth_model::ConditionKind::Placed).unwrap();
+    assert_eq!(placed.reason, "QuotaTooLarge");
+    insta::assert_snapshot!(placed.message, @"the quota asks for 40 CPU, 2Gi memory and 20 pods, and no shared cluster is that large even when empty; the largest, eu-2, has 28800m CPU, 123695058124 memory and 288 pods for tenants");
+}
+
+#[test]
+fn a_cluster_of_its_own_goes_to_the_first_allowed_region_with_room() {
+    let mut view = empty();
+    view.settings.clusters_per_region = 1;
+    for id in ["one", "two", "three"] {
+        view.set_tenant(with(tenant(id, "enterprise"), |t| {
+            t.spec.placement.regions = vec!["eu-west-1".into(), "eu-north-1".into()]
+        }));
+    }
+    let plan = plan(&view, &Scope::All);
+    let regions: Vec<(&str, &str)> = plan
+        .steps
+        .iter()
+        .filter_map(|step| match step {
+            Step::SavePlacement {
+                tenant,
+                region,
+                placement: Placement::Cluster { .. },
+                ..
+            } => Some((tenant.as_str(), region.as_str())),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(regions, [("one", "eu-west-1"), ("three", "eu-north-1")]);
+    let two = plan.status[&tenant_id("two")]
+        .conditions
+        .get(berth_model::ConditionKind::Placed)
+        .unwrap();
+    assert_eq!(two.reason, "ClustersPerRegion");
+    assert_eq!(
+        two.message,
+        "every allowed region is full: eu-west-1 1 of 1, eu-north-1 1 of 1"
+    );
+}
+
+#[test]
+fn a_placed_tenant_stays_when_a_better_place_appears_or_its_own_is_cordoned() {
+    let mut view = empty();
+    connect(&mut view, shared("eu-1", 16));
+    view.set_tenant(tenant("acme", "standard"));
+    let mut world = World::new(view);
+    world.settle();
+    connect(
+        &mut world.view,
+        Cluster {
+            cordoned: true,
+            ..shared("eu-1", 16)
+        },
+    );
+    connect(&mut world.view, shared("eu-2", 512));
+    world.change(&tenant_id("acme"), |tenant| {
+        tenant.spec.size = Some(SizeName::Medium)
+    });
+    world.settle();
+    let placed = world.view.tenants[&tenant_id("acme")].placed.as_ref().unwrap();
+    assert_eq!(
+        (placed.placement.cluster().as_str(), placed.generation),
+        ("eu-1", Generation(2))
+    );
+}
+
+#[test]
+fn explain_ranks_the_candidates_and_marks_the_chosen() {
+    let mut view = empty();
+    for (name, cpus) in [("big", 64), ("small", 16), ("tiny", 1)] {
+        connect(&mut view, shared(name, cpus));
+    }
+    view.set_tenant(tenant("acme", "standard"));
+    let mut world = World::new(view);
+    world.settle();
+    let explanation = explain(&world.view, &tenant_id("acme")).unwrap();
+    let shown: Vec<String> = explanation
+        .candidates
+        .iter()
+        .map(|c| {
+            format!(
+                "{} fits={} chosen={} {}: {}",
+                c.cluster, c.fits, c.chosen, c.constraint, c.detail
+            )
+        })
+        .collect();
+    insta::assert_snapshot!(shown.join("\n"));
+    assert_eq!(explanation.summary, "ready, on shared cluster big");
+    let spec = world.view.tenants[&tenant_id("acme")].tenant.spec.clone();
+    let other = explain_spec(&world.view, &tenant_id("other"), &spec);
+    assert_eq!(other.summary, "it would be placed on shared cluster big");
+    assert_eq!(world.view.tenants.len(), 1);
+}

@@ -1,0 +1,228 @@
+//! What the planner sees: the fleet at one moment. Made and updated by the control loop; the planner only reads it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use berth_model::{
+    BundleName, BundleVersion, Capacity, Cluster, ClusterName, Conditions, Digest, FleetId, Generation,
+    Infra, Placement, TenantId, TenantReport, Term, Tier, TierName, Timestamp, Uid, tenant::Tenant,
+};
+
+use crate::index::Index;
+
+/// The fleet at one moment.
+///
+/// Tenants, their placements and the clusters are changed only by [`View::set_tenant`], [`View::set_placed`], [`View::set_cluster`]
+/// and the like, which keep what is counted from them right. What else is in a [`TenantView`] or [`ClusterView`] may be written in
+/// place.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// When. The planner has no other clock.
+    pub now: Timestamp,
+    /// Which fleet.
+    pub fleet: FleetId,
+    /// The leader's term.
+    pub term: Term,
+    /// What the admin set.
+    pub settings: Settings,
+    /// All tiers.
+    pub tiers: BTreeMap<TierName, Arc<Tier>>,
+    /// All bundle versions.
+    pub bundles: BTreeSet<(BundleName, BundleVersion)>,
+    /// All tenants.
+    pub tenants: BTreeMap<TenantId, TenantView>,
+    /// All clusters.
+    pub clusters: BTreeMap<ClusterName, ClusterView>,
+    /// What is counted from the above.
+    pub(crate) index: Index,
+}
+
+impl View {
+    /// A fleet of which nothing is known yet.
+    #[must_use]
+    pub fn new(now: Timestamp, fleet: FleetId, term: Term, settings: Settings) -> Self {
+        Self {
+            now,
+            fleet,
+            term,
+            settings,
+            tiers: BTreeMap::new(),
+            bundles: BTreeSet::new(),
+            tenants: BTreeMap::new(),
+            clusters: BTreeMap::new(),
+            index: Index::default(),
+        }
+    }
+}
+
+/// Bounds that the admin sets. Clouds' quotas come from here, never from constants in code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Most namespaces of one cluster.
+    pub namespaces_per_cluster: u32,
+    /// Most node groups of one cluster.
+    pub node_groups_per_cluster: u32,
+    /// Most clusters the hub makes in one region.
+    pub clusters_per_region: u32,
+    /// Region for clusters whose tenant names none.
+    pub default_region: String,
+    /// Whether there is a cloud to make node pools and clusters in.
+    pub cloud: bool,
+    /// Share of a cluster's capacity that is never reserved, in percent.
+    pub headroom_percent: u32,
+    /// Evidence older than this reads Unknown: three heartbeats.
+    pub evidence_lifetime: Duration,
+    /// When to look at infrastructure again that is being made or removed.
+    pub infra_poll: Duration,
+    /// First pause after a failure of the cloud; doubled with every attempt up to `retry_cap`.
+    pub retry_first: Duration,
+    /// Longest pause between attempts.
+    pub retry_cap: Duration,
+    /// How long an agent may take to confirm what it was told before it is told again.
+    pub resend_after: Duration,
+    /// How long a new cluster's agent may take to dial in before its manifest is applied again.
+    pub join_patience: Duration,
+    /// How long the agent of a tenant's own cluster may take to empty it before the cluster is removed as it is.
+    pub withdraw_patience: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            namespaces_per_cluster: 10_000,
+            node_groups_per_cluster: 30,
+            clusters_per_region: 100,
+            default_region: String::new(),
+            cloud: false,
+            headroom_percent: 10,
+            evidence_lifetime: Duration::from_secs(12),
+            infra_poll: Duration::from_secs(10),
+            retry_first: Duration::from_secs(2),
+            retry_cap: Duration::from_secs(300),
+            resend_after: Duration::from_secs(10),
+            join_patience: Duration::from_secs(300),
+            withdraw_patience: Duration::from_secs(600),
+        }
+    }
+}
+
+/// One tenant with everything known of it.
+#[derive(Clone, Debug)]
+pub struct TenantView {
+    /// Its record.
+    pub tenant: Arc<Tenant>,
+    /// Where it was decided to be.
+    pub placed: Option<Placed>,
+    /// What its cluster was told.
+    pub assigned: Option<Assigned>,
+    /// Infrastructure made for it.
+    pub infra: InfraView,
+    /// What its cluster's agent last said of it; soft.
+    pub report: Option<Evidence>,
+    /// A failure to render it, until its generation, tier or bundles change.
+    pub render_error: Option<String>,
+    /// The conditions as last saved, for their transition times.
+    pub conditions: Conditions,
+    /// A finding of the lint that stops this tenant.
+    pub stalled: Option<String>,
+}
+
+/// A saved placement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// Where.
+    pub placement: Placement,
+    /// What is reserved there.
+    pub reserved: Capacity,
+    /// How many namespaces are reserved there.
+    pub namespaces: u32,
+    /// The tenant's generation it was decided for.
+    pub generation: Generation,
+    /// When.
+    pub decided_at: Timestamp,
+    /// One line of why.
+    pub reason: String,
+}
+
+/// A saved assignment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assigned {
+    /// Where.
+    pub cluster: ClusterName,
+    /// Its own counter.
+    pub generation: Generation,
+    /// Of the objects.
+    pub digest: Digest,
+    /// The tenant's generation it was rendered for.
+    pub tenant_generation: Generation,
+    /// It is being taken away.
+    pub withdrawing: bool,
+    /// The agent said that nothing of it is left.
+    pub withdrawn: bool,
+}
+
+/// Infrastructure of one tenant.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InfraView {
+    /// As last observed.
+    pub observed: Infra,
+    /// Part of names and idempotency tokens.
+    pub attempt: u32,
+    /// When the cloud was last asked, since this hub started.
+    pub looked_at: Option<Timestamp>,
+    /// A call is under way; nothing else is started for this tenant's infrastructure meanwhile.
+    pub busy: bool,
+    /// The agent's manifest was applied into the tenant's own cluster.
+    pub bootstrapped: bool,
+    /// When a bootstrap was last tried, and what was wrong.
+    pub bootstrap_trouble: Option<(Timestamp, String)>,
+}
+
+/// What an agent said of a tenant, and when that was true.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    /// What it said.
+    pub report: TenantReport,
+    /// When it was true by the hub's clock: heard, less its age on arrival.
+    pub at: Timestamp,
+}
+
+/// One cluster with everything known of it.
+#[derive(Clone, Debug)]
+pub struct ClusterView {
+    /// Its record.
+    pub cluster: Arc<Cluster>,
+    /// Its agent's session, when there is one.
+    pub session: Option<SessionView>,
+    /// When its agent's last evidence was gathered, by the hub's clock.
+    pub evidence_at: Option<Timestamp>,
+    /// What placements have reserved here: kept by [`View`]'s own methods, never by observed use.
+    pub reserved: Reserved,
+}
+
+/// A live session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionView {
+    /// Tenants the agent holds: uid, generation, digest.
+    pub held: BTreeMap<TenantId, (Uid, Generation, Digest)>,
+    /// Version of the agent.
+    pub agent_version: String,
+    /// Why the agent cannot reach its own API server, when it cannot.
+    pub api_error: Option<String>,
+}
+
+/// What placements have reserved on one cluster.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reserved {
+    /// Amounts of shared capacity.
+    pub capacity: Capacity,
+    /// Namespaces.
+    pub namespaces: u32,
+    /// Node pools.
+    pub pools: u32,
+    /// Tenants.
+    pub tenants: u32,
+}

@@ -1,0 +1,123 @@
+//! Bundles: what may be in one, and what becomes of it in a tenant's namespace.
+//!
+//! Kubernetes' own RBAC is the last wall (bundles are applied with the tenant administrator's rights); the checks here are
+//! the first, so that a fault is told where it was written and not by a cluster.
+
+mod kinds;
+mod manifest;
+mod parameters;
+mod pods;
+mod substitute;
+
+use std::collections::BTreeSet;
+
+use berth_model::{Bundle, BundleRef, Violation, bundle::BundleSpec, label, placement::namespace_name};
+use serde_json::{Value, json};
+
+use crate::{Input, meta};
+
+/// The most manifests of one bundle.
+const MOST_MANIFESTS: usize = 200;
+
+/// Everything that is wrong with a bundle, whatever the parameters a tenant will give: undeclared or faulty parameters,
+/// forbidden kinds, names, labels. Paths are as in the bundle's file.
+#[must_use]
+pub fn check(spec: &BundleSpec) -> Vec<Violation> {
+    let mut violations = parameters::check(spec);
+    if spec.manifests.is_empty() {
+        violations.push(Violation::new(
+            "spec.manifests",
+            "is empty",
+            "list the Kubernetes objects of the bundle",
+        ));
+    }
+    if spec.manifests.len() > MOST_MANIFESTS {
+        violations.push(Violation::new(
+            "spec.manifests",
+            format!(
+                "has {} objects, {MOST_MANIFESTS} are allowed",
+                spec.manifests.len()
+            ),
+            "split it into several bundles",
+        ));
+        return violations;
+    }
+    // Names are judged as they come out with the defaults, or with an example where there is none.
+    let values = parameters::examples(spec);
+    let manifests = substitute::all(&spec.manifests, &values, "spec.manifests", &mut violations);
+    manifest::check_all(&manifests, None, "spec.manifests", &mut violations);
+    violations.sort();
+    violations.dedup();
+    violations
+}
+
+/// The objects of a bundle as a tenant uses it, in the tenant's main namespace: parameters filled in, everything checked.
+/// Paths are below the tenant's `spec.bundles[i]`: `parameters.NAME` is the tenant's fault, `manifests[j]` the bundle's.
+///
+/// # Errors
+/// Every violation at once.
+pub fn expand(reference: &BundleRef, bundle: &Bundle, namespace: &str) -> Result<Vec<Value>, Vec<Violation>> {
+    let mut violations = Vec::new();
+    let values = parameters::values(&bundle.spec, reference, &mut violations);
+    if !violations.is_empty() {
+        return Err(violations);
+    }
+    let mut manifests = substitute::all(&bundle.spec.manifests, &values, "manifests", &mut violations);
+    manifest::check_all(&manifests, Some(namespace), "manifests", &mut violations);
+    if !violations.is_empty() {
+        return Err(violations);
+    }
+    for manifest in &mut manifests {
+        manifest["metadata"]["namespace"] = namespace.into();
+        pods::run_as_workload(manifest);
+    }
+    Ok(manifests)
+}
+
+/// The objects of all the tenant's bundles, labelled and pinned.
+pub(crate) fn of_tenant(input: &Input<'_>, violations: &mut Vec<Violation>) -> Vec<Value> {
+    let namespace = namespace_name(&input.tenant.id, None);
+    let mut objects = Vec::new();
+    let mut names: BTreeSet<(String, String)> = BTreeSet::new();
+    for (at, (reference, bundle)) in input.bundles.iter().enumerate() {
+        let path = format!("spec.bundles[{at}]");
+        let expanded = match expand(reference, bundle, &namespace) {
+            Ok(expanded) => expanded,
+            Err(found) => {
+                let below = |v: Violation| Violation::new(format!("{path}.{}", v.path), v.problem, v.hint);
+                violations.extend(found.into_iter().map(below));
+                continue;
+            }
+        };
+        for mut object in expanded {
+            let (kind, name) = kinds::identity(&object);
+            if !names.insert((kind.clone(), name.clone())) {
+                violations.push(Violation::new(
+                    path.clone(),
+                    format!("{kind} {name:?} is in another of the tenant's bundles too"),
+                    "use one of them, or give the objects different names",
+                ));
+            }
+            let mut labels = meta::labels(input.tenant);
+            labels.insert(label::BUNDLE.into(), bundle.name.as_str().into());
+            merge(&mut object["metadata"]["labels"], &labels);
+            // `managed-by` stays what the manifest says on pods: there it is the workload's own.
+            labels.remove(label::MANAGED_BY);
+            pods::label(&mut object, &labels);
+            if let Some(pool) = input.placement.pool() {
+                pods::pin(&mut object, pool);
+            }
+            objects.push(object);
+        }
+    }
+    objects
+}
+
+pub(crate) fn merge(into: &mut Value, labels: &serde_json::Map<String, Value>) {
+    if !into.is_object() {
+        *into = json!({});
+    }
+    for (key, value) in labels {
+        into[key] = value.clone();
+    }
+}

@@ -1,0 +1,27 @@
+//! What the hub remembers: revisioned bytes under names, changed by compare-and-swap, read page by page, watched from a revision.
+//!
+//! The room knows nothing of what the bytes mean (that is `berth-wire`'s business) and decides nothing. Two stores live
+//! here behind one seam: [`MemoryStore`], which forgets, and [`SledStore`], which does not. One conformance suite runs over both.
+
+#[cfg(feature = "testing")]
+pub mod conformance;
+mod entry;
+mod error;
+mod index;
+mod key;
+mod memory;
+pub mod sled;
+mod store;
+mod txn;
+mod watch;
+
+pub use self::{
+    entry::{Change, Entry, Listing, Page},
+    error::StoreError,
+    key::{InvalidKey, Key},
+    memory::MemoryStore,
+    sled::{OpenError, SledOptions, SledStore},
+    store::Store,
+    txn::{Compare, MAX_COMPARES, MAX_VALUE_BYTES, MAX_WRITES, Txn},
+    watch::Watch,
+};

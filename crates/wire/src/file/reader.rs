@@ -1,0 +1,398 @@
+//! Reads the fields of a map, one after another, collecting what is wrong; what nobody asked for is an unknown field.
+
+use std::{collections::BTreeMap, str::FromStr};
+
+use berth_model::{InvalidId, Quantity};
+use serde_json::{Number, Value as Json};
+
+use super::node::{Field, Node, Value};
+use crate::{
+    faults::{Faults, closest},
+    json::LARGEST_EXACT,
+};
+
+/// The fields of one map that were not read yet.
+pub(super) struct Reader<'a> {
+    pub(super) faults: &'a mut Faults,
+    path: String,
+    line: u64,
+    left: Vec<Field>,
+    asked: Vec<&'static str>,
+}
+
+impl<'a> Reader<'a> {
+    /// The fields of `node`; a fault when it is no map.
+    pub(super) fn new(faults: &'a mut Faults, path: &str, node: Node) -> Option<Self> {
+        faults.line = node.line;
+        match node.value {
+            Value::Map(left) => Some(Self {
+                faults,
+                path: path.to_owned(),
+                line: node.line,
+                left,
+                asked: Vec::new(),
+            }),
+            other => {
+                faults.add(path, format!("is {}, not a map", other.type_name()), "");
+                None
+            }
+        }
+    }
+
+    /// Where the field `name` is.
+    pub(super) fn path_of(&self, name: &str) -> String {
+        if self.path.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{}.{name}", self.path)
+        }
+    }
+
+    /// Takes a field out. One without a value counts as left out.
+    pub(super) fn take(&mut self, name: &'static str) -> Option<Node> {
+        self.asked.push(name);
+        let at = self.left.iter().position(|field| field.name == name);
+        let node = at
+            .map(|at| self.left.swap_remove(at).node)
+            .filter(|node| !matches!(node.value, Value::Null));
+        self.faults.line = node.as_ref().map_or(self.line, |node| node.line);
+        node
+    }
+
+    /// Reads over a field.
+    pub(super) fn skip(&mut self, name: &'static str) {
+        self.take(name);
+    }
+
+    /// Everything not asked for is unknown.
+    pub(super) fn finish(self) {
+        let mut left = self.left;
+        left.sort_by_key(|field| field.line);
+        for field in left {
+            self.faults.line = field.line;
+            let hint = match closest(&field.name, self.asked.iter().copied()) {
+                Some(near) => format!("did you mean {near:?}?"),
+                None => format!("known here: {}", self.asked.join(", ")),
+            };
+            let path = if self.path.is_empty() {
+                field.name.clone()
+            } else {
+                format!("{}.{}", self.path, field.name)
+            };
+            self.faults.add(&path, "is not a known field", hint);
+        }
+    }
+
+    pub(super) fn text(&mut self, name: &'static str) -> Option<String> {
+        let node = self.take(name)?;
+        let path = self.path_of(name);
+        text(self.faults, &path, node)
+    }
+
+    pub(super) fn text_or_empty(&mut self, name: &'static str) -> String {
+        self.text(name).unwrap_or_default()
+    }
+
+    /// A required name or identifier.
+    pub(super) fn name<T: FromStr<Err = InvalidId>>(&mut self, name: &'static str) -> Option<T> {
+        let path = self.path_of(name);
+        let Some(node) = self.take(name) else {
+            self.faults.add(&path, "is required", "");
+            return None;
+        };
+        let text = text(self.faults, &path, node)?;
+        self.faults.name(&path, &text)
+    }
+
+    pub(super) fn choice<T: Copy>(&mut self, name: &'static str, choices: &[(&str, T)]) -> Option<T> {
+        let path = self.path_of(name);
+        let text = match self.take(name) {
+            Some(node) => text(self.faults, &path, node)?,
+            None => String::new(),
+        };
+        self.faults.choice(&path, &text, choices)
+    }
+
+    pub(super) fn choice_or<T: Copy>(
+        &mut self,
+        name: &'static str,
+        choices: &[(&str, T)],
+        absent: T,
+    ) -> Option<T> {
+        if self
+            .left
+            .iter()
+            .any(|field| field.name == name && !matches!(field.node.value, Value::Null))
+        {
+            self.choice(name, choices)
+        } else {
+            self.skip(name);
+            Some(absent)
+        }
+    }
+
+    pub(super) fn flag(&mut self, name: &'static str) -> Option<bool> {
+        let node = self.take(name)?;
+        let path = self.path_of(name);
+        flag(self.faults, &path, &node)
+    }
+
+    /// A whole number that is not negative.
+    pub(super) fn count(&mut self, name: &'static str) -> Option<u32> {
+        let node = self.take(name)?;
+        if let Value::Unsigned(number) = node.value
+            && let Ok(number) = u32::try_from(number)
+        {
+            return Some(number);
+        }
+        let path = self.path_of(name);
+        let (problem, hint) = match node.value {
+            Value::Text(_) => ("is a text, not a whole number".to_owned(), "take the quotes away"),
+            Value::Integer(_) | Value::Unsigned(_) | Value::Float(_) => {
+                ("must be a whole number from 0 to 4294967295".to_owned(), "")
+            }
+            other => (format!("is {}, not a whole number", other.type_name()), ""),
+        };
+        self.faults.add(&path, problem, hint);
+        None
+    }
+
+    /// An amount, written as text or as number.
+    pub(super) fn quantity(&mut self, name: &'static str) -> Option<Quantity> {
+        let node = self.take(name)?;
+        let path = self.path_of(name);
+        quantity(self.faults, &path, &node)
+    }
+
+    pub(super) fn texts(&mut self, name: &'static str) -> Vec<String> {
+        self.items(name, text)
+    }
+
+    pub(super) fn text_map(&mut self, name: &'static str) -> BTreeMap<String, String> {
+        self.entries(name, text)
+    }
+
+    pub(super) fn flags(&mut self, name: &'static str) -> BTreeMap<String, bool> {
+        self.entries(name, |faults, path, node| flag(faults, path, &node))
+    }
+
+    pub(super) fn quantities(&mut self, name: &'static str) -> BTreeMap<String, Quantity> {
+        self.entries(name, |faults, path, node| quantity(faults, path, &node))
+    }
+
+    /// Any JSON value.
+    pub(super) fn json(&mut self, name: &'static str) -> Option<Json> {
+        let node = self.take(name)?;
+        let path = self.path_of(name);
+        Some(json(self.faults, &path, node))
+    }
+
+    pub(super) fn jsons(&mut self, name: &'static str) -> Vec<Json> {
+        self.items(name, |faults, path, node| Some(json(faults, path, node)))
+    }
+
+    pub(super) fn json_map(&mut self, name: &'static str) -> BTreeMap<String, Json> {
+        self.entries(name, |faults, path, node| Some(json(faults, path, node)))
+    }
+
+    /// The fields of a map below; none when there is none.
+    pub(super) fn object<T>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(&mut Reader<'_>) -> Option<T>,
+    ) -> Option<T> {
+        let node = self.take(name)?;
+        let path = self.path_of(name);
+        object(self.faults, &path, node, read)
+    }
+
+    /// As [`Reader::object`]; a fault when there is none.
+    pub(super) fn required<T>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(&mut Reader<'_>) -> Option<T>,
+    ) -> Option<T> {
+        let path = self.path_of(name);
+        match self.take(name) {
+            Some(node) => object(self.faults, &path, node, read),
+            None => {
+                self.faults.add(&path, "is required", "");
+                None
+            }
+        }
+    }
+
+    /// The maps of a list below.
+    pub(super) fn objects<T>(
+        &mut self,
+        name: &'static str,
+        mut read: impl FnMut(&mut Reader<'_>) -> Option<T>,
+    ) -> Vec<T> {
+        self.items(name, |faults, path, node| object(faults, path, node, &mut read))
+    }
+
+    /// The items of a list below.
+    pub(super) fn items<T>(
+        &mut self,
+        name: &'static str,
+        mut read: impl FnMut(&mut Faults, &str, Node) -> Option<T>,
+    ) -> Vec<T> {
+        let path = self.path_of(name);
+        match self.take(name).map(|node| node.value) {
+            None => Vec::new(),
+            Some(Value::List(items)) => items
+                .into_iter()
+                .enumerate()
+                .filter_map(|(at, node)| {
+                    self.faults.line = node.line;
+                    read(self.faults, &format!("{path}[{at}]"), node)
+                })
+                .collect(),
+            Some(other) => {
+                self.faults
+                    .add(&path, format!("is {}, not a list", other.type_name()), "");
+                Vec::new()
+            }
+        }
+    }
+
+    fn entries<T>(
+        &mut self,
+        name: &'static str,
+        mut read: impl FnMut(&mut Faults, &str, Node) -> Option<T>,
+    ) -> BTreeMap<String, T> {
+        let path = self.path_of(name);
+        match self.take(name).map(|node| node.value) {
+            None => BTreeMap::new(),
+            Some(Value::Map(fields)) => fields
+                .into_iter()
+                .filter_map(|field| {
+                    self.faults.line = field.line;
+                    Some((
+                        field.name.clone(),
+                        read(self.faults, &format!("{path}.{}", field.name), field.node)?,
+                    ))
+                })
+                .collect(),
+            Some(other) => {
+                self.faults
+                    .add(&path, format!("is {}, not a map", other.type_name()), "");
+                BTreeMap::new()
+            }
+        }
+    }
+}
+
+/// Reads the fields of `node` and finds what is left over.
+pub(super) fn object<T>(
+    faults: &mut Faults,
+    path: &str,
+    node: Node,
+    read: impl FnOnce(&mut Reader<'_>) -> Option<T>,
+) -> Option<T> {
+    let mut reader = Reader::new(faults, path, node)?;
+    let read = read(&mut reader);
+    reader.finish();
+    read
+}
+
+fn text(faults: &mut Faults, path: &str, node: Node) -> Option<String> {
+    let (problem, hint) = match node.value {
+        Value::Text(text) => return Some(text),
+        Value::Bool(_) | Value::Integer(_) | Value::Unsigned(_) | Value::Float(_) => (
+            format!("is {}, not a text", node.value.type_name()),
+            "put it in quotes",
+        ),
+        other => (format!("is {}, not a text", other.type_name()), ""),
+    };
+    faults.add(path, problem, hint);
+    None
+}
+
+fn flag(faults: &mut Faults, path: &str, node: &Node) -> Option<bool> {
+    if let Value::Bool(flag) = node.value {
+        return Some(flag);
+    }
+    faults.add(
+        path,
+        format!("is {}, not a boolean", node.value.type_name()),
+        "write true or false without quotes",
+    );
+    None
+}
+
+fn quantity(faults: &mut Faults, path: &str, node: &Node) -> Option<Quantity> {
+    let text = match &node.value {
+        Value::Text(text) => text.clone(),
+        Value::Integer(number) => number.to_string(),
+        Value::Unsigned(number) => number.to_string(),
+        Value::Float(number) => number.to_string(),
+        other => {
+            faults.add(
+                path,
+                format!("is {}, not an amount", other.type_name()),
+                "write amounts as 500m, 2, 16Gi",
+            );
+            return None;
+        }
+    };
+    faults.quantity(path, &text)
+}
+
+/// Any value. Whole numbers that a double does not hold exactly are faults: they would change on the way to the hub.
+fn json(faults: &mut Faults, path: &str, node: Node) -> Json {
+    faults.line = node.line;
+    match node.value {
+        Value::Null => Json::Null,
+        Value::Bool(flag) => Json::Bool(flag),
+        Value::Integer(number) => {
+            exact(faults, path, number.unsigned_abs());
+            Json::from(number)
+        }
+        Value::Unsigned(number) => {
+            exact(faults, path, number);
+            Json::from(number)
+        }
+        Value::Float(number) => whole(number)
+            .map(Json::from)
+            .or_else(|| Number::from_f64(number).map(Json::Number))
+            .unwrap_or_default(),
+        Value::Text(text) => Json::String(text),
+        Value::List(items) => Json::Array(
+            items
+                .into_iter()
+                .enumerate()
+                .map(|(at, item)| json(faults, &format!("{path}[{at}]"), item))
+                .collect(),
+        ),
+        Value::Map(fields) => Json::Object(
+            fields
+                .into_iter()
+                .map(|field| {
+                    let value = json(faults, &format!("{path}.{}", field.name), field.node);
+                    (field.name, value)
+                })
+                .collect(),
+        ),
+    }
+}
+
+/// `1.0` is the number 1, here as on the wire.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "within 2^53 a double with no fraction is exactly that integer"
+)]
+fn whole(number: f64) -> Option<i64> {
+    (number.fract() == 0.0 && number.abs() <= LARGEST_EXACT as f64).then_some(number as i64)
+}
+
+fn exact(faults: &mut Faults, path: &str, magnitude: u64) {
+    if magnitude > LARGEST_EXACT {
+        faults.add(
+            path,
+            "is too large a number to be kept exactly",
+            "put it in quotes",
+        );
+    }
+}

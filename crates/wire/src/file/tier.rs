@@ -1,0 +1,194 @@
+//! `kind: Tier`.
+
+use berth_model::{
+    TierSpec,
+    money::UsdCents,
+    tier::{
+        Bootstrap, CapacityType, ClusterTemplate, NodePoolTemplate, PodSecurity, Priority, SizeName, Sla,
+    },
+};
+
+use super::{
+    node::{Node, Value},
+    reader::Reader,
+    tree::Tree,
+};
+use crate::words;
+
+pub(super) fn read(spec: &mut Reader<'_>) -> Option<TierSpec> {
+    let display_name = spec.text_or_empty("displayName");
+    let isolation = spec.choice("isolation", &words::ISOLATIONS);
+    let default_size = spec.choice_or("defaultSize", &words::SIZES, SizeName::Small);
+    let pod_security = spec.choice_or("podSecurity", &words::POD_SECURITIES, PodSecurity::Restricted);
+    let priority = spec.choice_or("priority", &words::PRIORITIES, Priority::Standard);
+    let load_balancers = spec.count("loadBalancers").unwrap_or_default();
+    let node_pool = spec.object("nodePool", pool);
+    let cluster = spec.object("cluster", cluster);
+    let price = price(spec);
+    let sla = spec.object("sla", |sla| {
+        Some(Sla {
+            uptime_percent: sla.quantity("uptimePercent"),
+            support_hours: sla.text_or_empty("supportHours"),
+            critical_response_minutes: sla
+                .count("criticalResponseMinutes")
+                .filter(|minutes| *minutes > 0),
+        })
+    });
+    let features = spec.flags("features");
+    Some(TierSpec {
+        display_name,
+        isolation: isolation?,
+        default_size: default_size?,
+        pod_security: pod_security?,
+        priority: priority?,
+        load_balancers,
+        node_pool,
+        cluster,
+        price,
+        sla: sla.unwrap_or_default(),
+        features,
+    })
+}
+
+/// US dollars a month: a number or a text, with at most two digits after the point.
+fn price(spec: &mut Reader<'_>) -> UsdCents {
+    let Some(node) = spec.take("price") else {
+        return UsdCents::default();
+    };
+    match cents(&node) {
+        Some(cents) => UsdCents(cents),
+        None => {
+            let path = spec.path_of("price");
+            spec.faults.add(
+                &path,
+                "is no price",
+                "write US dollars a month as 500 or \"500.00\"",
+            );
+            UsdCents::default()
+        }
+    }
+}
+
+fn cents(node: &Node) -> Option<u64> {
+    let text = match &node.value {
+        Value::Unsigned(dollars) => return dollars.checked_mul(100),
+        Value::Float(dollars) => dollars.to_string(),
+        Value::Text(text) => text.clone(),
+        Value::Null | Value::Bool(_) | Value::Integer(_) | Value::List(_) | Value::Map(_) => return None,
+    };
+    let (dollars, part) = text.split_once('.').unwrap_or((&text, "0"));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits(dollars) || !digits(part) || part.len() > 2 {
+        return None;
+    }
+    let part: u64 = if part.len() == 1 {
+        part.parse::<u64>().ok()? * 10
+    } else {
+        part.parse().ok()?
+    };
+    dollars.parse::<u64>().ok()?.checked_mul(100)?.checked_add(part)
+}
+
+fn pool(pool: &mut Reader<'_>) -> Option<NodePoolTemplate> {
+    let instance_types = pool.texts("instanceTypes");
+    let capacity_type = pool.choice_or("capacityType", &words::CAPACITY_TYPES, CapacityType::OnDemand);
+    let disk_gib = pool.count("diskGib").unwrap_or(50);
+    let min_nodes = pool.count("minNodes").unwrap_or(3);
+    let max_nodes = pool.count("maxNodes").unwrap_or(20);
+    let desired_nodes = pool.count("desiredNodes").unwrap_or(min_nodes);
+    let labels = pool.text_map("labels");
+    Some(NodePoolTemplate {
+        instance_types,
+        capacity_type: capacity_type?,
+        disk_gib,
+        min_nodes,
+        max_nodes,
+        desired_nodes,
+        labels,
+    })
+}
+
+fn cluster(cluster: &mut Reader<'_>) -> Option<ClusterTemplate> {
+    let kubernetes_version = cluster.text_or_empty("kubernetesVersion");
+    let private_endpoint = cluster.flag("privateEndpoint").unwrap_or(true);
+    let bootstrap = cluster.choice_or("bootstrap", &words::BOOTSTRAPS, Bootstrap::Direct);
+    let public_access_cidrs = cluster.texts("publicAccessCidrs");
+    let logging = cluster.texts("logging");
+    let tags = cluster.text_map("tags");
+    let nodes = cluster.required("nodes", pool);
+    Some(ClusterTemplate {
+        kubernetes_version,
+        private_endpoint,
+        bootstrap: bootstrap?,
+        public_access_cidrs,
+        logging,
+        tags,
+        nodes: nodes?,
+    })
+}
+
+/// The spec as it is written.
+#[must_use]
+pub fn tier_spec_tree(spec: &TierSpec) -> Tree {
+    let TierSpec {
+        display_name,
+        isolation,
+        default_size,
+        pod_security,
+        priority,
+        load_balancers,
+        node_pool,
+        cluster,
+        price,
+        sla,
+        features,
+    } = spec;
+    let sla = Tree::map()
+        .some_text(
+            "uptimePercent",
+            sla.uptime_percent.as_ref().map_or("", |percent| percent.as_str()),
+        )
+        .some_text("supportHours", &sla.support_hours)
+        .with_some(
+            "criticalResponseMinutes",
+            sla.critical_response_minutes
+                .map_or(Tree::Null, |minutes| Tree::Number(minutes.into())),
+        );
+    Tree::map()
+        .some_text("displayName", display_name)
+        .text("isolation", isolation.as_str())
+        .text("defaultSize", default_size.as_str())
+        .text("podSecurity", pod_security.as_str())
+        .text("priority", priority.as_str())
+        .number("loadBalancers", *load_balancers)
+        .with_some("nodePool", node_pool.as_ref().map_or(Tree::Null, pool_tree))
+        .with_some("cluster", cluster.as_ref().map_or(Tree::Null, cluster_tree))
+        .text("price", &format!("{}.{:02}", price.0 / 100, price.0 % 100))
+        .with_some("sla", sla)
+        .with_some("features", features.iter().collect())
+}
+
+fn pool_tree(pool: &NodePoolTemplate) -> Tree {
+    Tree::map()
+        .with("instanceTypes", Tree::texts(&pool.instance_types))
+        .text(
+            "capacityType",
+            words::word(&words::CAPACITY_TYPES, &pool.capacity_type),
+        )
+        .number("diskGib", pool.disk_gib)
+        .number("minNodes", pool.min_nodes)
+        .number("maxNodes", pool.max_nodes)
+        .number("desiredNodes", pool.desired_nodes)
+        .with_some("labels", pool.labels.iter().collect())
+}
+
+fn cluster_tree(cluster: &ClusterTemplate) -> Tree {
+    Tree::map()
+        .text("kubernetesVersion", &cluster.kubernetes_version)
+        .with("privateEndpoint", Tree::Bool(cluster.private_endpoint))
+        .text("bootstrap", words::word(&words::BOOTSTRAPS, &cluster.bootstrap))
+        .with_some("publicAccessCidrs", Tree::texts(&cluster.public_access_cidrs))
+        .with_some("logging", Tree::texts(&cluster.logging))
+        .with_some("tags", cluster.tags.iter().collect())
+        .with("nodes", pool_tree(&cluster.nodes))
+}

@@ -1,0 +1,524 @@
+//! Random values of the model for the property tests of this crate.
+
+use std::collections::BTreeMap;
+
+use berth_model::{
+    BundleRef, Bytes, Capacity, Cluster, ClusterFacts, ClusterName, ClusterPurpose, Condition, Conditions,
+    Digest, Generation, Health, HealthState, Isolation, MilliCpu, NetworkPolicyEnforcement, Parameter,
+    ParameterKind, Placement, PoolName, Provider, Quantity, Revision, Tenant, TenantId, TenantReport,
+    TenantSpec, TierName, TierSpec, Timestamp, Truth, Uid,
+    bundle::BundleSpec,
+    cluster::PoolFacts,
+    condition::ConditionKind,
+    money::UsdCents,
+    report::ApplyState,
+    tenant::{Billing, Contact, Contacts, Environment, Members, Owner, PlacementConstraints, Subject},
+    tier::{
+        Bootstrap, CapacityType, ClusterTemplate, NodePoolTemplate, PodSecurity, Priority, SizeName, Sla,
+    },
+};
+use proptest::{collection, option, prelude::*, sample::select};
+use serde_json::Value;
+
+use crate::link::Held;
+
+/// JSON whose numbers a double holds exactly and that is no whole number written as a fraction.
+pub(crate) fn json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        (-(1_i64 << 53)..(1_i64 << 53)).prop_map(Value::from),
+        (any::<i32>(), 1_u8..50)
+            .prop_map(|(whole, part)| Value::from(f64::from(whole) + f64::from(part) / 64.0)),
+        text().prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 32, 5, |inner| {
+        prop_oneof![
+            collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+            collection::btree_map(text(), inner, 0..5)
+                .prop_map(|fields| Value::Object(fields.into_iter().collect())),
+        ]
+    })
+}
+
+/// Texts, among them those that YAML would like to read as something else.
+pub(crate) fn text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        4 => "[a-zA-Z0-9 .:#'\"{}\\[\\],&*!|>%@`~/-]{0,16}",
+        2 => "[ -~äöü€\n\t]{0,16}",
+        1 => select(vec!["", "yes", "No", "null", "~", "0644", "1e3", "0x10", "1.0", ".inf", "2026-11-21", "- a", "a: b", "---", "..."])
+            .prop_map(String::from),
+    ]
+}
+
+pub(crate) fn label() -> impl Strategy<Value = String> {
+    "[a-z][a-z0-9]{0,9}"
+}
+
+pub(crate) fn labels() -> impl Strategy<Value = BTreeMap<String, String>> {
+    collection::btree_map(label(), text(), 0..3)
+}
+
+fn quantity() -> impl Strategy<Value = Quantity> {
+    prop_oneof!["[1-9][0-9]{0,3}(m|Mi|Gi)?", "[0-9]\\.[1-9]"].prop_map(|text| text.parse().unwrap())
+}
+
+fn subject() -> impl Strategy<Value = Subject> {
+    prop_oneof![
+        text()
+            .prop_filter("has a name", |n| !n.is_empty())
+            .prop_map(|name| Subject::User { name }),
+        label().prop_map(|name| Subject::Group { name }),
+        (text(), label()).prop_map(|(namespace, name)| Subject::ServiceAccount { namespace, name }),
+    ]
+}
+
+fn subjects() -> impl Strategy<Value = Vec<Subject>> {
+    collection::vec(subject(), 0..3)
+}
+
+fn contact() -> impl Strategy<Value = Option<Contact>> {
+    option::of((text(), text()).prop_map(|(name, email)| Contact { name, email }))
+}
+
+fn bundle_ref() -> impl Strategy<Value = BundleRef> {
+    (
+        label(),
+        "[0-9]\\.[0-9]{1,2}",
+        collection::btree_map(label(), json(), 0..3),
+    )
+        .prop_map(|(name, version, parameters)| BundleRef {
+            name: name.parse().unwrap(),
+            version: version.parse().unwrap(),
+            parameters,
+        })
+}
+
+pub(crate) fn tenant_spec() -> impl Strategy<Value = TenantSpec> {
+    let people = (
+        contact(),
+        contact(),
+        contact(),
+        (text(), text()),
+        (text(), text(), text()),
+    );
+    let naming = (
+        text(),
+        label(),
+        option::of(select(SizeName::ALL.to_vec())),
+        text(),
+    );
+    let place = (collection::vec(text(), 0..3), labels(), text(), any::<bool>());
+    let rest = (
+        select(vec![
+            Environment::Dev,
+            Environment::Staging,
+            Environment::Production,
+        ]),
+        collection::vec(label(), 0..3),
+        labels(),
+        collection::btree_map(label(), any::<bool>(), 0..3),
+        collection::btree_map(
+            select(vec!["requests.cpu", "pods", "requests.nvidia.com/gpu"]).prop_map(String::from),
+            quantity(),
+            0..3,
+        ),
+        (subjects(), subjects(), subjects()),
+        collection::vec(bundle_ref(), 0..3),
+    );
+    (people, naming, place, rest).prop_map(
+        |(
+            (technical, business, billing, (cost_centre, code), (organisation, team, project)),
+            (display_name, tier, size, domain),
+            (regions, cluster_labels, min_kubernetes_version, require_network_policy),
+            (environment, namespaces, labels, features, quota, (admins, users, viewers), bundles),
+        )| TenantSpec {
+            display_name,
+            tier: tier.parse().unwrap(),
+            size,
+            environment,
+            namespaces,
+            contacts: Contacts {
+                technical,
+                business,
+                billing,
+            },
+            billing: Billing { cost_centre, code },
+            owner: Owner {
+                organisation,
+                team,
+                project,
+            },
+            labels,
+            features,
+            domain,
+            quota,
+            members: Members {
+                admins,
+                users,
+                viewers,
+            },
+            placement: PlacementConstraints {
+                regions,
+                cluster_labels,
+                min_kubernetes_version,
+                require_network_policy,
+            },
+            bundles,
+        },
+    )
+}
+
+pub(crate) fn timestamp() -> impl Strategy<Value = Timestamp> {
+    (0_i64..4_000_000_000, 0_i32..1_000_000_000).prop_map(|(s, n)| Timestamp::new(s, n).unwrap())
+}
+
+pub(crate) fn tenant() -> impl Strategy<Value = Tenant> {
+    (
+        tenant_spec(),
+        label(),
+        1_u64..1_000_000,
+        any::<u64>(),
+        timestamp(),
+        option::of(timestamp()),
+    )
+        .prop_map(
+            |(spec, id, generation, revision, created_at, deleting_since)| Tenant {
+                id: TenantId::new(id).unwrap(),
+                uid: Uid::new("u-1").unwrap(),
+                generation: Generation(generation),
+                revision: Revision(revision),
+                created_at,
+                deleting_since,
+                spec,
+            },
+        )
+}
+
+fn pool() -> impl Strategy<Value = NodePoolTemplate> {
+    (
+        collection::vec(text(), 0..3),
+        any::<bool>(),
+        any::<u32>(),
+        any::<u32>(),
+        any::<u32>(),
+        any::<u32>(),
+        labels(),
+    )
+        .prop_map(
+            |(instance_types, spot, disk_gib, min_nodes, max_nodes, desired_nodes, labels)| {
+                NodePoolTemplate {
+                    instance_types,
+                    capacity_type: if spot {
+                        CapacityType::Spot
+                    } else {
+                        CapacityType::OnDemand
+                    },
+                    disk_gib,
+                    min_nodes,
+                    max_nodes,
+                    desired_nodes,
+                    labels,
+                }
+            },
+        )
+}
+
+fn cluster_template() -> impl Strategy<Value = ClusterTemplate> {
+    (
+        text(),
+        any::<bool>(),
+        any::<bool>(),
+        collection::vec(text(), 0..3),
+        collection::vec(text(), 0..3),
+        labels(),
+        pool(),
+    )
+        .prop_map(
+            |(version, private_endpoint, direct, cidrs, logging, tags, nodes)| ClusterTemplate {
+                kubernetes_version: version,
+                private_endpoint,
+                bootstrap: if direct {
+                    Bootstrap::Direct
+                } else {
+                    Bootstrap::PublicThenPrivate
+                },
+                public_access_cidrs: cidrs,
+                logging,
+                tags,
+                nodes,
+            },
+        )
+}
+
+pub(crate) fn tier_spec() -> impl Strategy<Value = TierSpec> {
+    let words = (
+        select(Isolation::ALL.to_vec()),
+        select(SizeName::ALL.to_vec()),
+        select(vec![PodSecurity::Baseline, PodSecurity::Restricted]),
+        select(vec![
+            Priority::Low,
+            Priority::Standard,
+            Priority::High,
+            Priority::Critical,
+        ]),
+    );
+    let promise = (
+        option::of(quantity()),
+        text(),
+        option::of(1_u32..10_000),
+        0_u64..1_000_000_000,
+    );
+    let templates = (option::of(pool()), option::of(cluster_template()));
+    (
+        text(),
+        words,
+        promise,
+        templates,
+        any::<u32>(),
+        collection::btree_map(label(), any::<bool>(), 0..3),
+    )
+        .prop_map(
+            |(
+                display_name,
+                (isolation, default_size, pod_security, priority),
+                (uptime_percent, support_hours, critical_response_minutes, price),
+                (node_pool, cluster),
+                load_balancers,
+                features,
+            )| TierSpec {
+                display_name,
+                isolation,
+                default_size,
+                pod_security,
+                priority,
+                load_balancers,
+                node_pool,
+                cluster,
+                price: UsdCents(price),
+                sla: Sla {
+                    uptime_percent,
+                    support_hours,
+                    critical_response_minutes,
+                },
+                features,
+            },
+        )
+}
+
+pub(crate) fn bundle_spec() -> impl Strategy<Value = BundleSpec> {
+    let kinds = select(vec![
+        ParameterKind::String,
+        ParameterKind::Integer,
+        ParameterKind::Boolean,
+        ParameterKind::Quantity,
+    ]);
+    let value = || json().prop_filter("null is no default", |value| !value.is_null());
+    let parameter = (
+        label(),
+        kinds,
+        text(),
+        option::of(value()),
+        collection::vec(value(), 0..3),
+    )
+        .prop_map(|(name, kind, description, default, allowed)| Parameter {
+            name,
+            kind,
+            description,
+            default,
+            allowed,
+        });
+    let manifest = collection::btree_map(text(), json(), 0..4)
+        .prop_map(|fields| Value::Object(fields.into_iter().collect()));
+    (
+        text(),
+        collection::vec(parameter, 0..4),
+        collection::vec(manifest, 0..4),
+    )
+        .prop_map(|(description, parameters, manifests)| BundleSpec {
+            description,
+            parameters,
+            manifests,
+        })
+}
+
+pub(crate) fn capacity() -> impl Strategy<Value = Capacity> {
+    (any::<u64>(), any::<u64>(), any::<u64>()).prop_map(|(cpu, memory, pods)| Capacity {
+        cpu: MilliCpu(cpu),
+        memory: Bytes(memory),
+        pods,
+    })
+}
+
+pub(crate) fn placement() -> impl Strategy<Value = Placement> {
+    (label(), label(), select(Isolation::ALL.to_vec())).prop_map(|(cluster, pool, isolation)| {
+        let cluster = ClusterName::new(cluster).unwrap();
+        match isolation {
+            Isolation::Namespace => Placement::Namespace { cluster },
+            Isolation::NodePool => Placement::NodePool {
+                cluster,
+                pool: PoolName::new(pool).unwrap(),
+            },
+            Isolation::Cluster => Placement::Cluster { cluster },
+        }
+    })
+}
+
+pub(crate) fn facts() -> impl Strategy<Value = ClusterFacts> {
+    let pool =
+        (any::<u32>(), any::<u32>(), capacity()).prop_map(|(nodes, ready_nodes, capacity)| PoolFacts {
+            nodes,
+            ready_nodes,
+            capacity,
+        });
+    let enforcement = select(vec![
+        NetworkPolicyEnforcement::Unknown,
+        NetworkPolicyEnforcement::NotEnforced,
+        NetworkPolicyEnforcement::Enforced,
+    ]);
+    (
+        (text(), text(), text(), text(), text()),
+        (any::<u32>(), any::<u32>(), any::<u32>()),
+        capacity(),
+        collection::btree_map(label(), pool, 0..3),
+        select(vec![Provider::Generic, Provider::Eks]),
+        enforcement,
+        any::<bool>(),
+    )
+        .prop_map(
+            |(
+                (uid, version, url, ca, region),
+                (nodes, ready, namespaces),
+                capacity,
+                pools,
+                provider,
+                policy,
+                mutating,
+            )| {
+                ClusterFacts {
+                    kubernetes_uid: uid,
+                    kubernetes_version: version,
+                    api_url: url,
+                    api_ca_pem: ca,
+                    nodes,
+                    ready_nodes: ready,
+                    capacity,
+                    pools,
+                    namespaces,
+                    provider,
+                    region,
+                    network_policy: policy,
+                    mutating_admission_policy: mutating,
+                }
+            },
+        )
+}
+
+pub(crate) fn cluster() -> impl Strategy<Value = Cluster> {
+    (
+        (label(), any::<u64>(), timestamp(), labels(), any::<bool>()),
+        option::of(label()),
+        (text(), text(), option::of(facts()), option::of(timestamp())),
+    )
+        .prop_map(
+            |(
+                (name, revision, created_at, labels, cordoned),
+                tenant,
+                (region, cloud_name, facts, joined_at),
+            )| Cluster {
+                name: ClusterName::new(name).unwrap(),
+                uid: Uid::new("c-1").unwrap(),
+                revision: Revision(revision),
+                created_at,
+                labels,
+                cordoned,
+                purpose: tenant.map_or(ClusterPurpose::Shared, |tenant| ClusterPurpose::Dedicated {
+                    tenant: TenantId::new(tenant).unwrap(),
+                    uid: Uid::new("u-1").unwrap(),
+                }),
+                region,
+                cloud_name,
+                facts,
+                joined_at,
+            },
+        )
+}
+
+fn digest() -> impl Strategy<Value = Digest> {
+    "[0-9a-f]{64}".prop_map(|hex| Digest::new(hex).unwrap())
+}
+
+pub(crate) fn held() -> impl Strategy<Value = Held> {
+    (label(), label(), any::<u64>(), digest()).prop_map(|(tenant, uid, generation, digest)| Held {
+        tenant: TenantId::new(tenant).unwrap(),
+        uid: Uid::new(uid).unwrap(),
+        generation: Generation(generation),
+        digest,
+    })
+}
+
+pub(crate) fn conditions() -> impl Strategy<Value = Conditions> {
+    let condition = (
+        select(ConditionKind::ALL.to_vec()),
+        select(vec![Truth::True, Truth::False, Truth::Unknown]),
+        text(),
+        text(),
+        timestamp(),
+        0_u64..1_000_000,
+    )
+        .prop_map(|(kind, status, reason, message, since, generation)| Condition {
+            kind,
+            status,
+            reason,
+            message,
+            since,
+            observed_generation: Generation(generation),
+        });
+    collection::vec(condition, 0..10).prop_map(|conditions| conditions.into_iter().collect())
+}
+
+pub(crate) fn report() -> impl Strategy<Value = TenantReport> {
+    let apply = prop_oneof![
+        text().prop_map(|waiting_for| ApplyState::Applying { waiting_for }),
+        Just(ApplyState::Applied),
+        (text(), text()).prop_map(|(reason, message)| ApplyState::Failed { reason, message }),
+        text().prop_map(|waiting_for| ApplyState::Withdrawing { waiting_for }),
+        Just(ApplyState::Withdrawn),
+    ];
+    let state = select(vec![
+        HealthState::Healthy,
+        HealthState::Suspended,
+        HealthState::Progressing,
+        HealthState::Degraded,
+        HealthState::Unhealthy,
+        HealthState::Unknown,
+    ]);
+    (held(), apply, state, text(), timestamp()).prop_map(|(held, apply, state, message, observed_at)| {
+        TenantReport {
+            tenant: held.tenant,
+            uid: held.uid,
+            generation: held.generation,
+            digest: held.digest,
+            apply,
+            health: Health::new(state, message),
+            observed_at,
+        }
+    })
+}
+
+pub(crate) fn a_report(observed_at: Timestamp) -> TenantReport {
+    TenantReport {
+        tenant: TenantId::new("acme").unwrap(),
+        uid: Uid::new("u-1").unwrap(),
+        generation: Generation(1),
+        digest: crate::objects::digest(b"x").unwrap(),
+        apply: ApplyState::Applied,
+        health: Health::healthy(),
+        observed_at,
+    }
+}
+
+/// A tenant's spec with nothing but a tier.
+pub(crate) fn plain_spec() -> TenantSpec {
+    TenantSpec::of_tier(TierName::new("free").unwrap())
+}

@@ -1,0 +1,87 @@
+//! `cargo xtask`: the one door to tests, benches, lints and the control plane they run on.
+//!
+//! It depends on no other crate of the workspace, so that it builds in seconds and works when they do not compile.
+
+mod bench;
+mod control_plane;
+mod lint;
+mod run;
+mod tests;
+mod tools;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Tests, benches, lints and the Kubernetes control plane that they run on.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    disable_help_subcommand = true
+)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Get kube-apiserver, etcd and the other programs of a control plane onto this machine.
+    ///
+    /// What is missing is looked for in this order: the directories in BERTH_CONTROL_PLANE and KUBEBUILDER_ASSETS, the
+    /// user's cache, an official download with its checksum, a build by Go from source (about ten minutes). Ends at
+    /// once when everything is there.
+    ControlPlane(ControlPlane),
+    /// Run every test of the workspace, on real control planes.
+    ///
+    /// Gets the control plane first if needed, then builds the programs that whole-system tests start. The last line
+    /// says how many tests passed and failed.
+    Test(Test),
+    /// Check format, lints and the protocol definitions.
+    Lint,
+    /// Run the benches and print their report.
+    Bench {
+        /// Handed to the bench program; `-- --help` shows what it takes.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+}
+
+/// Where the control plane comes from and goes to.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ControlPlane {
+    /// Put the programs here instead of the user's cache.
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    /// Download from this mirror: `URL/v1.36.3/bin/linux/amd64/kube-apiserver`, `URL/etcd/v3.7.3/etcd-v3.7.3-linux-amd64.tar.gz`
+    /// and `URL/kwok/v0.8.0/kwok-linux-amd64`, with `.sha256` files (`SHA256SUMS` for etcd) beside them.
+    #[arg(long, env = "BERTH_DOWNLOAD_BASE", value_name = "URL")]
+    download_base: Option<String>,
+}
+
+/// Which tests run.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Test {
+    /// Run only tests whose name contains one of these.
+    filter: Vec<String>,
+    #[command(flatten)]
+    control_plane: ControlPlane,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().task {
+        Task::ControlPlane(options) => control_plane::obtain(&options).map(|_| ()),
+        Task::Test(options) => tests::test(&options),
+        Task::Lint => lint::lint(),
+        Task::Bench { arguments } => bench::bench(&arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

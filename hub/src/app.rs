@@ -1,0 +1,291 @@
+//! Builds every part of a hub and runs it until it is told to end.
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use berth_control::{Board, Fleet, Parts, Registry, Sessions};
+use berth_eks::EksProvisioner;
+use berth_identity::{Credential, Incoming, IncomingOptions, ca, tls};
+use berth_proto::{
+    agent::agent_service_server::AgentServiceServer,
+    v1::{
+        bundle_service_server::BundleServiceServer, cluster_service_server::ClusterServiceServer,
+        join_token_service_server::JoinTokenServiceServer, operation_service_server::OperationServiceServer,
+        tenant_service_server::TenantServiceServer, tier_service_server::TierServiceServer,
+    },
+};
+use berth_provision::{NoCloud, Provisioner};
+use berth_runtime::{CancellationToken, Clock, Metrics, Readiness, SystemClock, ops};
+use tokio::net::TcpListener;
+use tonic::transport::Server;
+use tracing::{info, warn};
+
+use crate::{
+    acceptor::Acceptor,
+    bootstrap::AgentBootstrap,
+    config::{Config, ConfigError},
+    grpc::{
+        Api, agent::Agents, bundle::Bundles, cluster::Clusters, join_token::JoinTokens, operation::Operations, tenant::Tenants,
+        tier::Tiers,
+    },
+    home::{self, Home, HomeError},
+    metrics,
+    options::Options,
+};
+
+/// Time that open calls get to end when the hub ends.
+const DRAIN: Duration = Duration::from_secs(5);
+const KEEPALIVE: Duration = Duration::from_secs(20);
+
+/// Why a hub ended.
+#[derive(Debug, thiserror::Error)]
+pub enum HubError {
+    /// Its configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Its data directory.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// A listener.
+    #[error("listen on {address} for {what}")]
+    Listen {
+        /// For what.
+        what: &'static str,
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// TLS.
+    #[error("set up TLS")]
+    Tls(#[from] tls::TlsError),
+    /// Certificates.
+    #[error("issue the hub's certificate")]
+    Certificate(#[from] berth_identity::CaError),
+    /// The cloud account.
+    #[error("the cloud account: {0}")]
+    Cloud(String),
+    /// The control loop.
+    #[error("the control loop ended")]
+    Fleet(#[from] berth_control::fleet::FleetError),
+    /// Serving.
+    #[error("serve {what}")]
+    Serve {
+        /// What.
+        what: &'static str,
+        /// Why it ended.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl HubError {
+    /// 78 (EX_CONFIG) when only a person can help: a damaged store, a wrong configuration.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::Cloud(_) => 78,
+            Self::Home(HomeError::Open(error)) => u8::try_from(error.exit_code()).unwrap_or(78),
+            _ => 1,
+        }
+    }
+}
+
+/// Where a running hub is reached.
+#[derive(Clone, Debug)]
+pub struct Running {
+    /// The API, `https://HOST:PORT`.
+    pub api_url: String,
+    /// Where agents dial.
+    pub agent_urls: Vec<String>,
+    /// Where /readyz is.
+    pub ops: SocketAddr,
+    /// The admin's context.
+    pub admin_context: PathBuf,
+    /// Pin of the hub's authority.
+    pub ca_pin: String,
+}
+
+/// Runs a hub until `cancel`. `started` is told once everything listens.
+///
+/// # Errors
+/// [`HubError`] says which part and what to do.
+pub async fn run(
+    options: Options,
+    cancel: CancellationToken,
+    started: impl FnOnce(&Running) + Send,
+) -> Result<(), HubError> {
+    let Options { data_dir, listen, agent_listen, ops_listen, config, log_format: _, log: _ } = options;
+    let config = Config::load(config.as_deref())?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let readiness = Readiness::new();
+    let starting = readiness.guard("start");
+
+    let home = Home::open(&data_dir, clock.now()).await?;
+    let (api_listener, api_address) = bind("the API", listen).await?;
+    let (agent_listener, agent_address) = bind("agents", agent_listen).await?;
+    let (ops_listener, ops_address) = bind("operators", ops_listen).await?;
+
+    let api_url = format!("https://{}", reachable(api_address));
+    let hub_urls = match config.agents.hub_urls.as_slice() {
+        [] => vec![format!("https://{}", reachable(agent_address))],
+        urls => urls.to_vec(),
+    };
+    let credential = server_certificate(&home, &config, &[api_address, agent_address], &hub_urls, clock.as_ref())?;
+    let certificate = tls::ServerCertificate::new(&credential)?;
+    let ca_pem = home.authority.certificate_pem();
+    let admin_context = home::admin_context(&data_dir, &home, &api_url, clock.now())?;
+
+    let sessions = Sessions::new(clock.clone());
+    let board = Board::default();
+    let registry = Registry::new(home.store.clone(), clock.clone());
+    let provisioner: Arc<dyn Provisioner> = match &config.eks {
+        Some(eks) => Arc::new(
+            EksProvisioner::new(eks.clone()).await.map_err(|error| HubError::Cloud(error.to_string()))?.with_clock(clock.clone()),
+        ),
+        None => Arc::new(NoCloud),
+    };
+    let (fleet, handle) = Fleet::start(Parts {
+        store: home.store.clone(),
+        provisioner,
+        bootstrapper: Arc::new(AgentBootstrap {
+            registry: registry.clone(),
+            authority: home.authority.clone(),
+            hub_urls: hub_urls.clone(),
+            image: config.agents.image.clone(),
+        }),
+        sessions: sessions.clone(),
+        board: board.clone(),
+        clock: clock.clone(),
+        settings: config.settings(),
+        fleet: home.fleet.clone(),
+        term: home.term,
+    })
+    .await?;
+    let api = Api {
+        registry,
+        board: board.clone(),
+        sessions: sessions.clone(),
+        fleet: handle,
+        clock: clock.clone(),
+        authority: home.authority.clone(),
+        fleet_id: home.fleet.clone(),
+        hub_urls: hub_urls.clone(),
+        incarnation: uuid::Uuid::new_v4().simple().to_string(),
+    };
+
+    let registered = Metrics::new("berth_hub");
+    metrics::register(&registered, board, sessions.clone());
+    // The loop outlives the listeners, so that what was accepted last is still decided.
+    let loop_cancel = CancellationToken::new();
+    let fleet_task = tokio::spawn(fleet.run(loop_cancel.clone()));
+    let ops_task = tokio::spawn(ops::serve(ops_listener, ops::router(readiness.clone(), registered), loop_cancel.clone()));
+
+    let incoming = |listener, tls| Acceptor::new(Incoming::new(listener, tls, IncomingOptions::new(home.fleet.clone())));
+    let api_incoming = incoming(api_listener, tls::api_server(ca_pem, certificate.clone())?);
+    let agent_incoming = incoming(agent_listener, tls::agent_server(ca_pem, certificate)?);
+    let api_router = api_router(&api)?;
+    let agents = AgentServiceServer::new(Agents { api: api.clone(), store: home.store.clone(), term: home.term });
+    let agent_router = server().add_service(agents);
+
+    let mut api_task = tokio::spawn(api_router.serve_with_incoming_shutdown(api_incoming, cancel.clone().cancelled_owned()));
+    let mut agent_task = tokio::spawn(agent_router.serve_with_incoming_shutdown(agent_incoming, cancel.clone().cancelled_owned()));
+    let running = Running {
+        api_url,
+        agent_urls: hub_urls,
+        ops: ops_address,
+        admin_context,
+        ca_pin: home.authority.pin().to_string(),
+    };
+    info!(api = %running.api_url, agents = ?running.agent_urls, ops = %running.ops, context = %running.admin_context.display(), "hub runs");
+    drop(starting);
+    started(&running);
+
+    let mut fleet_task = fleet_task;
+    let ended = tokio::select! {
+        () = cancel.cancelled() => None,
+        ended = &mut fleet_task => Some(ended),
+    };
+    // Streams of agents and watchers never end by themselves.
+    sessions.goodbye_all("Draining", "the hub is ending");
+    cancel.cancel();
+    let drained = tokio::time::timeout(DRAIN, async {
+        let _ = (&mut api_task).await;
+        let _ = (&mut agent_task).await;
+    });
+    if drained.await.is_err() {
+        warn!("calls were still open after {DRAIN:?} and are cut");
+        api_task.abort();
+        agent_task.abort();
+    }
+    loop_cancel.cancel();
+    let ended = match ended {
+        Some(ended) => ended,
+        None => fleet_task.await,
+    };
+    let _ = ops_task.await;
+    home.close().await;
+    match ended {
+        Ok(result) => Ok(result?),
+        Err(panicked) => Err(HubError::Serve { what: "the control loop", source: Box::new(panicked) }),
+    }
+}
+
+fn server() -> Server {
+    Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE))
+        .max_concurrent_streams(Some(1024))
+        .tcp_nodelay(true)
+}
+
+fn api_router(api: &Api) -> Result<tonic::transport::server::Router, HubError> {
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(berth_proto::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .map_err(|source| HubError::Serve { what: "gRPC reflection", source: Box::new(source) })?;
+    let (_, health) = tonic_health::server::health_reporter();
+    Ok(server()
+        .add_service(health)
+        .add_service(reflection)
+        .add_service(TenantServiceServer::new(Tenants(api.clone())))
+        .add_service(TierServiceServer::new(Tiers(api.clone())))
+        .add_service(BundleServiceServer::new(Bundles(api.clone())))
+        .add_service(ClusterServiceServer::new(Clusters(api.clone())))
+        .add_service(JoinTokenServiceServer::new(JoinTokens(api.clone())))
+        .add_service(OperationServiceServer::new(Operations(api.clone()))))
+}
+
+async fn bind(what: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), HubError> {
+    let listen = |source| HubError::Listen { what, address, source };
+    let listener = TcpListener::bind(address).await.map_err(listen)?;
+    let bound = listener.local_addr().map_err(listen)?;
+    Ok((listener, bound))
+}
+
+/// An address others can use: a listener on every address is reached by loopback.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let mut address = address;
+    if address.ip().is_unspecified() {
+        address.set_ip(if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
+    }
+    address
+}
+
+fn server_certificate(
+    home: &Home,
+    config: &Config,
+    addresses: &[SocketAddr],
+    hub_urls: &[String],
+    clock: &dyn Clock,
+) -> Result<Credential, HubError> {
+    let mut names: Vec<String> = vec!["localhost".into(), "127.0.0.1".into(), "::1".into()];
+    names.extend(addresses.iter().map(|address| address.ip().to_string()));
+    names.extend(config.names.iter().cloned());
+    names.extend(hub_urls.iter().filter_map(|url| url.parse::<http::Uri>().ok()?.host().map(|h| h.trim_matches(['[', ']']).to_owned())));
+    names.sort();
+    names.dedup();
+    names.retain(|name| name != "0.0.0.0" && name != "::");
+    Ok(home.authority.issue_server(&names, clock.now(), ca::LONG_LIFETIME)?)
+}

@@ -1,0 +1,165 @@
+//! The hub's configuration file. Unknown fields are errors; everything has a default.
+
+use std::{path::Path, time::Duration};
+
+use berth_eks::EksConfig;
+use berth_plan::view::Settings;
+use serde::Deserialize;
+
+/// The file.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Config {
+    /// Names and addresses the hub is reached by, besides the listeners' own and `localhost`; they stand in its certificate.
+    pub names: Vec<String>,
+    /// How agents reach the hub and what they run.
+    pub agents: Agents,
+    /// Bounds of placement.
+    pub placement: Placement,
+    /// The cloud account; without it the hub makes no node pools and no clusters.
+    pub eks: Option<EksConfig>,
+}
+
+/// How agents reach the hub and what they run.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Agents {
+    /// Where agents dial, such as `https://berth.example.com:7444`; empty takes the agent listener's address.
+    pub hub_urls: Vec<String>,
+    /// Image of the agent in clusters the hub makes.
+    pub image: String,
+}
+
+impl Default for Agents {
+    fn default() -> Self {
+        Self { hub_urls: Vec::new(), image: format!("berth-agent:{}", env!("CARGO_PKG_VERSION")) }
+    }
+}
+
+/// Bounds of placement. Set the clouds' quotas as your account has them.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Placement {
+    /// Most namespaces of one cluster.
+    pub namespaces_per_cluster: u32,
+    /// Most node groups of one cluster.
+    pub node_groups_per_cluster: u32,
+    /// Most clusters the hub makes in one region.
+    pub clusters_per_region: u32,
+    /// Region for clusters whose tenant names none.
+    pub default_region: String,
+    /// Share of a cluster's capacity that is never reserved, in percent.
+    pub headroom_percent: u32,
+    /// Seconds between two looks at infrastructure that is being made.
+    pub infra_poll_seconds: f64,
+}
+
+impl Default for Placement {
+    fn default() -> Self {
+        let settings = Settings::default();
+        Self {
+            namespaces_per_cluster: settings.namespaces_per_cluster,
+            node_groups_per_cluster: settings.node_groups_per_cluster,
+            clusters_per_region: settings.clusters_per_region,
+            default_region: settings.default_region,
+            headroom_percent: settings.headroom_percent,
+            infra_poll_seconds: settings.infra_poll.as_secs_f64(),
+        }
+    }
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("read configuration {path}")]
+    Read {
+        /// Which file.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is wrong.
+    #[error("configuration {path}: {problem}")]
+    Wrong {
+        /// Which file.
+        path: String,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+impl Config {
+    /// Reads `path`; nothing means all defaults.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the file and what is wrong in it.
+    pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
+        let Some(path) = path else { return Ok(Self::default()) };
+        let name = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: name.clone(), source })?;
+        Self::parse(&text).map_err(|problem| ConfigError::Wrong { path: name, problem })
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let config: Self = if text.trim().is_empty() {
+            Self::default()
+        } else {
+            serde_saphyr::from_str(text).map_err(|error| error.to_string())?
+        };
+        let placement = &config.placement;
+        if placement.headroom_percent >= 100 {
+            return Err("placement.headroomPercent must be under 100".into());
+        }
+        if !(0.01..=3600.0).contains(&placement.infra_poll_seconds) {
+            return Err("placement.infraPollSeconds must be between 0.01 and 3600".into());
+        }
+        for url in &config.agents.hub_urls {
+            if !url.starts_with("https://") {
+                return Err(format!("agents.hubUrls: {url:?} must start with https://"));
+            }
+        }
+        Ok(config)
+    }
+
+    /// The planner's settings.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        let placement = &self.placement;
+        Settings {
+            namespaces_per_cluster: placement.namespaces_per_cluster,
+            node_groups_per_cluster: placement.node_groups_per_cluster,
+            clusters_per_region: placement.clusters_per_region,
+            default_region: placement.default_region.clone(),
+            cloud: self.eks.is_some(),
+            headroom_percent: placement.headroom_percent,
+            infra_poll: Duration::from_secs_f64(placement.infra_poll_seconds),
+            ..Settings::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_file_is_all_defaults() {
+        let config = Config::parse("").unwrap();
+        assert_eq!(config.settings(), Settings::default());
+    }
+
+    #[test]
+    fn an_unknown_field_is_an_error_that_names_it() {
+        let problem = Config::parse("placement:\n  headroom: 3\n").unwrap_err();
+        assert!(problem.contains("headroom"), "{problem}");
+    }
+
+    #[test]
+    fn nonsense_amounts_are_refused() {
+        assert!(Config::parse("placement:\n  headroomPercent: 100\n").is_err());
+        assert!(Config::parse("placement:\n  infraPollSeconds: 0\n").is_err());
+        assert!(Config::parse("agents:\n  hubUrls: ['http://x']\n").is_err());
+    }
+}

@@ -1,0 +1,149 @@
+//! ClusterService.
+
+use berth_model::{Cluster, ClusterName, Truth};
+use berth_plan::view::Reserved;
+use berth_proto::v1::{self, cluster_service_server::ClusterService};
+use berth_wire::{api, names};
+use tonic::{Request, Response, Status};
+
+use super::{
+    Api,
+    error::{invalid, status},
+    paging,
+};
+
+/// Evidence older than three heartbeats says nothing any more.
+const FRESH_SECONDS: i64 = 12;
+
+/// The service.
+pub struct Clusters(pub Api);
+
+#[tonic::async_trait]
+impl ClusterService for Clusters {
+    async fn get_cluster(&self, request: Request<v1::GetClusterRequest>) -> Result<Response<v1::GetClusterResponse>, Status> {
+        let name = names::parse_cluster("name", &request.into_inner().name).map_err(|v| invalid(vec![v]))?;
+        let cluster = self.0.registry.cluster(&name).await.map_err(status)?;
+        Ok(Response::new(v1::GetClusterResponse { cluster: Some(self.shown(cluster).await) }))
+    }
+
+    async fn list_clusters(
+        &self,
+        request: Request<v1::ListClustersRequest>,
+    ) -> Result<Response<v1::ListClustersResponse>, Status> {
+        let request = request.into_inner();
+        let size = paging::size(request.page_size)?;
+        let listed = self.0.registry.clusters(paging::after(&request.page_token), size).await.map_err(status)?;
+        let reserved = self.0.fleet.reserved().await;
+        let clusters = listed
+            .items
+            .into_iter()
+            .map(|cluster| {
+                let used = reserved.get(&cluster.name).copied().unwrap_or_default();
+                self.with_status(cluster, used)
+            })
+            .collect();
+        Ok(Response::new(v1::ListClustersResponse { clusters, next_page_token: listed.next.unwrap_or_default() }))
+    }
+
+    async fn update_cluster(
+        &self,
+        request: Request<v1::UpdateClusterRequest>,
+    ) -> Result<Response<v1::UpdateClusterResponse>, Status> {
+        let given = request.into_inner().cluster.unwrap_or_default();
+        let change = api::cluster_change_from_proto(&given).map_err(invalid)?;
+        let cluster = self
+            .0
+            .registry
+            .update_cluster(&change.name, change.labels, &change.region, &change.cloud_name, change.etag)
+            .await
+            .map_err(status)?;
+        Ok(Response::new(v1::UpdateClusterResponse { cluster: Some(self.shown(cluster).await) }))
+    }
+
+    async fn delete_cluster(
+        &self,
+        request: Request<v1::DeleteClusterRequest>,
+    ) -> Result<Response<v1::DeleteClusterResponse>, Status> {
+        let request = request.into_inner();
+        let name = names::parse_cluster("name", &request.name).map_err(|v| invalid(vec![v]))?;
+        let etag = names::parse_etag("etag", &request.etag).map_err(|v| invalid(vec![v]))?;
+        match self.0.registry.delete_cluster(&name, etag).await {
+            Ok(()) => {
+                if let Some(outbox) = self.0.sessions.outbox(&name) {
+                    outbox.goodbye("Refused", "the cluster was taken out of the fleet");
+                }
+                Ok(Response::new(v1::DeleteClusterResponse {}))
+            }
+            Err(berth_control::RegistryError::NotFound { .. }) if request.allow_missing => {
+                Ok(Response::new(v1::DeleteClusterResponse {}))
+            }
+            Err(error) => Err(status(error)),
+        }
+    }
+
+    async fn cordon_cluster(
+        &self,
+        request: Request<v1::CordonClusterRequest>,
+    ) -> Result<Response<v1::CordonClusterResponse>, Status> {
+        let cluster = self.cordon(&request.into_inner().name, true).await?;
+        Ok(Response::new(v1::CordonClusterResponse { cluster: Some(cluster) }))
+    }
+
+    async fn uncordon_cluster(
+        &self,
+        request: Request<v1::UncordonClusterRequest>,
+    ) -> Result<Response<v1::UncordonClusterResponse>, Status> {
+        let cluster = self.cordon(&request.into_inner().name, false).await?;
+        Ok(Response::new(v1::UncordonClusterResponse { cluster: Some(cluster) }))
+    }
+}
+
+impl Clusters {
+    async fn cordon(&self, name: &str, cordoned: bool) -> Result<v1::Cluster, Status> {
+        let name: ClusterName = names::parse_cluster("name", name).map_err(|v| invalid(vec![v]))?;
+        let cluster = self.0.registry.cordon_cluster(&name, cordoned).await.map_err(status)?;
+        Ok(self.shown(cluster).await)
+    }
+
+    async fn shown(&self, cluster: Cluster) -> v1::Cluster {
+        let used = self.0.fleet.reserved().await.get(&cluster.name).copied().unwrap_or_default();
+        self.with_status(cluster, used)
+    }
+
+    fn with_status(&self, mut cluster: Cluster, used: Reserved) -> v1::Cluster {
+        let sessions = &self.0.sessions;
+        if let Some(facts) = sessions.last_facts(&cluster.name) {
+            cluster.facts = Some(facts);
+        }
+        let session = sessions.view(&cluster.name);
+        let evidence = sessions.evidence_at(&cluster.name);
+        let now = self.0.clock.now();
+        let fresh = evidence.is_some_and(|at| now.as_second() - at.as_second() <= FRESH_SECONDS);
+        let api_error = session.as_ref().and_then(|session| session.api_error.clone());
+        let connected = session.is_some();
+        let since = evidence.unwrap_or(cluster.created_at);
+        let (ready, reason, message) = match (&cluster.joined_at, connected && fresh, &api_error) {
+            (None, ..) => (Truth::False, "NotJoined", "no agent has joined yet".to_owned()),
+            (_, true, None) => (Truth::True, "AgentConnected", String::new()),
+            (_, _, Some(error)) => (Truth::False, "ApiServerUnreachable", error.clone()),
+            (_, false, None) => (Truth::Unknown, "AgentUnreachable", "the agent has not been heard of lately".to_owned()),
+        };
+        let view = api::ClusterStatusView {
+            conditions: vec![
+                api::plain_condition(
+                    "Connected",
+                    if connected { Truth::True } else { Truth::False },
+                    if connected { "SessionOpen" } else { "NoSession" },
+                    "",
+                    since,
+                ),
+                api::plain_condition("Ready", ready, reason, &message, since),
+            ],
+            tenants: usize::try_from(used.tenants).unwrap_or(usize::MAX),
+            reserved: used.capacity,
+            evidence,
+            agent_version: session.map(|session| session.agent_version).unwrap_or_default(),
+        };
+        api::cluster_to_proto(&cluster, &view)
+    }
+}

@@ -1,0 +1,278 @@
+//! TenantService.
+
+use berth_control::{
+    TenantSnapshot,
+    registry::{Accepted, TenantChange},
+};
+use berth_model::{
+    Conditions, Health, HealthState, Revision, Tenant, TenantId, TenantSpec, Truth, Violation,
+    operation::{Operation, OperationVerb, Outcome},
+};
+use berth_proto::v1::{self, tenant_service_server::TenantService};
+use berth_wire::{api, names};
+use tonic::{Request, Response, Status};
+
+use super::{
+    Api,
+    error::{invalid, refused, status},
+    mask, paging, watch,
+};
+
+/// The service.
+pub struct Tenants(pub Api);
+
+#[tonic::async_trait]
+impl TenantService for Tenants {
+    async fn create_tenant(
+        &self,
+        request: Request<v1::CreateTenantRequest>,
+    ) -> Result<Response<v1::CreateTenantResponse>, Status> {
+        let request = request.into_inner();
+        let spec = spec_of(request.tenant.as_ref()).map_err(invalid)?;
+        let Accepted { tenant, warnings } = self
+            .0
+            .registry
+            .create_tenant(&request.tenant_id, spec, &request.request_id, request.validate_only)
+            .await
+            .map_err(status)?;
+        Ok(Response::new(v1::CreateTenantResponse {
+            operation: Some(operation(&tenant, None)),
+            tenant: Some(self.shown(&tenant)),
+            warnings,
+        }))
+    }
+
+    async fn get_tenant(&self, request: Request<v1::GetTenantRequest>) -> Result<Response<v1::GetTenantResponse>, Status> {
+        let id = names::parse_tenant("name", &request.into_inner().name).map_err(|v| invalid(vec![v]))?;
+        let tenant = self.0.registry.tenant(&id).await.map_err(status)?;
+        Ok(Response::new(v1::GetTenantResponse { tenant: Some(self.shown(&tenant)) }))
+    }
+
+    async fn list_tenants(
+        &self,
+        request: Request<v1::ListTenantsRequest>,
+    ) -> Result<Response<v1::ListTenantsResponse>, Status> {
+        let request = request.into_inner();
+        let filter = Filter::parse(&request.filter).map_err(|v| invalid(vec![v]))?;
+        let size = paging::size(request.page_size)?;
+        let listed = self.0.registry.tenants(paging::after(&request.page_token), size).await.map_err(status)?;
+        let tenants = listed.items.iter().map(|tenant| self.shown(tenant)).filter(|tenant| filter.takes(tenant)).collect();
+        Ok(Response::new(v1::ListTenantsResponse { tenants, next_page_token: listed.next.unwrap_or_default() }))
+    }
+
+    async fn update_tenant(
+        &self,
+        request: Request<v1::UpdateTenantRequest>,
+    ) -> Result<Response<v1::UpdateTenantResponse>, Status> {
+        let request = request.into_inner();
+        let Some(given) = request.tenant else {
+            return Err(invalid(vec![Violation::new("tenant", "is missing", "send the tenant with its name")]));
+        };
+        let id = names::parse_tenant("tenant.name", &given.name).map_err(|v| invalid(vec![v]))?;
+        let etag = names::parse_etag("tenant.etag", &given.etag).map_err(|v| invalid(vec![v]))?;
+        let spec = given.spec.clone().unwrap_or_default();
+        let mask: Vec<String> = request.update_mask.map(|mask| mask.paths).unwrap_or_default();
+        let change = |old: Option<&TenantSpec>| mask::apply(old, &spec, &mask);
+        let Accepted { tenant, warnings } = self
+            .0
+            .registry
+            .update_tenant(TenantChange {
+                id: id.to_string(),
+                change,
+                etag,
+                request_id: request.request_id,
+                validate_only: request.validate_only,
+                allow_missing: request.allow_missing,
+            })
+            .await
+            .map_err(status)?;
+        Ok(Response::new(v1::UpdateTenantResponse {
+            operation: Some(operation(&tenant, None)),
+            tenant: Some(self.shown(&tenant)),
+            warnings,
+        }))
+    }
+
+    async fn delete_tenant(
+        &self,
+        request: Request<v1::DeleteTenantRequest>,
+    ) -> Result<Response<v1::DeleteTenantResponse>, Status> {
+        let request = request.into_inner();
+        let id = names::parse_tenant("name", &request.name).map_err(|v| invalid(vec![v]))?;
+        let etag = names::parse_etag("etag", &request.etag).map_err(|v| invalid(vec![v]))?;
+        match self.0.registry.delete_tenant(&id, etag, request.validate_only).await {
+            Ok(tenant) => Ok(Response::new(v1::DeleteTenantResponse {
+                operation: Some(operation(&tenant, None)),
+                tenant: Some(self.shown(&tenant)),
+            })),
+            Err(berth_control::RegistryError::NotFound { .. }) if request.allow_missing => {
+                Ok(Response::new(v1::DeleteTenantResponse::default()))
+            }
+            Err(error) => Err(status(error)),
+        }
+    }
+
+    async fn explain_tenant(
+        &self,
+        request: Request<v1::ExplainTenantRequest>,
+    ) -> Result<Response<v1::ExplainTenantResponse>, Status> {
+        let request = request.into_inner();
+        let explanation = match &request.tenant {
+            Some(given) => {
+                let id = names::parse_tenant("tenant.name", &given.name).map_err(|v| invalid(vec![v]))?;
+                let spec = spec_of(Some(given)).map_err(invalid)?;
+                self.0.fleet.explain_spec(id, spec).await
+            }
+            None => {
+                let id = names::parse_tenant("name", &request.name).map_err(|v| invalid(vec![v]))?;
+                self.0.registry.tenant(&id).await.map_err(status)?;
+                self.0.fleet.explain(id).await
+            }
+        };
+        let Some(explanation) = explanation else {
+            return Err(refused(tonic::Code::Unavailable, "NOT_SEEN_YET", "the tenant was accepted just now and not looked at yet; ask again"));
+        };
+        Ok(Response::new(v1::ExplainTenantResponse {
+            summary: explanation.summary,
+            steps: explanation.steps,
+            candidates: explanation
+                .candidates
+                .into_iter()
+                .map(|candidate| v1::Candidate {
+                    cluster: candidate.cluster.to_string(),
+                    fits: candidate.fits,
+                    chosen: candidate.chosen,
+                    constraint: candidate.constraint,
+                    detail: candidate.detail,
+                })
+                .collect(),
+        }))
+    }
+
+    type WatchTenantsStream = watch::TenantStream;
+
+    async fn watch_tenants(
+        &self,
+        request: Request<v1::WatchTenantsRequest>,
+    ) -> Result<Response<Self::WatchTenantsStream>, Status> {
+        let request = request.into_inner();
+        let only = match request.name.as_str() {
+            "" => None,
+            name => Some(names::parse_tenant("name", name).map_err(|v| invalid(vec![v]))?),
+        };
+        Ok(Response::new(watch::stream(self.0.board.clone(), self.0.incarnation.clone(), &request.resume_token, only)))
+    }
+}
+
+impl Tenants {
+    /// The tenant as stored, with the status as last published.
+    fn shown(&self, tenant: &Tenant) -> v1::Tenant {
+        shown(tenant, self.0.board.get(&tenant.id).filter(|snapshot| snapshot.tenant.uid == tenant.uid).as_ref())
+    }
+}
+
+/// A tenant with its status as last published.
+pub(super) fn shown(tenant: &Tenant, snapshot: Option<&TenantSnapshot>) -> v1::Tenant {
+    let none = Conditions::new();
+    let seen = snapshot.and_then(|snapshot| snapshot.status.as_ref());
+    let placement = snapshot.and_then(|snapshot| snapshot.placement.as_ref());
+    let view = api::TenantStatusView {
+        observed_generation: seen.map(|s| s.observed_generation).unwrap_or_default(),
+        conditions: seen.map_or(&none, |s| &s.conditions),
+        placement,
+        namespaces: if placement.is_some() { tenant.namespaces() } else { Vec::new() },
+        health: seen.map_or_else(|| Health::new(HealthState::Unknown, ""), |s| s.health.clone()),
+        evidence: seen.and_then(|s| s.evidence_at),
+        warnings: seen.map(|s| s.warnings.clone()).unwrap_or_default(),
+    };
+    api::tenant_to_proto(tenant, &view)
+}
+
+fn spec_of(tenant: Option<&v1::Tenant>) -> Result<TenantSpec, Vec<Violation>> {
+    let Some(spec) = tenant.and_then(|tenant| tenant.spec.as_ref()) else {
+        return Err(vec![Violation::new("spec", "is missing", "a tenant needs at least spec.tier")]);
+    };
+    api::tenant_spec_from_proto(spec)
+}
+
+/// What goes on for a tenant.
+pub(super) fn operation(tenant: &Tenant, snapshot: Option<&TenantSnapshot>) -> v1::Operation {
+    let verb = if tenant.deleting_since.is_some() { OperationVerb::Delete } else { OperationVerb::Reconcile };
+    api::operation_to_proto(&Operation {
+        id: format!("{}.{}.{}", tenant.id, verb.as_str(), tenant.generation),
+        tenant: tenant.id.clone(),
+        uid: tenant.uid.clone(),
+        verb,
+        generation: tenant.generation,
+        started_at: tenant.deleting_since.unwrap_or(tenant.created_at),
+        outcome: outcome(tenant, snapshot),
+    })
+}
+
+fn outcome(tenant: &Tenant, snapshot: Option<&TenantSnapshot>) -> Outcome {
+    use berth_model::ConditionKind as K;
+    let running = |text: &str| Outcome::Running { waiting_for: text.to_owned() };
+    let Some(seen) = snapshot.and_then(|snapshot| snapshot.status.as_ref()) else { return running("the control loop") };
+    if seen.observed_generation < tenant.generation {
+        return running("the control loop");
+    }
+    if let Some(stalled) = seen.conditions.get(K::Stalled).filter(|condition| condition.status == Truth::True) {
+        return Outcome::Failed { reason: stalled.reason.clone(), message: stalled.message.clone() };
+    }
+    if tenant.deleting_since.is_some() {
+        return running(seen.conditions.get(K::Deleting).map_or("removal", |condition| condition.message.as_str()));
+    }
+    if seen.conditions.is_true(K::Ready) {
+        return Outcome::Succeeded;
+    }
+    running(seen.conditions.get(K::Ready).map_or("the control loop", |condition| condition.message.as_str()))
+}
+
+/// Which tenants a list is of.
+struct Filter(Vec<(String, String)>);
+
+impl Filter {
+    fn parse(text: &str) -> Result<Self, Violation> {
+        let mut terms = Vec::new();
+        for term in text.split(',').map(str::trim).filter(|term| !term.is_empty()) {
+            let Some((key, value)) = term.split_once('=') else {
+                return Err(Violation::new("filter", format!("{term:?} has no '='"), "write key=value, such as tier=free"));
+            };
+            let known = matches!(key, "tier" | "isolation" | "cluster" | "ready") || key.starts_with("label.");
+            if !known {
+                let hint = "use tier, isolation, cluster, ready or label.<key>";
+                return Err(Violation::new("filter", format!("{key:?} cannot be filtered by"), hint));
+            }
+            terms.push((key.to_owned(), value.to_owned()));
+        }
+        Ok(Self(terms))
+    }
+
+    fn takes(&self, tenant: &v1::Tenant) -> bool {
+        let empty_spec = v1::TenantSpec::default();
+        let empty_status = v1::TenantStatus::default();
+        let spec = tenant.spec.as_ref().unwrap_or(&empty_spec);
+        let status = tenant.status.as_ref().unwrap_or(&empty_status);
+        let placement = status.placement.clone().unwrap_or_default();
+        let ready = status.conditions.iter().find(|c| c.r#type == "Ready").map_or("Unknown", |c| c.status.as_str());
+        self.0.iter().all(|(key, value)| match key.as_str() {
+            "tier" => spec.tier == *value,
+            "isolation" => placement.isolation == *value,
+            "cluster" => placement.cluster == *value,
+            "ready" => ready.eq_ignore_ascii_case(value),
+            label => label.strip_prefix("label.").is_some_and(|label| spec.labels.get(label) == Some(value)),
+        })
+    }
+}
+
+/// The id and generation an operation's name speaks of.
+pub(super) fn parse_operation(id: &str) -> Option<(TenantId, OperationVerb, Revision)> {
+    let mut parts = id.rsplitn(3, '.');
+    let generation = parts.next()?.parse().ok()?;
+    let verb = match parts.next()? {
+        "reconcile" => OperationVerb::Reconcile,
+        "delete" => OperationVerb::Delete,
+        _ => return None,
+    };
+    Some((TenantId::new(parts.next()?).ok()?, verb, Revision(generation)))
+}

@@ -1,0 +1,19 @@
+//! `berth-hub`: the central part of Berth.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// The hub of Berth: holds tenants, tiers and clusters, decides where each tenant is, and tells the agents.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(flatten)]
+    options: berth_hub::Options,
+}
+
+fn main() -> ExitCode {
+    // Before anything speaks TLS: two libraries bring a provider each, and none may choose by itself.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    berth_hub::start(Cli::parse().options)
+}

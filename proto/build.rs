@@ -1,0 +1,25 @@
+//! Generates the types and services from the `.proto` files. protox compiles them, so no `protoc` is needed.
+
+use std::{env, error::Error, fs, path::PathBuf};
+
+use prost::Message as _;
+
+const FILES: [&str; 8] = [
+    "berth/v1/tenant.proto",
+    "berth/v1/tier.proto",
+    "berth/v1/bundle.proto",
+    "berth/v1/cluster.proto",
+    "berth/v1/join_token.proto",
+    "berth/v1/operation.proto",
+    "berth/agent/v1/agent.proto",
+    "berth/record/v1/record.proto",
+];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed=berth");
+    let descriptors = protox::compile(FILES, ["."])?;
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
+    tonic_prost_build::configure().bytes(".berth.agent.v1.Assign.objects_zstd").btree_map(".").compile_fds(descriptors)?;
+    Ok(())
+}

@@ -1,0 +1,128 @@
+//! `cargo xtask bench [SECTION...] [--out FILE]`: what Berth costs on this machine, as a Markdown report.
+//!
+//! Real kube-apiservers, real processes, and raw calls in the same run to compare with: ratios travel between machines,
+//! milliseconds do not. The peers' figures are from the same kind of machine.
+
+mod agents;
+mod apply;
+mod bulk;
+mod decisions;
+mod drift;
+mod first_run;
+mod fleet;
+mod propagation;
+mod report;
+mod restart;
+mod statistics;
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::{Parser, ValueEnum};
+use report::Report;
+
+/// Measures Berth on this machine.
+#[derive(Parser, Debug)]
+struct Arguments {
+    /// What to measure; everything but first-run when nothing is named.
+    sections: Vec<Section>,
+    /// Write the report here, too.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Tenants of the bulk.
+    #[arg(long, default_value_t = 200)]
+    tenants: usize,
+    /// Agents on the embedded API.
+    #[arg(long, default_value_t = 200)]
+    agents: usize,
+}
+
+/// A part of the report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+enum Section {
+    /// Placements a second in a large fleet.
+    Decisions,
+    /// Applying a tenant against raw calls.
+    Apply,
+    /// From the hub's answer to the cluster.
+    Propagation,
+    /// A deleted object comes back.
+    Drift,
+    /// Many tenants at once, then restarts and memory with them.
+    Bulk,
+    /// From the hub's answer to one of many clusters.
+    Agents,
+    /// A cold build and `berth dev`.
+    FirstRun,
+}
+
+/// In the order in which they are measured.
+const USUAL: [Section; 6] = [
+    Section::Decisions,
+    Section::Apply,
+    Section::Propagation,
+    Section::Drift,
+    Section::Bulk,
+    Section::Agents,
+];
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    // More than one provider in a program makes rustls refuse to choose.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let arguments = Arguments::parse();
+    let mut sections = if arguments.sections.is_empty() { USUAL.to_vec() } else { arguments.sections.clone() };
+    sections.sort_unstable();
+    sections.dedup();
+    let mut report = Report::new()?;
+    let outcome = measure(&sections, &arguments, &mut report).await;
+    // What was measured before a failure is worth having.
+    if let Some(file) = &arguments.out {
+        std::fs::write(file, report.text()).with_context(|| format!("write {}", file.display()))?;
+    }
+    outcome
+}
+
+async fn measure(sections: &[Section], arguments: &Arguments, report: &mut Report) -> anyhow::Result<()> {
+    if sections.contains(&Section::Decisions) {
+        report.add("Decisions", &decisions::measure());
+    }
+    let on_clusters = [Section::Apply, Section::Propagation, Section::Drift, Section::Bulk];
+    if sections.iter().any(|section| on_clusters.contains(section)) {
+        let mut world = fleet::start().await?;
+        let outcome = on_clusters_of(&mut world, sections, arguments, report).await;
+        let outcome = outcome.with_context(|| world.logs());
+        world.stop().await;
+        outcome?;
+    }
+    if sections.contains(&Section::Agents) {
+        report.add("Propagation with many agents", &agents::measure(arguments.agents).await?);
+    }
+    if sections.contains(&Section::FirstRun) {
+        report.add("First run", &first_run::measure().await?);
+    }
+    Ok(())
+}
+
+async fn on_clusters_of(
+    world: &mut berth_tests::world::World,
+    sections: &[Section],
+    arguments: &Arguments,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    report.add("Memory, idle", &fleet::footprint(world, "no tenants").await?);
+    if sections.contains(&Section::Apply) {
+        report.add("Applying a tenant", &apply::measure(world).await?);
+    }
+    if sections.contains(&Section::Propagation) {
+        report.add("Propagation", &propagation::measure(world).await?);
+    }
+    if sections.contains(&Section::Drift) {
+        report.add("Drift", &drift::measure(world).await?);
+    }
+    if sections.contains(&Section::Bulk) {
+        report.add("Many tenants at once", &bulk::measure(world, arguments.tenants).await?);
+        report.add("Restarts", &restart::measure(world, arguments.tenants).await?);
+    }
+    Ok(())
+}

@@ -1,0 +1,169 @@
+//! A hub as a child process, with ports and data that outlive a restart.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::api::Api;
+use crate::process::Process;
+use crate::programs::Programs;
+use crate::waiting::{LONG, until};
+
+/// A hub, running or between two starts.
+#[derive(Debug)]
+pub struct Hub {
+    program: PathBuf,
+    directory: PathBuf,
+    listen: SocketAddr,
+    agent_listen: SocketAddr,
+    ops_listen: SocketAddr,
+    process: Process,
+}
+
+impl Hub {
+    /// Starts a hub with its data in `directory`, and waits until it is ready. `config` is the content of its
+    /// configuration file (YAML takes JSON).
+    ///
+    /// # Errors
+    /// It does not become ready.
+    pub async fn start(programs: &Programs, directory: &Path, config: &Value) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(directory).with_context(|| format!("create {}", directory.display()))?;
+        let file = directory.join("config.yaml");
+        std::fs::write(&file, serde_json::to_string_pretty(config)?).context("write the hub's configuration")?;
+        let [listen, agent_listen, ops_listen] = free_addresses()?;
+        let program = programs.hub();
+        let process = spawn(&program, directory, [listen, agent_listen, ops_listen])?;
+        let directory = directory.to_owned();
+        let mut hub = Self { program, directory, listen, agent_listen, ops_listen, process };
+        hub.ready().await?;
+        Ok(hub)
+    }
+
+    /// Starts it again after it was killed or stopped, and waits until it is ready.
+    ///
+    /// # Errors
+    /// It does not become ready.
+    pub async fn start_again(&mut self) -> anyhow::Result<()> {
+        self.process = spawn(&self.program, &self.directory, [self.listen, self.agent_listen, self.ops_listen])?;
+        self.ready().await
+    }
+
+    /// Starts it again if it has ended.
+    ///
+    /// # Errors
+    /// It does not become ready.
+    pub async fn ensure_running(&mut self) -> anyhow::Result<()> {
+        if self.process.ensure_running().is_err() {
+            self.start_again().await?;
+        }
+        Ok(())
+    }
+
+    async fn ready(&mut self) -> anyhow::Result<()> {
+        let ops = self.ops_listen;
+        let ready = until(LONG, "the hub is ready", || async move {
+            Ok(get(ops, "/readyz").await?.starts_with("HTTP/1.1 200").then_some(()))
+        });
+        let process = &mut self.process;
+        tokio::select! {
+            ready = ready => ready.with_context(|| self.process.log_end(30)),
+            ended = process.ended(LONG * 2) => {
+                let status = ended?;
+                Err(anyhow::anyhow!("the hub has ended ({status}); {}", self.process.log_end(30)))
+            }
+        }
+    }
+
+    /// The process.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    /// Its resident memory in bytes.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn resident_memory(&self) -> anyhow::Result<u64> {
+        self.process.resident_memory()
+    }
+
+    /// The admin's context file.
+    #[must_use]
+    pub fn context(&self) -> PathBuf {
+        self.directory.join("data/admin.yaml")
+    }
+
+    /// Its API, as the admin.
+    ///
+    /// # Errors
+    /// The context file cannot be used.
+    pub fn api(&self) -> anyhow::Result<Api> {
+        Api::open(&self.context())
+    }
+
+    /// Where agents dial.
+    #[must_use]
+    pub fn agent_url(&self) -> String {
+        format!("https://{}", self.agent_listen)
+    }
+
+    /// The metrics it serves.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn metrics(&self) -> anyhow::Result<String> {
+        let answer = get(self.ops_listen, "/metrics").await?;
+        ensure!(answer.starts_with("HTTP/1.1 200"), "the hub's metrics: {answer}");
+        Ok(answer)
+    }
+
+    /// The end of its log.
+    #[must_use]
+    pub fn log_end(&self, lines: usize) -> String {
+        self.process.log_end(lines)
+    }
+}
+
+fn spawn(program: &Path, directory: &Path, listen: [SocketAddr; 3]) -> anyhow::Result<Process> {
+    let arguments = [
+        "--data-dir".to_owned(),
+        directory.join("data").display().to_string(),
+        "--config".to_owned(),
+        directory.join("config.yaml").display().to_string(),
+        format!("--listen={}", listen[0]),
+        format!("--agent-listen={}", listen[1]),
+        format!("--ops-listen={}", listen[2]),
+    ];
+    Process::start("berth-hub", program, arguments, &directory.join("hub.log"))
+}
+
+/// Addresses of loopback that nobody listens on. They are chosen here, not by the hub, so that a restart keeps them.
+fn free_addresses<const N: usize>() -> anyhow::Result<[SocketAddr; N]> {
+    let mut listeners = Vec::new();
+    let mut addresses = [SocketAddr::from(([127, 0, 0, 1], 0)); N];
+    for address in &mut addresses {
+        let listener = TcpListener::bind(*address).context("find a free port")?;
+        *address = listener.local_addr().context("find a free port")?;
+        listeners.push(listener);
+    }
+    Ok(addresses)
+}
+
+/// A plain HTTP GET; the whole answer with its head.
+async fn get(address: SocketAddr, path: &str) -> anyhow::Result<String> {
+    let asked = async {
+        let mut stream = TcpStream::connect(address).await?;
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await?;
+        Ok::<_, std::io::Error>(String::from_utf8_lossy(&answer).into_owned())
+    };
+    let answer = tokio::time::timeout(Duration::from_secs(5), asked).await;
+    answer.with_context(|| format!("get http://{address}{path}: no answer"))?.with_context(|| format!("get {path}"))
+}

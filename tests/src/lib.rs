@@ -1,0 +1,17 @@
+//! What the whole-system tests and the bench stand on: the real programs as child processes, local control planes, and
+//! conditions to wait for.
+//!
+//! It starts what a user would start and looks from where a user looks: the hub's API, the command line, and each
+//! cluster's own API. It knows no insides of hub or agent.
+
+pub mod agent;
+pub mod api;
+pub mod cli;
+pub mod hub;
+pub mod install;
+pub mod kubernetes;
+pub mod objects;
+pub mod process;
+pub mod programs;
+pub mod waiting;
+pub mod world;
