@@ -15,6 +15,7 @@ const FILES: [&str; 8] = [
     "berth/record/v1/record.proto",
 ];
 
+#[expect(clippy::disallowed_methods, reason = "cargo tells build scripts by the environment")]
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=berth");
     let descriptors = protox::compile(FILES, ["."])?;

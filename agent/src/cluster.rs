@@ -27,7 +27,9 @@ pub struct Cluster {
 
 impl std::fmt::Debug for Cluster {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Cluster").field("api_url", &self.api_url).finish_non_exhaustive()
+        f.debug_struct("Cluster")
+            .field("api_url", &self.api_url)
+            .finish_non_exhaustive()
     }
 }
 
@@ -42,7 +44,9 @@ impl Cluster {
             Some(path) => {
                 let kubeconfig = Kubeconfig::read_from(path).map_err(|e| access(&e))?;
                 let options = KubeConfigOptions::default();
-                Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|e| access(&e))?
+                Config::from_custom_kubeconfig(kubeconfig, &options)
+                    .await
+                    .map_err(|e| access(&e))?
             }
             None => Config::infer().await.map_err(|e| access(&e))?,
         };
@@ -55,7 +59,11 @@ impl Cluster {
             (None, None) => String::new(),
         };
         let client = Client::try_from(config).map_err(|e| access(&e))?;
-        Ok(Self { client, api_url, api_ca_pem })
+        Ok(Self {
+            client,
+            api_url,
+            api_ca_pem,
+        })
     }
 
     /// What tells this cluster from every other: the uid of `kube-system`.

@@ -22,7 +22,9 @@ pub enum Error {
         source: Box<kube::Error>,
     },
     /// The agent's rights are missing.
-    #[error("not allowed to {operation} {object}; apply the agent's manifest (`berth agent manifest`), which brings its rights")]
+    #[error(
+        "not allowed to {operation} {object}; apply the agent's manifest (`berth agent manifest`), which brings its rights"
+    )]
     Forbidden {
         /// Such as `read`.
         operation: &'static str,
@@ -33,7 +35,9 @@ pub enum Error {
         source: Box<kube::Error>,
     },
     /// First start without a token.
-    #[error("this cluster has not joined yet: give --token-file and --ca-pin, as `berth token create CLUSTER` prints them")]
+    #[error(
+        "this cluster has not joined yet: give --token-file and --ca-pin, as `berth token create CLUSTER` prints them"
+    )]
     NoToken,
     /// The token file cannot be read.
     #[error("read the token file `{}`; write the token of `berth token create CLUSTER` into it", path.display())]
@@ -53,10 +57,14 @@ pub enum Error {
         problem: berth_identity::token::InvalidToken,
     },
     /// The hub refused the token.
-    #[error("the hub refused the join token: {0}; a token is good once and for a short time, get another by `berth token create CLUSTER`")]
+    #[error(
+        "the hub refused the join token: {0}; a token is good once and for a short time, get another by `berth token create CLUSTER`"
+    )]
     TokenRefused(String),
     /// The hub is another hub.
-    #[error("the hub at {hub} does not have the certificate authority {pin}; check --hub, and --ca-pin against `berth token create`'s output")]
+    #[error(
+        "the hub at {hub} does not have the certificate authority {pin}; check --hub, and --ca-pin against `berth token create`'s output"
+    )]
     WrongPin {
         /// Its address.
         hub: String,
@@ -87,7 +95,9 @@ pub enum Error {
         problem: String,
     },
     /// It could not be renewed in time.
-    #[error("the certificate of cluster {cluster} expired at {at}; start with --token-file and --ca-pin of a new `berth token create {cluster}`")]
+    #[error(
+        "the certificate of cluster {cluster} expired at {at}; start with --token-file and --ca-pin of a new `berth token create {cluster}`"
+    )]
     Expired {
         /// The cluster.
         cluster: String,
@@ -122,14 +132,25 @@ pub enum Error {
 
 impl Error {
     /// Sorts an API server's refusal: missing rights are told apart, because their cure is known.
-    pub(crate) fn kubernetes(operation: &'static str, object: impl Into<String>) -> impl FnOnce(kube::Error) -> Self {
+    pub(crate) fn kubernetes(
+        operation: &'static str,
+        object: impl Into<String>,
+    ) -> impl FnOnce(kube::Error) -> Self {
         let object = object.into();
         move |source| {
             let source = Box::new(source);
             if status_code(&source) == Some(403) {
-                Self::Forbidden { operation, object, source }
+                Self::Forbidden {
+                    operation,
+                    object,
+                    source,
+                }
             } else {
-                Self::Kubernetes { operation, object, source }
+                Self::Kubernetes {
+                    operation,
+                    object,
+                    source,
+                }
             }
         }
     }
@@ -138,7 +159,9 @@ impl Error {
     #[must_use]
     pub fn retryable(&self) -> bool {
         match self {
-            Self::Kubernetes { source, .. } => status_code(source).is_none_or(|code| matches!(code, 409 | 429 | 500..)),
+            Self::Kubernetes { source, .. } => {
+                status_code(source).is_none_or(|code| matches!(code, 409 | 429 | 500..))
+            }
             _ => false,
         }
     }

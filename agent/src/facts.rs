@@ -30,9 +30,17 @@ impl Facts {
             match engine.facts().await {
                 Ok(facts) => {
                     let facts = complete(facts, &cluster);
-                    return Self { engine, cluster, clock, current: watch::Sender::new(Arc::new(facts)) };
+                    return Self {
+                        engine,
+                        cluster,
+                        clock,
+                        current: watch::Sender::new(Arc::new(facts)),
+                    };
                 }
-                Err(error) => tracing::warn!(error = error.message(), "cannot read the cluster's facts; trying again"),
+                Err(error) => tracing::warn!(
+                    error = error.message(),
+                    "cannot read the cluster's facts; trying again"
+                ),
             }
             clock.sleep(backoff.next_delay()).await;
         }
@@ -70,5 +78,9 @@ impl Facts {
 }
 
 fn complete(facts: ClusterFacts, cluster: &Cluster) -> ClusterFacts {
-    ClusterFacts { api_url: cluster.api_url.clone(), api_ca_pem: cluster.api_ca_pem.clone(), ..facts }
+    ClusterFacts {
+        api_url: cluster.api_url.clone(),
+        api_ca_pem: cluster.api_ca_pem.clone(),
+        ..facts
+    }
 }

@@ -43,10 +43,19 @@ struct Sight {
 fn judge(sight: &mut Option<Sight>, holder: &str, version: &str, us: &str, now: Duration) -> Verdict {
     let changed = sight.as_ref().is_none_or(|seen| seen.version != version);
     if changed {
-        *sight = Some(Sight { version: version.to_owned(), since: now });
+        *sight = Some(Sight {
+            version: version.to_owned(),
+            since: now,
+        });
     }
-    let silent = sight.as_ref().is_some_and(|seen| now.saturating_sub(seen.since) >= DURATION);
-    if holder.is_empty() || holder == us || silent { Verdict::Take } else { Verdict::Wait }
+    let silent = sight
+        .as_ref()
+        .is_some_and(|seen| now.saturating_sub(seen.since) >= DURATION);
+    if holder.is_empty() || holder == us || silent {
+        Verdict::Take
+    } else {
+        Verdict::Wait
+    }
 }
 
 /// The Lease, held or wanted by this process.
@@ -60,7 +69,12 @@ pub(crate) struct ActingLease {
 
 impl ActingLease {
     pub(crate) fn new(client: Client, namespace: &str, us: String, clock: Arc<dyn Clock>) -> Self {
-        Self { api: Api::namespaced(client, namespace), object: format!("Lease {namespace}/{NAME}"), us, clock }
+        Self {
+            api: Api::namespaced(client, namespace),
+            object: format!("Lease {namespace}/{NAME}"),
+            us,
+            clock,
+        }
     }
 
     /// Waits until this process may act.
@@ -133,19 +147,31 @@ impl ActingLease {
 
     async fn create(&self) -> Result<bool, Error> {
         let lease = Lease {
-            metadata: ObjectMeta { name: Some(NAME.into()), ..ObjectMeta::default() },
+            metadata: ObjectMeta {
+                name: Some(NAME.into()),
+                ..ObjectMeta::default()
+            },
             spec: Some(self.spec(Some(self.us.clone()), 0)),
         };
-        self.conditional("create", self.api.create(&parameters(), &lease)).await
+        self.conditional("create", self.api.create(&parameters(), &lease))
+            .await
     }
 
     async fn replace(&self, found: &Lease, holder: Option<String>) -> Result<bool, Error> {
         let before = found.spec.clone().unwrap_or_default();
         let changes = before.lease_transitions.unwrap_or(0);
-        let changes = if before.holder_identity == holder { changes } else { changes.saturating_add(1) };
+        let changes = if before.holder_identity == holder {
+            changes
+        } else {
+            changes.saturating_add(1)
+        };
         // The metadata carries the version, so a faster one makes this fail.
-        let lease = Lease { metadata: found.metadata.clone(), spec: Some(self.spec(holder, changes)) };
-        self.conditional("write", self.api.replace(NAME, &parameters(), &lease)).await
+        let lease = Lease {
+            metadata: found.metadata.clone(),
+            spec: Some(self.spec(holder, changes)),
+        };
+        self.conditional("write", self.api.replace(NAME, &parameters(), &lease))
+            .await
     }
 
     fn spec(&self, holder: Option<String>, changes: i32) -> LeaseSpec {
@@ -178,16 +204,25 @@ impl ActingLease {
     ) -> Result<T, Error> {
         let answer = tokio::time::timeout(REQUEST_TIMEOUT, request).await;
         let late = || kube::Error::Service(format!("no answer within {REQUEST_TIMEOUT:?}").into());
-        answer.unwrap_or_else(|_| Err(late())).map_err(Error::kubernetes(operation, self.object.clone()))
+        answer
+            .unwrap_or_else(|_| Err(late()))
+            .map_err(Error::kubernetes(operation, self.object.clone()))
     }
 }
 
 fn parameters() -> PostParams {
-    PostParams { field_manager: Some(label::MANAGER_AGENT.into()), ..PostParams::default() }
+    PostParams {
+        field_manager: Some(label::MANAGER_AGENT.into()),
+        ..PostParams::default()
+    }
 }
 
 fn holder(lease: &Lease) -> &str {
-    lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref()).unwrap_or_default()
+    lease
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.holder_identity.as_deref())
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -202,7 +237,10 @@ mod tests {
     fn a_free_lease_and_ones_own_are_taken_at_once() {
         assert_eq!(judge(&mut None, "", "1", "us", second(0)), Verdict::Take);
         assert_eq!(judge(&mut None, "us", "1", "us", second(0)), Verdict::Take);
-        assert_eq!(judge(&mut None, "them", "1", "us", second(1_000_000)), Verdict::Wait);
+        assert_eq!(
+            judge(&mut None, "them", "1", "us", second(1_000_000)),
+            Verdict::Wait
+        );
     }
 
     #[test]

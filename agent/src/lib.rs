@@ -1,8 +1,8 @@
 //! The agent of one cluster: joins the fleet once, then dials the hub, keeps the cluster as assigned, and reports back.
 //!
-//! The rooms: [`options`] is how it is configured, [`cluster`] the API it lives beside, [`identity`](crate) who it is,
-//! `lease` that it is the only one, `link` the talk with the hub, `facts` what it tells of the cluster, [`manifest`] what an
-//! administrator applies for it. What is applied, mended and judged is `berth-apply`'s; this crate decides nothing about tenants.
+//! The rooms: [`options`] is how it is configured, [`cluster`] the API it lives beside, `identity` who it is,
+//! `lease` that it is the only one, `link` the talk with the hub, `facts` what it tells of the cluster. What is applied,
+//! mended and judged is `berth-apply`'s, as is the [`manifest`] that an administrator applies; nothing about tenants is decided here.
 
 pub mod cluster;
 pub mod error;
@@ -10,10 +10,10 @@ mod facts;
 mod identity;
 mod lease;
 mod link;
-pub mod manifest;
 pub mod options;
 mod run;
 
+pub use berth_apply::{bootstrap, manifest};
 pub use cluster::Cluster;
 pub use error::Error;
 pub use options::Options;

@@ -33,7 +33,12 @@ pub struct Options {
     pub namespace: String,
 
     /// Where users reach this cluster's API, reported to the hub; without it the address the agent itself uses.
-    #[arg(long, visible_alias = "advertise-api-url", value_name = "URL", env = "BERTH_API_URL")]
+    #[arg(
+        long,
+        visible_alias = "advertise-api-url",
+        value_name = "URL",
+        env = "BERTH_API_URL"
+    )]
     pub api_url: Option<String>,
 
     /// Serve /livez, /readyz and /metrics here.
@@ -74,7 +79,9 @@ impl From<LogFormat> for Format {
 /// A hub's address: `https`, a host and a port, nothing more.
 fn hub_url(text: &str) -> Result<Uri, String> {
     let problem = |what: &str| Err(format!("{what}; write it as https://HOST:PORT"));
-    let Ok(uri) = text.trim().parse::<Uri>() else { return problem("not a URL") };
+    let Ok(uri) = text.trim().parse::<Uri>() else {
+        return problem("not a URL");
+    };
     match uri.scheme_str() {
         Some("https") => {}
         Some(other) => return problem(&format!("the hub speaks https, not {other}")),
@@ -106,10 +113,22 @@ mod tests {
 
     #[test]
     fn a_hub_address_is_https_host_and_port() {
-        for fine in ["https://hub.example:8443", "https://10.0.0.1:1", "https://[::1]:8443/"] {
+        for fine in [
+            "https://hub.example:8443",
+            "https://10.0.0.1:1",
+            "https://[::1]:8443/",
+        ] {
             assert!(hub_url(fine).is_ok(), "{fine}");
         }
-        for wrong in ["hub:8443", "http://hub:1", "https://hub", "https://hub:1/path", "https://:1", "", "https://hub:1/?x"] {
+        for wrong in [
+            "hub:8443",
+            "http://hub:1",
+            "https://hub",
+            "https://hub:1/path",
+            "https://:1",
+            "",
+            "https://hub:1/?x",
+        ] {
             assert!(hub_url(wrong).is_err(), "{wrong}");
         }
     }
@@ -117,8 +136,18 @@ mod tests {
     #[test]
     fn several_hubs_are_given_by_comma_or_repeated() {
         let pin = format!("sha256:{}", "00".repeat(32));
-        let args = ["agent", "--hub", "https://a:1,https://b:2", "--hub", "https://c:3", "--ca-pin", &pin];
-        let options = Cli::try_parse_from(args).unwrap_or_else(|e| panic!("{e}")).options;
+        let args = [
+            "agent",
+            "--hub",
+            "https://a:1,https://b:2",
+            "--hub",
+            "https://c:3",
+            "--ca-pin",
+            &pin,
+        ];
+        let options = Cli::try_parse_from(args)
+            .unwrap_or_else(|e| panic!("{e}"))
+            .options;
         assert_eq!(options.hub.len(), 3);
         assert!(options.ca_pin.is_some());
         assert!(Cli::try_parse_from(["agent", "--hub", "https://a:1", "--ca-pin", "sha256:00"]).is_err());

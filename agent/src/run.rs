@@ -61,9 +61,15 @@ pub async fn run_in(cluster: Cluster, options: Options, shutdown: CancellationTo
     let linked = readiness.guard("link");
     let ops = Ops::start(ops_listen, readiness).await?;
     let agent = Agent {
-        cluster: Cluster { api_url: api_url.unwrap_or(cluster.api_url.clone()), ..cluster },
+        cluster: Cluster {
+            api_url: api_url.unwrap_or(cluster.api_url.clone()),
+            ..cluster
+        },
         hubs: Hubs::new(hub),
-        joining: Joining { token_file, pin: ca_pin },
+        joining: Joining {
+            token_file,
+            pin: ca_pin,
+        },
         namespace,
         instance: instance.unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
         clock,
@@ -87,7 +93,9 @@ impl Agent {
     async fn act_alone(&self, shutdown: &CancellationToken, linked: ReadinessGuard) -> Result<(), Error> {
         let client = self.cluster.client.clone();
         let lease = ActingLease::new(client, &self.namespace, self.instance.clone(), self.clock.clone());
-        let acquired = shutdown.run_until_cancelled(self.patiently(|| lease.acquire())).await;
+        let acquired = shutdown
+            .run_until_cancelled(self.patiently(|| lease.acquire()))
+            .await;
         let Some(acquired) = acquired else {
             return Ok(());
         };
@@ -102,7 +110,16 @@ impl Agent {
 
     async fn act(&self, shutdown: &CancellationToken, linked: ReadinessGuard) -> Result<(), Error> {
         let secret = IdentitySecret::new(self.cluster.client.clone(), &self.namespace);
-        let obtain = || identity::obtain(&self.cluster, &secret, &self.hubs, &self.joining, &*self.clock, shutdown);
+        let obtain = || {
+            identity::obtain(
+                &self.cluster,
+                &secret,
+                &self.hubs,
+                &self.joining,
+                &*self.clock,
+                shutdown,
+            )
+        };
         let Some(identity) = shutdown.run_until_cancelled(self.patiently(obtain)).await else {
             return Ok(());
         };
@@ -136,7 +153,12 @@ impl Agent {
                 live: watch::Sender::new(false),
             };
             let live = driver.live.subscribe();
-            let renewing = keep_renewed(identity.clone(), secret.clone(), self.hubs.clone(), self.clock.clone());
+            let renewing = keep_renewed(
+                identity.clone(),
+                secret.clone(),
+                self.hubs.clone(),
+                self.clock.clone(),
+            );
             tokio::select! {
                 ended = stay_connected(driver, self.hubs.clone(), identity.subscribe()) => ended,
                 () = renewing => Error::Engine("the renewal ended".into()),
@@ -165,7 +187,10 @@ impl Agent {
         loop {
             match attempt().await {
                 Err(error) if error.retryable() => {
-                    tracing::warn!(error = error.message(), "the API server does not do as asked; trying again");
+                    tracing::warn!(
+                        error = error.message(),
+                        "the API server does not do as asked; trying again"
+                    );
                     self.clock.sleep(backoff.next_delay()).await;
                 }
                 decided => return decided,
@@ -191,13 +216,20 @@ struct Ops {
 impl Ops {
     async fn start(address: Option<SocketAddr>, readiness: Readiness) -> Result<Self, Error> {
         let cancel = CancellationToken::new();
-        let Some(address) = address else { return Ok(Self { cancel, task: None }) };
-        let listener = TcpListener::bind(address).await.map_err(|source| Error::Ops { address, source })?;
+        let Some(address) = address else {
+            return Ok(Self { cancel, task: None });
+        };
+        let listener = TcpListener::bind(address)
+            .await
+            .map_err(|source| Error::Ops { address, source })?;
         let metrics = Metrics::new("berth_agent");
         memory::register(&metrics);
         let router = ops::router(readiness, metrics);
         let task = tokio::spawn(ops::serve(listener, router, cancel.clone()));
-        Ok(Self { cancel, task: Some(task) })
+        Ok(Self {
+            cancel,
+            task: Some(task),
+        })
     }
 
     async fn stop(self) {

@@ -1,16 +1,21 @@
 //! How an agent comes by its identity, and why it may not: with its own rights on a real API server, and a small real hub.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests, helpers included")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "these are tests, helpers included"
+)]
 
-mod support;
 #[path = "support/hub.rs"]
 mod hub;
+mod support;
 
 use std::{path::PathBuf, sync::atomic::Ordering, time::Duration};
 
 use berth_agent::{Cluster, Error, Options, run_in};
 use berth_fake::control_plane::ControlPlane;
-use hub::{Fleet, Hub};
 use http::Method;
+use hub::{Fleet, Hub};
 use serde_json::{Value, json};
 use support::{account, ask, control_plane, install, manifest_options};
 use tokio_util::sync::CancellationToken;
@@ -30,13 +35,22 @@ impl Bench {
         install(&plane, &manifest_options()).await;
         let fleet = Fleet::new();
         let hub = Hub::start(&fleet).await;
-        Self { plane, dir: tempfile::tempdir().unwrap(), fleet, hub }
+        Self {
+            plane,
+            dir: tempfile::tempdir().unwrap(),
+            fleet,
+            hub,
+        }
     }
 
     async fn cluster(&self) -> Cluster {
         let access = self.plane.access();
         let client = account(&self.plane, "berth-system", "berth-agent").await;
-        Cluster { client, api_url: access.url, api_ca_pem: access.ca_pem }
+        Cluster {
+            client,
+            api_url: access.url,
+            api_ca_pem: access.ca_pem,
+        }
     }
 
     fn token_file(&self, token: &str) -> PathBuf {
@@ -56,7 +70,9 @@ impl Bench {
     async fn refused(&self, options: Options) -> Error {
         let run = run_in(self.cluster().await, options, CancellationToken::new());
         let ended = tokio::time::timeout(Duration::from_secs(30), run).await;
-        ended.expect("the agent should have ended").expect_err("the agent should have been refused")
+        ended
+            .expect("the agent should have ended")
+            .expect_err("the agent should have been refused")
     }
 
     async fn secret(&self) -> Value {
@@ -76,12 +92,20 @@ impl Bench {
 async fn an_agent_that_may_not_join_says_what_to_do_next() {
     let bench = Bench::new().await;
 
-    let error = bench.refused(Options { ca_pin: None, ..bench.options(None) }).await;
+    let error = bench
+        .refused(Options {
+            ca_pin: None,
+            ..bench.options(None)
+        })
+        .await;
     assert!(matches!(error, Error::NoToken), "{error}");
     assert!(error.to_string().contains("berth token create"), "{error}");
     assert_eq!(bench.secret().await["code"], 404, "nothing is left behind");
 
-    let missing = Options { token_file: Some("/nonexistent/token".into()), ..bench.options(None) };
+    let missing = Options {
+        token_file: Some("/nonexistent/token".into()),
+        ..bench.options(None)
+    };
     let error = bench.refused(missing).await;
     assert!(matches!(error, Error::TokenFile { .. }), "{error}");
 
@@ -90,9 +114,18 @@ async fn an_agent_that_may_not_join_says_what_to_do_next() {
 
     let token = bench.fleet.token();
     let other = Fleet::new().pin();
-    let error = bench.refused(Options { ca_pin: Some(other), ..bench.options(Some(&token)) }).await;
+    let error = bench
+        .refused(Options {
+            ca_pin: Some(other),
+            ..bench.options(Some(&token))
+        })
+        .await;
     assert!(matches!(error, Error::WrongPin { .. }), "{error}");
-    assert_eq!(bench.joins(), 0, "a hub that is not the pinned one never saw the token");
+    assert_eq!(
+        bench.joins(),
+        0,
+        "a hub that is not the pinned one never saw the token"
+    );
 
     let used = bench.fleet.token();
     bench.fleet.token();
@@ -102,21 +135,35 @@ async fn an_agent_that_may_not_join_says_what_to_do_next() {
 
     // The key made before the first refusal is still the one that is kept.
     let kept = bench.secret().await;
-    assert!(kept["data"]["tls.key"].is_string() && kept["data"]["tls.crt"].is_null(), "{kept}");
+    assert!(
+        kept["data"]["tls.key"].is_string() && kept["data"]["tls.crt"].is_null(),
+        "{kept}"
+    );
 
     bench.forget().await;
     let copied = json!({"metadata": {"name": "berth-agent-identity"}, "stringData": {
         "tls.key": *berth_identity::key::generate().unwrap(), "kubernetes-uid": "of-another-cluster"}});
     let path = SECRET.rsplit_once('/').unwrap().0;
-    assert_eq!(ask(&bench.plane.client(), Method::POST, path, Some(&copied)).await.0, 201);
+    assert_eq!(
+        ask(&bench.plane.client(), Method::POST, path, Some(&copied))
+            .await
+            .0,
+        201
+    );
     let error = bench.refused(bench.options(Some(&bench.fleet.token()))).await;
     assert!(matches!(error, Error::CopiedIdentity { .. }), "{error}");
     assert_eq!(bench.joins(), 0);
 
     let rights = "/apis/rbac.authorization.k8s.io/v1/namespaces/berth-system/rolebindings/berth-agent";
-    assert_eq!(ask(&bench.plane.client(), Method::DELETE, rights, None).await.0, 200);
+    assert_eq!(
+        ask(&bench.plane.client(), Method::DELETE, rights, None).await.0,
+        200
+    );
     let agent = bench.cluster().await.client;
-    support::until("the rights are gone", async || ask(&agent, Method::GET, SECRET, None).await.0 == 403).await;
+    support::until("the rights are gone", async || {
+        ask(&agent, Method::GET, SECRET, None).await.0 == 403
+    })
+    .await;
     let error = bench.refused(bench.options(None)).await;
     assert!(matches!(error, Error::Forbidden { .. }), "{error}");
     assert!(error.to_string().contains("berth agent manifest"), "{error}");

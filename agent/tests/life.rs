@@ -1,15 +1,17 @@
 //! The life of an agent: joins, holds what it is told, restarts, loses its hub, meets another agent. On a real API server with
 //! the rights of its manifest, against a small real hub.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests, helpers included")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "these are tests, helpers included"
+)]
 
-mod support;
 #[path = "support/hub.rs"]
 mod hub;
+mod support;
 
-use std::{
-    sync::atomic::Ordering,
-    time::Duration,
-};
+use std::{sync::atomic::Ordering, time::Duration};
 
 use berth_agent::{Cluster, Error, Options, run_in};
 use berth_fake::control_plane::ControlPlane;
@@ -35,7 +37,11 @@ impl Agent {
     async fn start(plane: &ControlPlane, options: Options) -> Self {
         let access = plane.access();
         let client = account(plane, "berth-system", "berth-agent").await;
-        let cluster = Cluster { client, api_url: access.url, api_ca_pem: access.ca_pem };
+        let cluster = Cluster {
+            client,
+            api_url: access.url,
+            api_ca_pem: access.ca_pem,
+        };
         let shutdown = CancellationToken::new();
         let running = tokio::spawn(run_in(cluster, options, shutdown.clone()));
         Self { shutdown, running }
@@ -54,7 +60,11 @@ fn labels(tenant: &str) -> Value {
 
 fn objects_of(tenant: &str) -> Vec<Object> {
     let namespace = format!("t-{tenant}");
-    let object = |phase, manifest| Object { phase, applied_as: AppliedAs::Agent, manifest };
+    let object = |phase, manifest| Object {
+        phase,
+        applied_as: AppliedAs::Agent,
+        manifest,
+    };
     vec![
         object(
             ApplyPhase::Namespace,
@@ -78,7 +88,12 @@ fn assign(tenant: &str, generation: u64, term: u64, nonce: u64) -> Vec<ToAgent> 
         digest: objects::digest(&lines).unwrap(),
         term: Term(term),
     };
-    let parts = link::chunk_assign(&assignment, nonce, &objects::compress(&lines).unwrap().into(), 100);
+    let parts = link::chunk_assign(
+        &assignment,
+        nonce,
+        &objects::compress(&lines).unwrap().into(),
+        100,
+    );
     parts.into_iter().map(ToAgent::Assign).collect()
 }
 
@@ -104,7 +119,14 @@ fn in_state(tenant: &'static str, state: &'static str) -> impl FnMut(FromAgent) 
 }
 
 async fn namespace_status(plane: &ControlPlane, tenant: &str) -> u16 {
-    ask(&plane.client(), Method::GET, &format!("/api/v1/namespaces/t-{tenant}"), None).await.0
+    ask(
+        &plane.client(),
+        Method::GET,
+        &format!("/api/v1/namespaces/t-{tenant}"),
+        None,
+    )
+    .await
+    .0
 }
 
 /// Writes that the API server has seen from the agent's account in its own namespace and in tenants', leases apart.
@@ -113,7 +135,12 @@ async fn versions(plane: &ControlPlane) -> Vec<String> {
     for path in ["/api/v1/configmaps", "/api/v1/resourcequotas", "/api/v1/secrets"] {
         let (_, list) = ask(&plane.client(), Method::GET, path, None).await;
         let items = list["items"].as_array().unwrap().iter();
-        versions.extend(items.map(|item| format!("{} {}", item["metadata"]["name"], item["metadata"]["resourceVersion"])));
+        versions.extend(items.map(|item| {
+            format!(
+                "{} {}",
+                item["metadata"]["name"], item["metadata"]["resourceVersion"]
+            )
+        }));
     }
     versions
 }
@@ -127,19 +154,44 @@ async fn an_agent_joins_once_and_holds_what_it_was_told_through_restarts_of_itse
     let dir = tempfile::tempdir().unwrap();
     let token_file = dir.path().join("token");
     std::fs::write(&token_file, fleet.token()).unwrap();
-    let first = Options { token_file: Some(token_file.clone()), ca_pin: Some(fleet.pin()), ..support::options(hub.url()) };
+    let first = Options {
+        token_file: Some(token_file.clone()),
+        ca_pin: Some(fleet.pin()),
+        ..support::options(hub.url())
+    };
 
     // First start: joins, is told, applies, reports.
     let agent = Agent::start(&plane, first).await;
     let (mut session, hello) = hub.session().await;
     let facts = hello.facts.unwrap();
-    let (_, kube_system) = ask(&plane.client(), Method::GET, "/api/v1/namespaces/kube-system", None).await;
-    assert_eq!(facts.kubernetes_uid, kube_system["metadata"]["uid"].as_str().unwrap());
+    let (_, kube_system) = ask(
+        &plane.client(),
+        Method::GET,
+        "/api/v1/namespaces/kube-system",
+        None,
+    )
+    .await;
+    assert_eq!(
+        facts.kubernetes_uid,
+        kube_system["metadata"]["uid"].as_str().unwrap()
+    );
     assert_eq!(facts.api_url, "https://api.eu-1.example");
     assert_eq!(facts.api_ca_pem, plane.access().ca_pem);
-    assert_eq!(hello.held.unwrap(), agent::HeldChunk { held: vec![], last: true });
+    assert_eq!(
+        hello.held.unwrap(),
+        agent::HeldChunk {
+            held: vec![],
+            last: true
+        }
+    );
     session.welcome(7).await;
-    let age = |message| if let FromAgent::Heartbeat(beat) = message { beat.api_age } else { None };
+    let age = |message| {
+        if let FromAgent::Heartbeat(beat) = message {
+            beat.api_age
+        } else {
+            None
+        }
+    };
     assert!(session.until("evidence", age).await.seconds < 10);
     say_all(&session, assign("acme", 1, 7, 1)).await;
     session.say(ToAgent::SnapshotEnd(agent::SnapshotEnd {})).await;
@@ -150,9 +202,18 @@ async fn an_agent_joins_once_and_holds_what_it_was_told_through_restarts_of_itse
 
     // A leader that was replaced is refused, and told by whom.
     say_all(&session, assign("late", 1, 6, 2)).await;
-    let nack = |message| if let FromAgent::Nack(nack) = message { Some(nack) } else { None };
+    let nack = |message| {
+        if let FromAgent::Nack(nack) = message {
+            Some(nack)
+        } else {
+            None
+        }
+    };
     let nack = session.until("the old term is refused", nack).await;
-    assert_eq!((nack.nonce, nack.reason.as_str(), nack.highest_term), (2, "OlderTerm", 7));
+    assert_eq!(
+        (nack.nonce, nack.reason.as_str(), nack.highest_term),
+        (2, "OlderTerm", 7)
+    );
     assert_eq!(namespace_status(&plane, "late").await, 404);
     agent.stop().await;
     while session.hear().await.is_some() {}
@@ -164,27 +225,44 @@ async fn an_agent_joins_once_and_holds_what_it_was_told_through_restarts_of_itse
     let (mut session, hello) = hub.session().await;
     let held = hello.held.unwrap();
     assert_eq!(hello.highest_term, 7);
-    assert_eq!(held.held.iter().map(|h| (h.tenant.as_str(), h.generation)).collect::<Vec<_>>(), [("acme", 1)]);
+    assert_eq!(
+        held.held
+            .iter()
+            .map(|h| (h.tenant.as_str(), h.generation))
+            .collect::<Vec<_>>(),
+        [("acme", 1)]
+    );
     session.welcome(7).await;
     session.say(ToAgent::SnapshotEnd(agent::SnapshotEnd {})).await;
-    session.until("it is told again", in_state("acme", "applied")).await;
+    session
+        .until("it is told again", in_state("acme", "applied"))
+        .await;
     assert_eq!(fleet.joins.load(Ordering::SeqCst), 1);
-    assert_eq!(versions(&plane).await, before, "a restart writes nothing when nothing differs");
+    assert_eq!(
+        versions(&plane).await,
+        before,
+        "a restart writes nothing when nothing differs"
+    );
 
     // The hub goes and comes back empty: the agent comes back, and nothing was deleted.
     let address = hub.address;
-    drop(hub);
-    while session.hear().await.is_some() {}
+    hub.stop().await;
+    drop(session);
     let mut hub = Hub::start_at(&fleet, address).await;
     let (mut session, hello) = hub.session().await;
     assert_eq!(hello.held.unwrap().held.len(), 1);
     session.welcome(8).await;
     session.say(ToAgent::SnapshotEnd(agent::SnapshotEnd {})).await;
-    session.until("everything is told again", in_state("acme", "applied")).await;
+    session
+        .until("everything is told again", in_state("acme", "applied"))
+        .await;
     assert_eq!(namespace_status(&plane, "acme").await, 200);
 
     // Superseded: this one leaves.
-    let goodbye = agent::Goodbye { reason: "Superseded".into(), ..Default::default() };
+    let goodbye = agent::Goodbye {
+        reason: "Superseded".into(),
+        ..Default::default()
+    };
     session.say(ToAgent::Goodbye(goodbye)).await;
     while session.hear().await.is_some() {}
     agent.stop().await;
@@ -193,11 +271,21 @@ async fn an_agent_joins_once_and_holds_what_it_was_told_through_restarts_of_itse
     let agent = Agent::start(&plane, support::options(hub.url())).await;
     let (mut session, _) = hub.session().await;
     session.welcome(8).await;
-    let withdraw = agent::Withdraw { nonce: 3, tenant: "acme".into(), tenant_uid: "u1".into(), term: 8 };
+    let withdraw = agent::Withdraw {
+        nonce: 3,
+        tenant: "acme".into(),
+        tenant_uid: "u1".into(),
+        term: 8,
+    };
     session.say(ToAgent::Withdraw(withdraw)).await;
     session.until("the withdrawal is taken", acked(3)).await;
-    session.until("it is withdrawn", in_state("acme", "withdrawn")).await;
-    until("the namespace is gone", async || namespace_status(&plane, "acme").await == 404).await;
+    session
+        .until("it is withdrawn", in_state("acme", "withdrawn"))
+        .await;
+    until("the namespace is gone", async || {
+        namespace_status(&plane, "acme").await == 404
+    })
+    .await;
     agent.stop().await;
     plane.stop().await;
 }
@@ -213,15 +301,32 @@ async fn one_agent_acts_and_another_waits_for_its_lease_and_certificates_are_ren
     let dir = tempfile::tempdir().unwrap();
     let token_file = dir.path().join("token");
     std::fs::write(&token_file, fleet.token()).unwrap();
-    let options = Options { token_file: Some(token_file), ca_pin: Some(fleet.pin()), ..support::options(hub.url()) };
+    let options = Options {
+        token_file: Some(token_file),
+        ca_pin: Some(fleet.pin()),
+        ..support::options(hub.url())
+    };
 
     let acting = Agent::start(&plane, options.clone()).await;
     let (mut session, _) = hub.session().await;
     let signed = fleet.signed.lock().unwrap().clone();
-    until("the certificate is renewed", async || fleet.renewals.load(Ordering::SeqCst) > 0).await;
+    until("the certificate is renewed", async || {
+        fleet.renewals.load(Ordering::SeqCst) > 0
+    })
+    .await;
     assert_eq!(*fleet.signed.lock().unwrap(), signed, "the key stays");
     let waiting = Agent::start(&plane, options).await;
-    until("the second looks at the lease", async || !waiting.running.is_finished()).await;
+    let lease = async || {
+        let path = "/apis/coordination.k8s.io/v1/namespaces/berth-system/leases/berth-agent";
+        ask(&plane.client(), Method::GET, path, None).await.1["spec"].clone()
+    };
+    let before = lease().await;
+    until("the lease is renewed", async || {
+        lease().await["renewTime"] != before["renewTime"]
+    })
+    .await;
+    assert_eq!(lease().await["holderIdentity"], before["holderIdentity"]);
+    assert!(hub.nobody_waits() && !waiting.running.is_finished());
     acting.stop().await;
     while session.hear().await.is_some() {}
     // The second takes over only now, with the same identity and without joining again.
@@ -239,19 +344,38 @@ async fn an_agent_that_crashed_between_its_key_and_its_certificate_joins_with_th
     install(&plane, &manifest_options()).await;
     let fleet = Fleet::new();
     let mut hub = Hub::start(&fleet).await;
-    let (_, kube_system) = ask(&plane.client(), Method::GET, "/api/v1/namespaces/kube-system", None).await;
+    let (_, kube_system) = ask(
+        &plane.client(),
+        Method::GET,
+        "/api/v1/namespaces/kube-system",
+        None,
+    )
+    .await;
     let key_pem = berth_identity::key::generate().unwrap();
     let secret = json!({"metadata": {"name": "berth-agent-identity"},
         "stringData": {"tls.key": *key_pem, "kubernetes-uid": kube_system["metadata"]["uid"]}});
     let secrets = "/api/v1/namespaces/berth-system/secrets";
-    assert_eq!(ask(&plane.client(), Method::POST, secrets, Some(&secret)).await.0, 201);
+    assert_eq!(
+        ask(&plane.client(), Method::POST, secrets, Some(&secret)).await.0,
+        201
+    );
     let dir = tempfile::tempdir().unwrap();
     let token_file = dir.path().join("token");
     std::fs::write(&token_file, fleet.token()).unwrap();
-    let options = Options { token_file: Some(token_file), ca_pin: Some(fleet.pin()), ..support::options(hub.url()) };
+    let options = Options {
+        token_file: Some(token_file),
+        ca_pin: Some(fleet.pin()),
+        ..support::options(hub.url())
+    };
     let agent = Agent::start(&plane, options).await;
     let (session, _) = hub.session().await;
-    let (_, kept) = ask(&plane.client(), Method::GET, &format!("{secrets}/berth-agent-identity"), None).await;
+    let (_, kept) = ask(
+        &plane.client(),
+        Method::GET,
+        &format!("{secrets}/berth-agent-identity"),
+        None,
+    )
+    .await;
     let text = |field: &str| {
         use base64::Engine as _;
         let encoded = kept["data"][field].as_str().unwrap();

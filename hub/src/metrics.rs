@@ -12,7 +12,7 @@ use prometheus_client::{
 };
 
 /// Adds the hub's metrics to what `/metrics` shows.
-pub fn register(metrics: &Metrics, board: Board, sessions: Sessions) {
+pub(crate) fn register(metrics: &Metrics, board: Board, sessions: Sessions) {
     metrics.register(|registry| registry.register_collector(Box::new(Fleet { board, sessions })));
 }
 

@@ -30,11 +30,18 @@ pub(super) async fn join(
     clock: &dyn Clock,
     shutdown: &CancellationToken,
 ) -> Result<Identity, Error> {
-    let (Some(path), Some(pin)) = (&joining.token_file, joining.pin) else { return Err(Error::NoToken) };
+    let (Some(path), Some(pin)) = (&joining.token_file, joining.pin) else {
+        return Err(Error::NoToken);
+    };
     let text = tokio::fs::read_to_string(path).await.map(Zeroizing::new);
-    let text = text.map_err(|source| Error::TokenFile { path: path.clone(), source })?;
-    let token: JoinToken =
-        text.parse().map_err(|problem| Error::BadToken { path: path.clone(), problem })?;
+    let text = text.map_err(|source| Error::TokenFile {
+        path: path.clone(),
+        source,
+    })?;
+    let token: JoinToken = text.parse().map_err(|problem| Error::BadToken {
+        path: path.clone(),
+        problem,
+    })?;
     let request = JoinRequest {
         token: token.expose().to_string(),
         csr_der: key::signing_request(key_pem)?,
@@ -42,13 +49,17 @@ pub(super) async fn join(
         agent_version: crate::VERSION.to_owned(),
     };
     let attempt = || ask(hubs, pin, request.clone());
-    let answer = retry(&TRIES, clock, shutdown, attempt).await.map_err(|error| match error {
-        RetryError::Stopped(error) | RetryError::Exhausted { last: error, .. } => error,
-        RetryError::Cancelled { .. } => Error::BadAnswer("none before the agent was stopped".into()),
-    })?;
+    let answer = retry(&TRIES, clock, shutdown, attempt)
+        .await
+        .map_err(|error| match error {
+            RetryError::Stopped(error) | RetryError::Exhausted { last: error, .. } => error,
+            RetryError::Cancelled { .. } => Error::BadAnswer("none before the agent was stopped".into()),
+        })?;
     // The chain was checked against the pin; so is what is trusted from now on.
     if CaPin::of_pem(&answer.ca_pem)? != pin {
-        return Err(Error::BadAnswer("its certificate authority is not the pinned one".into()));
+        return Err(Error::BadAnswer(
+            "its certificate authority is not the pinned one".into(),
+        ));
     }
     assemble(&answer.cluster, answer.certificate_pem, answer.ca_pem, key_pem)
 }
@@ -59,11 +70,16 @@ async fn ask(hubs: &Hubs, pin: CaPin, request: JoinRequest) -> Result<JoinRespon
     let mut client = match hubs.dial(&address, config.into()).await {
         Ok(client) => client,
         Err(ConnectError::OtherAuthority) => {
-            return Err(Failure::Stop(Error::WrongPin { hub: address.to_string(), pin: pin.to_string() }));
+            return Err(Failure::Stop(Error::WrongPin {
+                hub: address.to_string(),
+                pin: pin.to_string(),
+            }));
         }
         Err(error) => {
             tracing::warn!(hub = %address, %error, "cannot reach the hub to join; trying again");
-            return Err(Failure::retry(Error::BadAnswer(format!("hub {address} cannot be reached: {error}"))));
+            return Err(Failure::retry(Error::BadAnswer(format!(
+                "hub {address} cannot be reached: {error}"
+            ))));
         }
     };
     let mut request = tonic::Request::new(request);
@@ -76,7 +92,9 @@ async fn ask(hubs: &Hubs, pin: CaPin, request: JoinRequest) -> Result<JoinRespon
             | Code::InvalidArgument
             | Code::NotFound
             | Code::AlreadyExists
-            | Code::FailedPrecondition => Err(Failure::Stop(Error::TokenRefused(status.message().to_owned()))),
+            | Code::FailedPrecondition => {
+                Err(Failure::Stop(Error::TokenRefused(status.message().to_owned())))
+            }
             _ => {
                 tracing::warn!(hub = %address, code = ?status.code(), message = status.message(), "join did not work; trying again");
                 Err(Failure::retry(Error::BadAnswer(status.message().to_owned())))

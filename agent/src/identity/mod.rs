@@ -55,23 +55,39 @@ pub(crate) async fn obtain(
         Some(kept) => kept,
         None => {
             joining.check()?;
-            secret.create(&Kept { key_pem: key::generate()?, kubernetes_uid: uid.clone(), identity: None }).await?
+            secret
+                .create(&Kept {
+                    key_pem: key::generate()?,
+                    kubernetes_uid: uid.clone(),
+                    identity: None,
+                })
+                .await?
         }
     };
     if kept.kubernetes_uid != uid {
-        return Err(Error::CopiedIdentity { secret: secret.to_string(), theirs: kept.kubernetes_uid, ours: uid });
+        return Err(Error::CopiedIdentity {
+            secret: secret.to_string(),
+            theirs: kept.kubernetes_uid,
+            ours: uid,
+        });
     }
     if let Some(identity) = kept.identity {
         if !key::belongs_to(&kept.key_pem, &identity.credential.certificate_pem) {
             let problem = "its certificate is not for its key".to_owned();
-            return Err(Error::DamagedIdentity { secret: secret.to_string(), problem });
+            return Err(Error::DamagedIdentity {
+                secret: secret.to_string(),
+                problem,
+            });
         }
         let validity = certificate::validity(&identity.credential.certificate_pem)?;
         if !validity.expired(clock.now()) {
             return Ok(identity);
         }
         if joining.token_file.is_none() {
-            return Err(Error::Expired { cluster: identity.cluster.to_string(), at: validity.not_after });
+            return Err(Error::Expired {
+                cluster: identity.cluster.to_string(),
+                at: validity.not_after,
+            });
         }
     }
     let identity = join::join(hubs, joining, &kept.key_pem, &uid, clock, shutdown).await?;
@@ -82,7 +98,11 @@ pub(crate) async fn obtain(
 
 impl Joining {
     fn check(&self) -> Result<(), Error> {
-        if self.token_file.is_none() || self.pin.is_none() { Err(Error::NoToken) } else { Ok(()) }
+        if self.token_file.is_none() || self.pin.is_none() {
+            Err(Error::NoToken)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -94,8 +114,17 @@ pub(crate) fn assemble(
     key_pem: &Zeroizing<String>,
 ) -> Result<Identity, Error> {
     if !key::belongs_to(key_pem, &certificate_pem) {
-        return Err(Error::BadAnswer("the certificate is not for this agent's key".into()));
+        return Err(Error::BadAnswer(
+            "the certificate is not for this agent's key".into(),
+        ));
     }
     let cluster = ClusterName::new(cluster).map_err(|e| Error::BadAnswer(e.to_string()))?;
-    Ok(Identity { cluster, credential: Credential { certificate_pem, key_pem: key_pem.clone() }, ca_pem })
+    Ok(Identity {
+        cluster,
+        credential: Credential {
+            certificate_pem,
+            key_pem: key_pem.clone(),
+        },
+        ca_pem,
+    })
 }

@@ -29,7 +29,8 @@ pub(crate) async fn keep_renewed(
     let mut backoff = Backoff::new(&TRIES);
     loop {
         let current = identity.borrow().clone();
-        let due = certificate::validity(&current.credential.certificate_pem).map(|validity| validity.renew_at());
+        let due =
+            certificate::validity(&current.credential.certificate_pem).map(|validity| validity.renew_at());
         if let Some(wait) = due.ok().and_then(|due| wait_until(due, clock.now())) {
             clock.sleep(wait.min(LONGEST_NAP)).await;
             continue;
@@ -40,7 +41,10 @@ pub(crate) async fn keep_renewed(
                 identity.send_replace(Arc::new(renewed));
                 backoff.reset();
             }
-            Err(error) => tracing::warn!(error = error.message(), "cannot renew the certificate; trying again"),
+            Err(error) => tracing::warn!(
+                error = error.message(),
+                "cannot renew the certificate; trying again"
+            ),
         }
         // After a success too: a hub that issues what is due at once must not be asked in a loop.
         clock.sleep(backoff.next_delay()).await;
@@ -49,23 +53,38 @@ pub(crate) async fn keep_renewed(
 
 fn wait_until(due: Timestamp, now: Timestamp) -> Option<Duration> {
     let left = due.as_second().checked_sub(now.as_second())?;
-    u64::try_from(left).ok().filter(|left| *left > 0).map(Duration::from_secs)
+    u64::try_from(left)
+        .ok()
+        .filter(|left| *left > 0)
+        .map(Duration::from_secs)
 }
 
 async fn renew(current: &Identity, hubs: &Hubs, secret: &IdentitySecret) -> Result<Identity, Error> {
     let address = hubs.next();
     let unreachable = |what: String| Error::BadAnswer(format!("hub {address}: {what}"));
-    let mut client = hubs.dial(&address, current.tls()?).await.map_err(|e| unreachable(e.to_string()))?;
-    let mut request =
-        tonic::Request::new(RenewRequest { csr_der: key::signing_request(&current.credential.key_pem)? });
+    let mut client = hubs
+        .dial(&address, current.tls()?)
+        .await
+        .map_err(|e| unreachable(e.to_string()))?;
+    let mut request = tonic::Request::new(RenewRequest {
+        csr_der: key::signing_request(&current.credential.key_pem)?,
+    });
     request.set_timeout(ANSWER_TIMEOUT);
-    let answer = client.renew(request).await.map_err(|status| unreachable(status.message().to_owned()))?.into_inner();
+    let answer = client
+        .renew(request)
+        .await
+        .map_err(|status| unreachable(status.message().to_owned()))?
+        .into_inner();
     // A renewed authority has the old key; another key would be another hub.
     if CaPin::of_pem(&answer.ca_pem)? != CaPin::of_pem(&current.ca_pem)? {
         return Err(Error::BadAnswer("its certificate authority has changed".into()));
     }
-    let renewed =
-        assemble(current.cluster.as_str(), answer.certificate_pem, answer.ca_pem, &current.credential.key_pem)?;
+    let renewed = assemble(
+        current.cluster.as_str(),
+        answer.certificate_pem,
+        answer.ca_pem,
+        &current.credential.key_pem,
+    )?;
     secret.write(&renewed).await?;
     Ok(renewed)
 }

@@ -44,7 +44,10 @@ impl fmt::Display for IdentitySecret {
 
 impl IdentitySecret {
     pub(crate) fn new(client: Client, namespace: &str) -> Self {
-        Self { api: Api::namespaced(client, namespace), namespace: namespace.to_owned() }
+        Self {
+            api: Api::namespaced(client, namespace),
+            namespace: namespace.to_owned(),
+        }
     }
 
     fn object(&self) -> String {
@@ -53,7 +56,10 @@ impl IdentitySecret {
 
     pub(crate) async fn read(&self) -> Result<Option<Kept>, Error> {
         let secret = self.api.get_opt(label::AGENT_IDENTITY_SECRET).await;
-        secret.map_err(Error::kubernetes("read", self.object()))?.map(|secret| self.decode(secret)).transpose()
+        secret
+            .map_err(Error::kubernetes("read", self.object()))?
+            .map(|secret| self.decode(secret))
+            .transpose()
     }
 
     /// Creates it with a key; when somebody was faster, gives what they wrote.
@@ -74,7 +80,10 @@ impl IdentitySecret {
             data: Some(data),
             ..Secret::default()
         };
-        let parameters = PostParams { field_manager: Some(label::MANAGER_AGENT.into()), ..PostParams::default() };
+        let parameters = PostParams {
+            field_manager: Some(label::MANAGER_AGENT.into()),
+            ..PostParams::default()
+        };
         match self.api.create(&parameters, &secret).await {
             Ok(created) => self.decode(created),
             Err(error) if status_code(&error) == Some(409) => {
@@ -92,19 +101,32 @@ impl IdentitySecret {
             AUTHORITY: identity.ca_pem,
             CLUSTER: identity.cluster.as_str(),
         }});
-        let parameters = PatchParams { field_manager: Some(label::MANAGER_AGENT.into()), ..PatchParams::default() };
-        let written = self.api.patch(label::AGENT_IDENTITY_SECRET, &parameters, &Patch::Merge(&patch)).await;
-        written.map(drop).map_err(Error::kubernetes("write", self.object()))
+        let parameters = PatchParams {
+            field_manager: Some(label::MANAGER_AGENT.into()),
+            ..PatchParams::default()
+        };
+        let written = self
+            .api
+            .patch(label::AGENT_IDENTITY_SECRET, &parameters, &Patch::Merge(&patch))
+            .await;
+        written
+            .map(drop)
+            .map_err(Error::kubernetes("write", self.object()))
     }
 
     fn decode(&self, secret: Secret) -> Result<Kept, Error> {
         let mut data = secret.data.unwrap_or_default();
         let mut take = |field: &str| -> Result<Option<String>, Error> {
-            let text = data.remove(field).map(|bytes| String::from_utf8(bytes.0)).transpose();
+            let text = data
+                .remove(field)
+                .map(|bytes| String::from_utf8(bytes.0))
+                .transpose();
             text.map_err(|_| self.damaged(&format!("{field} is not text")))
         };
         let required = |field: &str, value: Option<String>| {
-            value.filter(|v| !v.is_empty()).ok_or_else(|| self.damaged(&format!("{field} is missing")))
+            value
+                .filter(|v| !v.is_empty())
+                .ok_or_else(|| self.damaged(&format!("{field} is missing")))
         };
         let key_pem = Zeroizing::new(required(KEY, take(KEY)?)?);
         let kubernetes_uid = required(KUBERNETES_UID, take(KUBERNETES_UID)?)?;
@@ -122,10 +144,17 @@ impl IdentitySecret {
                 })
             }
         };
-        Ok(Kept { key_pem, kubernetes_uid, identity })
+        Ok(Kept {
+            key_pem,
+            kubernetes_uid,
+            identity,
+        })
     }
 
     fn damaged(&self, problem: &str) -> Error {
-        Error::DamagedIdentity { secret: self.to_string(), problem: problem.to_owned() }
+        Error::DamagedIdentity {
+            secret: self.to_string(),
+            problem: problem.to_owned(),
+        }
     }
 }

@@ -49,13 +49,19 @@ pub(crate) struct Hubs {
 impl Hubs {
     /// There must be at least one, which the command line sees to.
     pub(crate) fn new(addresses: Vec<Uri>) -> Self {
-        Self { addresses: Arc::new(addresses), turn: Arc::default() }
+        Self {
+            addresses: Arc::new(addresses),
+            turn: Arc::default(),
+        }
     }
 
     /// The address whose turn it is; the next call gives the one after it.
     pub(crate) fn next(&self) -> Uri {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        self.addresses.get(turn % self.addresses.len().max(1)).cloned().unwrap_or_default()
+        self.addresses
+            .get(turn % self.addresses.len().max(1))
+            .cloned()
+            .unwrap_or_default()
     }
 
     /// Gives `leader` the next turn when it is one of the addresses. A hub cannot send agents elsewhere.
@@ -76,7 +82,9 @@ impl Hubs {
         // The connection is made; tonic is handed it once and must dial again through us.
         let mut stream = Some(TokioIo::new(stream));
         let connector = tower::service_fn(move |_: Uri| {
-            let taken = stream.take().ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected));
+            let taken = stream
+                .take()
+                .ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected));
             std::future::ready(taken)
         });
         // TLS is ours, so tonic sees plain HTTP/2; the origin stays the hub's.
@@ -94,20 +102,35 @@ impl Hubs {
 }
 
 async fn handshake(address: &Uri, config: Arc<ClientConfig>) -> Result<TlsStream<TcpStream>, ConnectError> {
-    let host = address.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    let host = address
+        .host()
+        .unwrap_or_default()
+        .trim_start_matches('[')
+        .trim_end_matches(']');
     let port = address.port_u16().unwrap_or(443);
-    let name = ServerName::try_from(host.to_owned()).map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e))?;
+    let name =
+        ServerName::try_from(host.to_owned()).map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e))?;
     let tcp = TcpStream::connect((host, port)).await?;
     // Messages are small and awaited.
     tcp.set_nodelay(true)?;
-    TlsConnector::from(config).connect(name, tcp).await.map_err(|error| {
-        let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-        if inner.is_some_and(tls::is_pin_mismatch) { ConnectError::OtherAuthority } else { ConnectError::Io(error) }
-    })
+    TlsConnector::from(config)
+        .connect(name, tcp)
+        .await
+        .map_err(|error| {
+            let inner = error
+                .get_ref()
+                .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+            if inner.is_some_and(tls::is_pin_mismatch) {
+                ConnectError::OtherAuthority
+            } else {
+                ConnectError::Io(error)
+            }
+        })
 }
 
 fn same(address: &Uri, text: &str) -> bool {
-    text.parse::<Uri>().is_ok_and(|other| other.host() == address.host() && other.port_u16() == address.port_u16())
+    text.parse::<Uri>()
+        .is_ok_and(|other| other.host() == address.host() && other.port_u16() == address.port_u16())
 }
 
 #[cfg(test)]
@@ -116,7 +139,11 @@ mod tests {
 
     #[test]
     fn addresses_are_tried_in_turn_and_a_known_leader_goes_first() {
-        let hubs = Hubs::new(["https://a:1", "https://b:1", "https://c:1"].map(|u| u.parse().unwrap()).to_vec());
+        let hubs = Hubs::new(
+            ["https://a:1", "https://b:1", "https://c:1"]
+                .map(|u| u.parse().unwrap())
+                .to_vec(),
+        );
         let next = || hubs.next().host().unwrap_or_default().to_owned();
         assert_eq!([next(), next(), next(), next()], ["a", "b", "c", "a"]);
         hubs.prefer("https://c:1");

@@ -73,8 +73,15 @@ impl Driver {
             out.send(message).await?;
         }
         let opened = tokio::time::timeout(OPEN_TIMEOUT, client.link(ReceiverStream::new(outgoing))).await;
-        let mut stream = opened.map_err(|_| Outcome::Stuck)?.map_err(Outcome::Broken)?.into_inner();
-        let mut session = Session::new(self.cluster.clone(), self.engine.highest_term(), self.clock.monotonic());
+        let mut stream = opened
+            .map_err(|_| Outcome::Stuck)?
+            .map_err(Outcome::Broken)?
+            .into_inner();
+        let mut session = Session::new(
+            self.cluster.clone(),
+            self.engine.highest_term(),
+            self.clock.monotonic(),
+        );
         loop {
             let inputs = self.next(&session, &mut stream, &mut reports, &mut facts).await?;
             for input in inputs {
@@ -129,13 +136,24 @@ impl Driver {
                     reports.rewind();
                     self.live.send_replace(true);
                 }
-                Effect::Assign { nonce, assignment, objects } => {
+                Effect::Assign {
+                    nonce,
+                    assignment,
+                    objects,
+                } => {
                     let term = assignment.term;
                     let answer = taken(term, self.engine.assign(*assignment, objects).await);
                     effects.extend(self.step(session, Input::Answered { nonce, answer }));
                 }
                 Effect::Keep(keep) => {
-                    let Keep { nonce, tenant, uid, generation, digest, term } = keep;
+                    let Keep {
+                        nonce,
+                        tenant,
+                        uid,
+                        generation,
+                        digest,
+                        term,
+                    } = keep;
                     let answer = match self.engine.keep(tenant, uid, generation, digest, term).await {
                         Ok(Kept::Held) => Answer::Taken(term),
                         Ok(Kept::Missing) => Answer::Missing,
@@ -143,7 +161,12 @@ impl Driver {
                     };
                     effects.extend(self.step(session, Input::Answered { nonce, answer }));
                 }
-                Effect::Withdraw(Withdraw { nonce, tenant, uid, term }) => {
+                Effect::Withdraw(Withdraw {
+                    nonce,
+                    tenant,
+                    uid,
+                    term,
+                }) => {
                     let answer = taken(term, self.engine.withdraw(tenant, uid, term).await);
                     effects.extend(self.step(session, Input::Answered { nonce, answer }));
                 }
@@ -174,9 +197,14 @@ impl Driver {
 
     fn heartbeat(&self) -> ToHub {
         let (now, last) = (self.clock.now(), self.engine.last_success());
-        let age = (last > Timestamp::UNIX_EPOCH).then(|| Duration::try_from(now.duration_since(last)).unwrap_or_default());
+        let age = (last > Timestamp::UNIX_EPOCH)
+            .then(|| Duration::try_from(now.duration_since(last)).unwrap_or_default());
         let stale = age.is_none_or(|age| age > STALE);
-        let error = if stale { "the API server does not answer".to_owned() } else { String::new() };
+        let error = if stale {
+            "the API server does not answer".to_owned()
+        } else {
+            String::new()
+        };
         heartbeat(now, age, error)
     }
 }
@@ -195,7 +223,9 @@ struct Out {
 
 impl Out {
     async fn send(&self, message: ToHub) -> Result<(), Outcome> {
-        let message = LinkRequest { message: Some(message) };
+        let message = LinkRequest {
+            message: Some(message),
+        };
         match self.queue.send_timeout(message, SEND_TIMEOUT).await {
             Ok(()) => Ok(()),
             Err(mpsc::error::SendTimeoutError::Timeout(_)) => Err(Outcome::Stuck),

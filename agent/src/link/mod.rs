@@ -28,7 +28,11 @@ const GOOD_SESSION: Duration = Duration::from_secs(10);
 const REFUSED_PAUSE: Duration = Duration::from_secs(15);
 
 /// Keeps a session with a hub for ever. Ends only when the engine does.
-pub(crate) async fn stay_connected(driver: Driver, hubs: Hubs, identity: watch::Receiver<Arc<Identity>>) -> Error {
+pub(crate) async fn stay_connected(
+    driver: Driver,
+    hubs: Hubs,
+    identity: watch::Receiver<Arc<Identity>>,
+) -> Error {
     let mut backoff = Backoff::new(&RECONNECT);
     loop {
         let address = hubs.next();
@@ -83,9 +87,15 @@ fn after(outcome: &Outcome, hubs: &Hubs, hub: &str) -> Option<Duration> {
             tracing::warn!(hub, ?outcome, "the session ended; connecting again");
             Some(Duration::ZERO)
         }
-        Outcome::Broken(status) if matches!(status.code(), Code::PermissionDenied | Code::Unauthenticated) => {
+        Outcome::Broken(status)
+            if matches!(status.code(), Code::PermissionDenied | Code::Unauthenticated) =>
+        {
             let message = status.message();
-            tracing::error!(hub, message, "the hub refuses this agent; was the cluster removed from the fleet? delete the Secret berth-agent-identity and join with a new token to come back");
+            tracing::error!(
+                hub,
+                message,
+                "the hub refuses this agent; was the cluster removed from the fleet? delete the Secret berth-agent-identity and join with a new token to come back"
+            );
             Some(REFUSED_PAUSE)
         }
         Outcome::Broken(status) => {
@@ -103,17 +113,35 @@ mod tests {
 
     fn goodbye(reason: GoodbyeReason, retry_after: Duration) -> Outcome {
         let (message, leader) = (String::new(), "https://b:1".to_owned());
-        Outcome::Ended(End::Goodbye(Goodbye { reason, message, retry_after, leader }))
+        Outcome::Ended(End::Goodbye(Goodbye {
+            reason,
+            message,
+            retry_after,
+            leader,
+        }))
     }
 
     #[test]
     fn a_farewell_says_when_to_come_back_and_to_whom() {
-        let hubs = Hubs::new(["https://a:1", "https://b:1"].map(|u| u.parse().unwrap()).to_vec());
+        let hubs = Hubs::new(
+            ["https://a:1", "https://b:1"]
+                .map(|u| u.parse().unwrap())
+                .to_vec(),
+        );
         let second = Duration::from_secs(1);
-        assert_eq!(after(&goodbye(GoodbyeReason::Draining, second), &hubs, "a"), Some(second));
+        assert_eq!(
+            after(&goodbye(GoodbyeReason::Draining, second), &hubs, "a"),
+            Some(second)
+        );
         assert_eq!(hubs.next().host(), Some("b"));
-        assert_eq!(after(&goodbye(GoodbyeReason::Superseded, second), &hubs, "a"), Some(REFUSED_PAUSE));
-        assert_eq!(after(&Outcome::Broken(tonic::Status::permission_denied("")), &hubs, "a"), Some(REFUSED_PAUSE));
+        assert_eq!(
+            after(&goodbye(GoodbyeReason::Superseded, second), &hubs, "a"),
+            Some(REFUSED_PAUSE)
+        );
+        assert_eq!(
+            after(&Outcome::Broken(tonic::Status::permission_denied("")), &hubs, "a"),
+            Some(REFUSED_PAUSE)
+        );
         assert_eq!(after(&Outcome::Closed, &hubs, "a"), Some(Duration::ZERO));
         assert_eq!(after(&Outcome::EngineGone, &hubs, "a"), None);
     }

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use berth_apply::Refused;
 use berth_model::{Assignment, ClusterFacts, ClusterName, Object, TenantReport, Term, Timestamp};
-use berth_proto::agent::{self, link_request::Message as ToHub, link_response::Message as FromHub, request::Question};
+use berth_proto::agent::{
+    self, link_request::Message as ToHub, link_response::Message as FromHub, request::Question,
+};
 use berth_wire::{
     link::{
-        self, Assembler, Goodbye, Heartbeat, Held, Keep, LinkError, Nack, NackReason, Withdraw, facts_to_proto,
-        heartbeat_to_proto, held_chunks, nack_to_proto, report_to_proto,
+        self, Assembler, Goodbye, Heartbeat, Held, Keep, LinkError, Nack, NackReason, Withdraw,
+        facts_to_proto, heartbeat_to_proto, held_chunks, nack_to_proto, report_to_proto,
     },
     objects, time,
 };
@@ -67,7 +69,11 @@ pub(crate) enum Effect {
     /// Tell of all tenants, from now on.
     Report,
     /// Give this to the engine, and its answer back.
-    Assign { nonce: u64, assignment: Box<Assignment>, objects: Vec<Object> },
+    Assign {
+        nonce: u64,
+        assignment: Box<Assignment>,
+        objects: Vec<Object>,
+    },
     /// Likewise.
     Keep(Keep),
     /// Likewise.
@@ -111,7 +117,12 @@ pub(crate) struct Session {
 }
 
 /// The first words: Hello and what is held, in parts.
-pub(crate) fn greeting(instance: &str, highest_term: Term, facts: &ClusterFacts, held: &[Held]) -> Vec<ToHub> {
+pub(crate) fn greeting(
+    instance: &str,
+    highest_term: Term,
+    facts: &ClusterFacts,
+    held: &[Held],
+) -> Vec<ToHub> {
     let mut chunks = held_chunks(held, HELD_PER_CHUNK).into_iter();
     let hello = agent::Hello {
         protocol: PROTOCOL,
@@ -121,7 +132,9 @@ pub(crate) fn greeting(instance: &str, highest_term: Term, facts: &ClusterFacts,
         facts: Some(facts_to_proto(facts)),
         held: chunks.next(),
     };
-    std::iter::once(ToHub::Hello(hello)).chain(chunks.map(ToHub::Held)).collect()
+    std::iter::once(ToHub::Hello(hello))
+        .chain(chunks.map(ToHub::Held))
+        .collect()
 }
 
 impl Session {
@@ -162,9 +175,9 @@ impl Session {
             Input::Tick => self.tick(now),
             Input::Answered { nonce, answer } => vec![self.answer(nonce, answer)],
             Input::Reported(report) if self.live() => send(ToHub::Report(report_to_proto(&report, time))),
-            Input::Facts(facts) if self.live() => {
-                send(ToHub::Facts(agent::FactsReport { facts: Some(facts_to_proto(&facts)) }))
-            }
+            Input::Facts(facts) if self.live() => send(ToHub::Facts(agent::FactsReport {
+                facts: Some(facts_to_proto(&facts)),
+            })),
             Input::Reported(_) | Input::Facts(_) => Vec::new(),
             Input::BreakerReleased { id, answer } => {
                 let done = agent::reply::Answer::BreakerReleased(agent::BreakerReleased {});
@@ -199,16 +212,28 @@ impl Session {
                 Some(Question::ReleaseBreaker(_)) => vec![Effect::ReleaseBreaker { id: request.id }],
                 None => {
                     let error = "this agent does not know the question".to_owned();
-                    send(ToHub::Reply(agent::Reply { id: request.id, error, answer: None }))
+                    send(ToHub::Reply(agent::Reply {
+                        id: request.id,
+                        error,
+                        answer: None,
+                    }))
                 }
             },
         }
     }
 
     fn welcome(&mut self, welcome: &agent::Welcome, now: Duration) -> Vec<Effect> {
-        let said = welcome.heartbeat_interval.as_ref().map(time::span_from_proto).filter(|said| !said.is_zero());
-        self.heartbeat = said.unwrap_or(HEARTBEAT).clamp(HEARTBEAT_BOUNDS.0, HEARTBEAT_BOUNDS.1);
-        self.phase = Phase::Live { beat_due: now.saturating_add(self.heartbeat) };
+        let said = welcome
+            .heartbeat_interval
+            .as_ref()
+            .map(time::span_from_proto)
+            .filter(|said| !said.is_zero());
+        self.heartbeat = said
+            .unwrap_or(HEARTBEAT)
+            .clamp(HEARTBEAT_BOUNDS.0, HEARTBEAT_BOUNDS.1);
+        self.phase = Phase::Live {
+            beat_due: now.saturating_add(self.heartbeat),
+        };
         // The first evidence goes out at once: what is reported next is only as fresh as it.
         vec![Effect::Beat, Effect::Report]
     }
@@ -241,7 +266,11 @@ impl Session {
         match unpack(&whole.assignment, &whole.objects_zstd) {
             Ok(objects) => {
                 let assignment = Box::new(whole.assignment);
-                self.in_term(nonce, assignment.term, || Effect::Assign { nonce, assignment, objects })
+                self.in_term(nonce, assignment.term, || Effect::Assign {
+                    nonce,
+                    assignment,
+                    objects,
+                })
             }
             Err((reason, message)) => vec![self.nack(nonce, reason, message)],
         }
@@ -250,7 +279,10 @@ impl Session {
     /// Only what is in no older term than was accepted goes on to the engine, which checks again and remembers.
     fn in_term(&self, nonce: u64, term: Term, effect: impl FnOnce() -> Effect) -> Vec<Effect> {
         if term < self.highest_term {
-            let message = format!("term {term} is older than {}, which was accepted before", self.highest_term);
+            let message = format!(
+                "term {term} is older than {}, which was accepted before",
+                self.highest_term
+            );
             return vec![self.nack(nonce, NackReason::OlderTerm, message)];
         }
         vec![effect()]
@@ -278,7 +310,12 @@ impl Session {
     }
 
     fn nack(&self, nonce: u64, reason: NackReason, message: String) -> Effect {
-        let nack = Nack { nonce, reason, message, highest_term: self.highest_term };
+        let nack = Nack {
+            nonce,
+            reason,
+            message,
+            highest_term: self.highest_term,
+        };
         Effect::Send(Box::new(ToHub::Nack(nack_to_proto(&nack))))
     }
 
@@ -327,7 +364,11 @@ fn reason_of(refused: &Refused) -> NackReason {
 
 /// A heartbeat as it goes out.
 pub(crate) fn heartbeat(time: Timestamp, api_age: Option<Duration>, api_error: String) -> ToHub {
-    ToHub::Heartbeat(heartbeat_to_proto(&Heartbeat { now: Some(time), api_age, api_error }))
+    ToHub::Heartbeat(heartbeat_to_proto(&Heartbeat {
+        now: Some(time),
+        api_age,
+        api_error,
+    }))
 }
 
 #[cfg(test)]

@@ -52,7 +52,12 @@ fn assignment(term: u64, digest: Digest) -> Assignment {
 }
 
 fn parts(term: u64, digest: Digest, nonce: u64, part_size: usize) -> Vec<agent::Assign> {
-    chunk_assign(&assignment(term, digest), nonce, &objects::compress(&lines()).unwrap().into(), part_size)
+    chunk_assign(
+        &assignment(term, digest),
+        nonce,
+        &objects::compress(&lines()).unwrap().into(),
+        part_size,
+    )
 }
 
 fn hear(session: &mut Session, message: FromHub) -> Vec<Effect> {
@@ -85,8 +90,18 @@ fn an_assignment_in_parts_reaches_the_engine_whole_and_its_answer_the_hub() {
         assert_eq!(hear(&mut session, FromHub::Assign(part.clone())), []);
     }
     let effects = hear(&mut session, FromHub::Assign(last.clone()));
-    assert!(matches!(&effects[..], [Effect::Assign { nonce: 5, objects, .. }] if objects.len() == 1), "{effects:?}");
-    let effects = session.step(Input::Answered { nonce: 5, answer: Answer::Taken(Term(7)) }, second(1), TIME);
+    assert!(
+        matches!(&effects[..], [Effect::Assign { nonce: 5, objects, .. }] if objects.len() == 1),
+        "{effects:?}"
+    );
+    let effects = session.step(
+        Input::Answered {
+            nonce: 5,
+            answer: Answer::Taken(Term(7)),
+        },
+        second(1),
+        TIME,
+    );
     assert_eq!(effects, send(ToHub::Ack(agent::Ack { nonce: 5 })));
 }
 
@@ -94,7 +109,10 @@ fn an_assignment_in_parts_reaches_the_engine_whole_and_its_answer_the_hub() {
 fn objects_that_do_not_have_their_digest_are_refused() {
     let mut session = live(0);
     let wrong = Digest::new("0".repeat(64)).unwrap();
-    let effects = hear(&mut session, FromHub::Assign(parts(7, wrong, 5, 10_000).remove(0)));
+    let effects = hear(
+        &mut session,
+        FromHub::Assign(parts(7, wrong, 5, 10_000).remove(0)),
+    );
     assert_eq!(nack(&effects), (5, NackReason::DigestMismatch, Term(0)));
 }
 
@@ -102,8 +120,14 @@ fn objects_that_do_not_have_their_digest_are_refused() {
 fn objects_that_unpack_to_more_than_the_limit_are_refused() {
     let mut session = live(0);
     let bomb = objects::compress(&vec![b'\n'; LARGEST_UNPACKED + 1]).unwrap();
-    let part = agent::Assign { objects_zstd: bomb.into(), ..parts(7, objects::digest(b"").unwrap(), 5, 10_000).remove(0) };
-    assert_eq!(nack(&hear(&mut session, FromHub::Assign(part))).1, NackReason::Invalid);
+    let part = agent::Assign {
+        objects_zstd: bomb.into(),
+        ..parts(7, objects::digest(b"").unwrap(), 5, 10_000).remove(0)
+    };
+    assert_eq!(
+        nack(&hear(&mut session, FromHub::Assign(part))).1,
+        NackReason::Invalid
+    );
 }
 
 #[test]
@@ -116,8 +140,14 @@ fn more_parts_than_the_limit_are_refused_and_the_session_goes_on() {
         ..parts(7, digest.clone(), 5, 10_000).remove(0)
     };
     assert_eq!(hear(&mut session, FromHub::Assign(part.clone())), []);
-    assert_eq!(nack(&hear(&mut session, FromHub::Assign(part))).1, NackReason::Invalid);
-    let effects = hear(&mut session, FromHub::Assign(parts(7, digest, 6, 10_000).remove(0)));
+    assert_eq!(
+        nack(&hear(&mut session, FromHub::Assign(part))).1,
+        NackReason::Invalid
+    );
+    let effects = hear(
+        &mut session,
+        FromHub::Assign(parts(7, digest, 6, 10_000).remove(0)),
+    );
     assert!(matches!(&effects[..], [Effect::Assign { nonce: 6, .. }]));
 }
 
@@ -125,84 +155,190 @@ fn more_parts_than_the_limit_are_refused_and_the_session_goes_on() {
 fn a_command_of_an_older_term_is_refused_with_the_highest() {
     let mut session = live(9);
     let digest = objects::digest(&lines()).unwrap();
-    let assign = hear(&mut session, FromHub::Assign(parts(8, digest.clone(), 1, 10_000).remove(0)));
+    let assign = hear(
+        &mut session,
+        FromHub::Assign(parts(8, digest.clone(), 1, 10_000).remove(0)),
+    );
     assert_eq!(nack(&assign), (1, NackReason::OlderTerm, Term(9)));
     let Assignment { tenant, uid, .. } = assignment(8, digest);
-    let withdraw = withdraw_to_proto(&Withdraw { nonce: 2, tenant, uid, term: Term(8) });
-    assert_eq!(nack(&hear(&mut session, FromHub::Withdraw(withdraw))), (2, NackReason::OlderTerm, Term(9)));
+    let withdraw = withdraw_to_proto(&Withdraw {
+        nonce: 2,
+        tenant,
+        uid,
+        term: Term(8),
+    });
+    assert_eq!(
+        nack(&hear(&mut session, FromHub::Withdraw(withdraw))),
+        (2, NackReason::OlderTerm, Term(9))
+    );
 }
 
 #[test]
 fn a_term_that_was_accepted_shuts_out_the_older_ones_within_the_same_session() {
     let mut session = live(0);
-    session.step(Input::Answered { nonce: 5, answer: Answer::Taken(Term(8)) }, second(1), TIME);
+    session.step(
+        Input::Answered {
+            nonce: 5,
+            answer: Answer::Taken(Term(8)),
+        },
+        second(1),
+        TIME,
+    );
     let digest = objects::digest(&lines()).unwrap();
-    let effects = hear(&mut session, FromHub::Assign(parts(7, digest, 1, 10_000).remove(0)));
+    let effects = hear(
+        &mut session,
+        FromHub::Assign(parts(7, digest, 1, 10_000).remove(0)),
+    );
     assert_eq!(nack(&effects), (1, NackReason::OlderTerm, Term(8)));
 }
 
 #[test]
 fn keep_and_withdraw_go_to_the_engine() {
     let mut session = live(0);
-    let Assignment { tenant, uid, generation, digest, term, .. } = assignment(7, objects::digest(b"").unwrap());
-    let keep = Keep { nonce: 1, tenant: tenant.clone(), uid: uid.clone(), generation, digest, term };
-    assert_eq!(hear(&mut session, FromHub::Keep(keep_to_proto(&keep))), [Effect::Keep(keep)]);
-    let withdraw = Withdraw { nonce: 2, tenant, uid, term };
-    assert_eq!(hear(&mut session, FromHub::Withdraw(withdraw_to_proto(&withdraw))), [Effect::Withdraw(withdraw)]);
+    let Assignment {
+        tenant,
+        uid,
+        generation,
+        digest,
+        term,
+        ..
+    } = assignment(7, objects::digest(b"").unwrap());
+    let keep = Keep {
+        nonce: 1,
+        tenant: tenant.clone(),
+        uid: uid.clone(),
+        generation,
+        digest,
+        term,
+    };
+    assert_eq!(
+        hear(&mut session, FromHub::Keep(keep_to_proto(&keep))),
+        [Effect::Keep(keep)]
+    );
+    let withdraw = Withdraw {
+        nonce: 2,
+        tenant,
+        uid,
+        term,
+    };
+    assert_eq!(
+        hear(&mut session, FromHub::Withdraw(withdraw_to_proto(&withdraw))),
+        [Effect::Withdraw(withdraw)]
+    );
 }
 
 #[test]
 fn names_that_are_none_are_refused_and_never_reach_the_engine() {
     let mut session = live(0);
-    let keep = agent::Keep { nonce: 1, tenant: "../x".into(), ..Default::default() };
-    assert_eq!(nack(&hear(&mut session, FromHub::Keep(keep))).1, NackReason::Invalid);
-    let withdraw = agent::Withdraw { nonce: 2, tenant: "a--b".into(), ..Default::default() };
-    assert_eq!(nack(&hear(&mut session, FromHub::Withdraw(withdraw))).1, NackReason::Invalid);
+    let keep = agent::Keep {
+        nonce: 1,
+        tenant: "../x".into(),
+        ..Default::default()
+    };
+    assert_eq!(
+        nack(&hear(&mut session, FromHub::Keep(keep))).1,
+        NackReason::Invalid
+    );
+    let withdraw = agent::Withdraw {
+        nonce: 2,
+        tenant: "a--b".into(),
+        ..Default::default()
+    };
+    assert_eq!(
+        nack(&hear(&mut session, FromHub::Withdraw(withdraw))).1,
+        NackReason::Invalid
+    );
 }
 
 #[test]
 fn every_refusal_of_the_engine_has_its_word_on_the_link() {
     let tenant = TenantId::new("a").unwrap();
     let cases = [
-        (Refused::OldTerm { term: Term(1), highest: Term(12) }, NackReason::OlderTerm, Term(12)),
         (
-            Refused::OldGeneration { tenant: tenant.clone(), generation: Generation(1), held: Generation(2) },
+            Refused::OldTerm {
+                term: Term(1),
+                highest: Term(12),
+            },
+            NackReason::OlderTerm,
+            Term(12),
+        ),
+        (
+            Refused::OldGeneration {
+                tenant: tenant.clone(),
+                generation: Generation(1),
+                held: Generation(2),
+            },
             NackReason::OlderGeneration,
             Term(12),
         ),
-        (Refused::Invalid { tenant: tenant.clone(), problems: vec![] }, NackReason::Invalid, Term(12)),
+        (
+            Refused::Invalid {
+                tenant: tenant.clone(),
+                problems: vec![],
+            },
+            NackReason::Invalid,
+            Term(12),
+        ),
         (Refused::Withdrawing { tenant }, NackReason::Other, Term(12)),
     ];
     let mut session = live(0);
     for (refused, reason, highest) in cases {
-        let effects = session.step(Input::Answered { nonce: 3, answer: Answer::Refused(refused) }, second(1), TIME);
+        let effects = session.step(
+            Input::Answered {
+                nonce: 3,
+                answer: Answer::Refused(refused),
+            },
+            second(1),
+            TIME,
+        );
         assert_eq!(nack(&effects), (3, reason, highest));
     }
 }
 
 #[test]
 fn a_keep_of_what_is_not_held_is_refused_so_that_it_is_assigned() {
-    let effects = live(0).step(Input::Answered { nonce: 3, answer: Answer::Missing }, second(1), TIME);
+    let effects = live(0).step(
+        Input::Answered {
+            nonce: 3,
+            answer: Answer::Missing,
+        },
+        second(1),
+        TIME,
+    );
     assert_eq!(nack(&effects), (3, NackReason::Other, Term(0)));
 }
 
 #[test]
 fn the_end_of_the_snapshot_does_nothing() {
-    assert_eq!(hear(&mut live(0), FromHub::SnapshotEnd(agent::SnapshotEnd {})), []);
+    assert_eq!(
+        hear(&mut live(0), FromHub::SnapshotEnd(agent::SnapshotEnd {})),
+        []
+    );
 }
 
 #[test]
 fn messages_that_are_not_known_are_passed_over_and_questions_that_are_not_known_answered() {
     let mut session = live(0);
     assert_eq!(session.step(Input::Heard(None), second(1), TIME), []);
-    let effects = hear(&mut session, FromHub::Request(agent::Request { id: 4, ..Default::default() }));
-    assert!(matches!(&effects[..], [Effect::Send(m)] if matches!(m.as_ref(), ToHub::Reply(r) if r.id == 4 && !r.error.is_empty())));
+    let effects = hear(
+        &mut session,
+        FromHub::Request(agent::Request {
+            id: 4,
+            ..Default::default()
+        }),
+    );
+    assert!(
+        matches!(&effects[..], [Effect::Send(m)] if matches!(m.as_ref(), ToHub::Reply(r) if r.id == 4 && !r.error.is_empty()))
+    );
 }
 
 #[test]
 fn nothing_is_commanded_before_welcome_and_welcome_comes_once() {
     let mut session = Session::new(cluster(), Term(0), second(0));
-    assert!(ended(&hear(&mut session, FromHub::Assign(agent::Assign::default()))));
+    assert!(ended(&hear(
+        &mut session,
+        FromHub::Assign(agent::Assign::default())
+    )));
     assert!(ended(&hear(&mut live(0), welcome(second(4)))));
 }
 
@@ -217,13 +353,20 @@ fn a_session_that_is_over_stays_over() {
     };
     let effects = hear(&mut session, FromHub::Goodbye(goodbye_to_proto(&goodbye)));
     assert_eq!(effects, [Effect::End(End::Goodbye(goodbye))]);
-    assert_eq!(hear(&mut session, FromHub::Request(agent::Request::default())), []);
+    assert_eq!(
+        hear(&mut session, FromHub::Request(agent::Request::default())),
+        []
+    );
     assert_eq!(session.step(Input::Tick, second(1000), TIME), []);
 }
 
 #[test]
 fn heartbeats_go_out_as_often_as_the_hub_wants_within_bounds() {
-    for (wanted, kept) in [(second(2), second(2)), (second(0), second(4)), (second(3600), second(60))] {
+    for (wanted, kept) in [
+        (second(2), second(2)),
+        (second(0), second(4)),
+        (second(3600), second(60)),
+    ] {
         let mut session = Session::new(cluster(), Term(0), second(0));
         session.step(Input::Heard(Some(welcome(wanted))), second(0), TIME);
         assert_eq!(session.wake_at(), kept.min(LONGEST_SILENCE));
@@ -262,15 +405,31 @@ fn the_greeting_says_everything_that_is_held_and_its_end() {
             })
             .collect();
         assert_eq!(chunks.iter().map(|chunk| chunk.held.len()).sum::<usize>(), count);
-        assert_eq!(chunks.iter().map(|chunk| chunk.last).collect::<Vec<_>>().iter().filter(|last| **last).count(), 1);
+        assert_eq!(
+            chunks
+                .iter()
+                .map(|chunk| chunk.last)
+                .collect::<Vec<_>>()
+                .iter()
+                .filter(|last| **last)
+                .count(),
+            1
+        );
         assert!(chunks.last().unwrap().last);
     }
 }
 
 fn anything() -> impl Strategy<Value = Option<FromHub>> {
     let text = prop_oneof!["[a-z]{1,3}", ".{0,5}", Just("0".repeat(64))];
-    let assign = (any::<u64>(), text.clone(), text.clone(), 0_u64..20, any::<Vec<u8>>(), any::<bool>()).prop_map(
-        |(nonce, tenant, digest, term, objects, more)| {
+    let assign = (
+        any::<u64>(),
+        text.clone(),
+        text.clone(),
+        0_u64..20,
+        any::<Vec<u8>>(),
+        any::<bool>(),
+    )
+        .prop_map(|(nonce, tenant, digest, term, objects, more)| {
             FromHub::Assign(agent::Assign {
                 nonce: nonce % 3,
                 tenant,
@@ -281,13 +440,24 @@ fn anything() -> impl Strategy<Value = Option<FromHub>> {
                 objects_zstd: objects.into(),
                 more,
             })
-        },
-    );
+        });
     let withdraw = (text.clone(), 0_u64..20).prop_map(|(tenant, term)| {
-        FromHub::Withdraw(agent::Withdraw { nonce: 1, tenant, tenant_uid: "u".into(), term })
+        FromHub::Withdraw(agent::Withdraw {
+            nonce: 1,
+            tenant,
+            tenant_uid: "u".into(),
+            term,
+        })
     });
     let keep = (text, 0_u64..20).prop_map(|(tenant, term)| {
-        FromHub::Keep(agent::Keep { nonce: 1, tenant, tenant_uid: "u".into(), generation: 1, digest: "0".repeat(64), term })
+        FromHub::Keep(agent::Keep {
+            nonce: 1,
+            tenant,
+            tenant_uid: "u".into(),
+            generation: 1,
+            digest: "0".repeat(64),
+            term,
+        })
     });
     prop_oneof![
         Just(None),

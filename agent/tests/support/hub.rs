@@ -21,7 +21,8 @@ use berth_identity::{
 use berth_model::{ClusterName, FleetId, Timestamp};
 use berth_proto::agent::{
     self, JoinRequest, JoinResponse, LinkRequest, LinkResponse, RenewRequest, RenewResponse,
-    agent_service_server::{AgentService, AgentServiceServer}, link_request::Message as FromAgent,
+    agent_service_server::{AgentService, AgentServiceServer},
+    link_request::Message as FromAgent,
     link_response::Message as ToAgent,
 };
 use tokio::{
@@ -35,7 +36,10 @@ use tonic::{Request, Response, Status, Streaming, transport::server::Connected};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-#[expect(clippy::disallowed_methods, reason = "the TLS library checks validity by the machine's clock")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the TLS library checks validity by the machine's clock"
+)]
 pub(crate) fn now() -> Timestamp {
     Timestamp::now()
 }
@@ -91,7 +95,9 @@ impl Fleet {
     fn issue(&self, csr: &[u8]) -> Result<String, Status> {
         let cluster = ClusterName::new("eu-1").unwrap();
         let lifetime = *self.lifetime.lock().unwrap();
-        let issued = self.authority.issue_agent(&fleet(), &cluster, csr, now(), lifetime);
+        let issued = self
+            .authority
+            .issue_agent(&fleet(), &cluster, csr, now(), lifetime);
         let issued = issued.map_err(|e| Status::invalid_argument(e.to_string()))?;
         *self.signed.lock().unwrap() = Some(issued.key_sha256);
         Ok(issued.certificate_pem)
@@ -120,12 +126,33 @@ impl Hub {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let tls = agent_server(fleet.authority.certificate_pem(), fleet.certificate.clone()).unwrap();
-        let incoming = Incoming::new(listener, tls, IncomingOptions::new(self::fleet())).map(|c| c.map(Accepted));
+        let incoming =
+            Incoming::new(listener, tls, IncomingOptions::new(self::fleet())).map(|c| c.map(Accepted));
         let (told, sessions) = mpsc::channel(16);
-        let service = AgentServiceServer::new(Service { fleet: fleet.clone(), sessions: told });
-        let server = tonic::transport::Server::builder().add_service(service).serve_with_incoming(incoming);
+        let service = AgentServiceServer::new(Service {
+            fleet: fleet.clone(),
+            sessions: told,
+        });
+        let server = tonic::transport::Server::builder()
+            .add_service(service)
+            .serve_with_incoming(incoming);
         let server = tokio::spawn(async move { server.await.unwrap() });
-        Self { address, sessions, server }
+        Self {
+            address,
+            sessions,
+            server,
+        }
+    }
+
+    /// Ends it; when this returns its address is free.
+    pub(crate) async fn stop(mut self) {
+        self.server.abort();
+        let _ = (&mut self.server).await;
+    }
+
+    /// Whether no agent has opened a session that was not looked at.
+    pub(crate) fn nobody_waits(&self) -> bool {
+        self.sessions.is_empty()
     }
 
     pub(crate) fn url(&self) -> http::Uri {
@@ -151,17 +178,33 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) async fn say(&self, message: ToAgent) {
-        self.say.send(Ok(LinkResponse { message: Some(message) })).await.unwrap();
+        self.say
+            .send(Ok(LinkResponse {
+                message: Some(message),
+            }))
+            .await
+            .unwrap();
     }
 
     pub(crate) async fn welcome(&self, term: u64) {
-        let heartbeat_interval = Some(prost_types::Duration { seconds: 0, nanos: 500_000_000 });
-        self.say(ToAgent::Welcome(agent::Welcome { session: "s".into(), term, protocol: 1, heartbeat_interval })).await;
+        let heartbeat_interval = Some(prost_types::Duration {
+            seconds: 0,
+            nanos: 500_000_000,
+        });
+        self.say(ToAgent::Welcome(agent::Welcome {
+            session: "s".into(),
+            term,
+            protocol: 1,
+            heartbeat_interval,
+        }))
+        .await;
     }
 
     /// What the agent says next; `None` when it has closed the stream.
     pub(crate) async fn hear(&mut self) -> Option<FromAgent> {
-        let message = tokio::time::timeout(PATIENCE, self.heard.message()).await.expect("the agent says nothing");
+        let message = tokio::time::timeout(PATIENCE, self.heard.message())
+            .await
+            .expect("the agent says nothing");
         message.ok().flatten().and_then(|message| message.message)
     }
 
@@ -169,13 +212,17 @@ impl Session {
     pub(crate) async fn until<T>(&mut self, what: &str, mut pick: impl FnMut(FromAgent) -> Option<T>) -> T {
         let search = async {
             loop {
-                let Some(message) = self.hear().await else { panic!("the stream ended before {what}") };
+                let Some(message) = self.hear().await else {
+                    panic!("the stream ended before {what}")
+                };
                 if let Some(found) = pick(message) {
                     return found;
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, search).await.unwrap_or_else(|_| panic!("not in time: {what}"))
+        tokio::time::timeout(PATIENCE, search)
+            .await
+            .unwrap_or_else(|_| panic!("not in time: {what}"))
     }
 }
 
@@ -185,7 +232,11 @@ struct Service {
 }
 
 fn is_agent<T>(request: &Request<T>) -> Result<(), Status> {
-    match request.extensions().get::<PeerInfo>().and_then(|info| info.peer.as_ref()) {
+    match request
+        .extensions()
+        .get::<PeerInfo>()
+        .and_then(|info| info.peer.as_ref())
+    {
         Some(Peer::Agent { .. }) => Ok(()),
         _ => Err(Status::unauthenticated("no agent")),
     }
@@ -195,7 +246,10 @@ fn is_agent<T>(request: &Request<T>) -> Result<(), Status> {
 impl AgentService for Service {
     async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinResponse>, Status> {
         let request = request.into_inner();
-        let shown: JoinToken = request.token.parse().map_err(|_| Status::permission_denied("no token"))?;
+        let shown: JoinToken = request
+            .token
+            .parse()
+            .map_err(|_| Status::permission_denied("no token"))?;
         let good = self.fleet.token.lock().unwrap().take();
         if !good.is_some_and(|token| token.id() == shown.id() && token.secret_hash().admits(&shown)) {
             return Err(Status::permission_denied("the token was used before"));
@@ -203,7 +257,11 @@ impl AgentService for Service {
         let certificate_pem = self.fleet.issue(&request.csr_der)?;
         self.fleet.joins.fetch_add(1, Ordering::SeqCst);
         let ca_pem = self.fleet.authority.certificate_pem().to_owned();
-        Ok(Response::new(JoinResponse { certificate_pem, ca_pem, cluster: "eu-1".into() }))
+        Ok(Response::new(JoinResponse {
+            certificate_pem,
+            ca_pem,
+            cluster: "eu-1".into(),
+        }))
     }
 
     async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<RenewResponse>, Status> {
@@ -211,16 +269,28 @@ impl AgentService for Service {
         let certificate_pem = self.fleet.issue(&request.into_inner().csr_der)?;
         self.fleet.renewals.fetch_add(1, Ordering::SeqCst);
         let ca_pem = self.fleet.authority.certificate_pem().to_owned();
-        Ok(Response::new(RenewResponse { certificate_pem, ca_pem }))
+        Ok(Response::new(RenewResponse {
+            certificate_pem,
+            ca_pem,
+        }))
     }
 
     type LinkStream = ReceiverStream<Result<LinkResponse, Status>>;
 
-    async fn link(&self, request: Request<Streaming<LinkRequest>>) -> Result<Response<Self::LinkStream>, Status> {
+    async fn link(
+        &self,
+        request: Request<Streaming<LinkRequest>>,
+    ) -> Result<Response<Self::LinkStream>, Status> {
         is_agent(&request)?;
         let (say, said) = mpsc::channel(64);
-        let session = Session { heard: request.into_inner(), say };
-        self.sessions.send(session).await.map_err(|_| Status::unavailable("ending"))?;
+        let session = Session {
+            heard: request.into_inner(),
+            say,
+        };
+        self.sessions
+            .send(session)
+            .await
+            .map_err(|_| Status::unavailable("ending"))?;
         Ok(Response::new(ReceiverStream::new(said)))
     }
 }
@@ -236,7 +306,11 @@ impl Connected for Accepted {
 }
 
 impl AsyncRead for Accepted {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_read(cx, buffer)
     }
 }

@@ -14,8 +14,14 @@ use serde_json::{Value, json};
 
 /// A control plane without nodes: API, quotas, accounts, namespaces' deletion.
 pub(crate) async fn control_plane() -> ControlPlane {
-    let options = Options { scheduler: false, kwok: false, ..Options::default() };
-    ControlPlane::start(&Binaries::find().unwrap(), options).await.unwrap()
+    let options = Options {
+        scheduler: false,
+        kwok: false,
+        ..Options::default()
+    };
+    ControlPlane::start(&Binaries::find().unwrap(), options)
+        .await
+        .unwrap()
 }
 
 pub(crate) fn manifest_options() -> ManifestOptions {
@@ -37,18 +43,30 @@ pub(crate) async fn ask(client: &Client, method: Method, path: &str, body: Optio
     ask_as(client, None, method, path, body).await
 }
 
-pub(crate) async fn ask_as(client: &Client, user: Option<&str>, method: Method, path: &str, body: Option<&Value>) -> Answer {
+pub(crate) async fn ask_as(
+    client: &Client,
+    user: Option<&str>,
+    method: Method,
+    path: &str,
+    body: Option<&Value>,
+) -> Answer {
     let content = match method {
         Method::PATCH if path.contains("force=") => "application/apply-patch+yaml",
         Method::PATCH => "application/merge-patch+json",
         _ => "application/json",
     };
-    let mut request = Request::builder().method(method).uri(path).header("content-type", content);
+    let mut request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("content-type", content);
     if let Some(user) = user {
         request = request.header("impersonate-user", user);
     }
     let body = body.map_or_else(Vec::new, |body| body.to_string().into_bytes());
-    let response = client.send(request.body(Body::from(body)).unwrap()).await.unwrap();
+    let response = client
+        .send(request.body(Body::from(body)).unwrap())
+        .await
+        .unwrap();
     let status = response.status().as_u16();
     let bytes = response.into_body().collect_bytes().await.unwrap();
     (status, serde_json::from_slice(&bytes).unwrap_or_default())
@@ -56,9 +74,14 @@ pub(crate) async fn ask_as(client: &Client, user: Option<&str>, method: Method, 
 
 /// The collection that an object belongs to.
 fn collection(object: &Value) -> String {
-    let (version, kind) = (object["apiVersion"].as_str().unwrap(), object["kind"].as_str().unwrap());
+    let (version, kind) = (
+        object["apiVersion"].as_str().unwrap(),
+        object["kind"].as_str().unwrap(),
+    );
     let plural = match kind {
-        "MutatingAdmissionPolicy" | "ValidatingAdmissionPolicy" | "NetworkPolicy" => kind.to_lowercase().replace("policy", "policies"),
+        "MutatingAdmissionPolicy" | "ValidatingAdmissionPolicy" | "NetworkPolicy" => {
+            kind.to_lowercase().replace("policy", "policies")
+        }
         "PriorityClass" => "priorityclasses".into(),
         _ => format!("{}s", kind.to_lowercase()),
     };
@@ -88,7 +111,18 @@ pub(crate) async fn install(plane: &ControlPlane, options: &ManifestOptions) {
     }
     let agent = account(plane, "berth-system", "berth-agent").await;
     let outside = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "elsewhere"}});
-    until("the agent is bounded", async || refused(&ask(&agent, Method::POST, "/api/v1/namespaces?dryRun=All", Some(&outside)).await)).await;
+    until("the agent is bounded", async || {
+        refused(
+            &ask(
+                &agent,
+                Method::POST,
+                "/api/v1/namespaces?dryRun=All",
+                Some(&outside),
+            )
+            .await,
+        )
+    })
+    .await;
 }
 
 /// Waits for a condition, a minute at most.
@@ -98,7 +132,9 @@ pub(crate) async fn until(what: &str, condition: impl AsyncFn() -> bool) {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), patience).await.unwrap_or_else(|_| panic!("not within a minute: {what}"));
+    tokio::time::timeout(Duration::from_secs(60), patience)
+        .await
+        .unwrap_or_else(|_| panic!("not within a minute: {what}"));
 }
 
 /// A client with the account's own token.
@@ -108,7 +144,10 @@ pub(crate) async fn account(plane: &ControlPlane, namespace: &str, name: &str) -
     let (status, answer) = ask(&plane.client(), Method::POST, &path, Some(&request)).await;
     assert_eq!(status, 201, "{answer:#}");
     let token = answer["status"]["token"].as_str().unwrap().to_owned();
-    let access = Access { credentials: Credentials::Token(token), ..plane.access() };
+    let access = Access {
+        credentials: Credentials::Token(token),
+        ..plane.access()
+    };
     control_plane::client(&access).await.unwrap()
 }
 

@@ -110,11 +110,7 @@ fn parse(file: &str) -> Vec<Value> {
 /// Puts the namespace wherever the files say the usual one: names, subjects, and user names in policies.
 fn rename(value: &mut Value, namespace: &str) {
     match value {
-        Value::String(text) => {
-            if text.contains(AGENT_NAMESPACE) {
-                *text = text.replace(AGENT_NAMESPACE, namespace);
-            }
-        }
+        Value::String(text) => *text = text.replace(AGENT_NAMESPACE, namespace),
         Value::Array(items) => items.iter_mut().for_each(|item| rename(item, namespace)),
         Value::Object(fields) => fields.values_mut().for_each(|field| rename(field, namespace)),
         _ => {}

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use support::{Cluster, Tenant};
 
 fn uid(object: &Value) -> String {
-    object["metadata"]["uid"].as_str().unwrap().to_owned()
+    object["metadata"]["uid"].as_str().unwrap_or_default().to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -60,6 +60,12 @@ pub(crate) enum Command {
     Uncordon(Cordon),
     /// Print a completion script for a shell
     Completion(Completion),
+    /// Show the whole of Berth on this machine: hub, played EKS, clusters, agents, tenants of every isolation level
+    Dev(crate::dev::Dev),
+    /// Run the hub
+    Hub(Box<berth_hub::Options>),
+    /// Run a cluster's agent, or print its manifest
+    Agent(Box<crate::commands::agent::Agent>),
 }
 
 /// Where objects are written down.

@@ -42,7 +42,7 @@ macro_rules! lists {
             let mut all = Vec::new();
             let mut page_token = String::new();
             loop {
-                let request = v1::$request { page_size: PAGE, page_token, ..Default::default() };
+                let request = v1::$request { page_size: PAGE, page_token };
                 let page = self.ask(stringify!($items), self.$client().$rpc(request)).await?;
                 all.extend(page.$items);
                 if page.next_page_token.is_empty() {

@@ -4,6 +4,7 @@ mod args;
 mod client;
 mod commands;
 mod context;
+mod dev;
 mod exit;
 mod files;
 mod kinds;
@@ -14,13 +15,16 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use args::Cli;
+use args::{Cli, Command};
 use terminal::Terminal;
 
 fn main() -> ExitCode {
     // More than one TLS provider may be linked in; the first line settles which one is used.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let cli = Cli::parse();
+    if let Command::Hub(options) = cli.command {
+        return berth_hub::start(*options);
+    }
     let terminal = Terminal::new(cli.common.no_color);
     match commands::run(cli, &terminal) {
         Ok(()) => ExitCode::SUCCESS,

@@ -151,6 +151,7 @@ impl Fleet {
             fleet: parts.fleet.clone(),
             term: parts.term,
             bundles: Bundles::default(),
+            placing: BTreeMap::new(),
         };
         let fleet = Self {
             store: parts.store,
@@ -432,7 +433,7 @@ impl Fleet {
     fn linted(&mut self, mut plan: Plan) -> Plan {
         let mut all_stopped = false;
         for finding in berth_plan::lint(&self.view, &plan) {
-            error!(rule = ?finding.rule, tenant = ?finding.tenant, message = %finding.message, "the plan breaks a rule and is not carried out");
+            error!(rule = %finding.rule, tenant = ?finding.tenant, message = %finding.message, "the plan breaks a rule and is not carried out");
             match finding.tenant {
                 None => all_stopped = true,
                 Some(tenant) => {
@@ -502,6 +503,7 @@ impl Fleet {
                 Outcome::Call(call) => self.call(*call),
             }
         }
+        self.executor.placing.clear();
         let committed = batch.commit(self.store.as_ref(), &self.sessions).await?;
         if let Some(revision) = committed.revision {
             self.follow(revision, &mut changes).await?;

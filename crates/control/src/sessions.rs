@@ -106,6 +106,8 @@ impl Sessions {
             highest_term: hello.highest_term,
         });
         known.facts = Some(hello.facts);
+        // What an earlier session said is not made fresh by this one's heartbeats: the agent says it again.
+        state.changes.tenants.extend(std::mem::take(&mut known.reports).into_keys());
         known.evidence_at = Some(now);
         state.changes.clusters.insert(cluster.clone());
         state.changes.opened.insert(cluster.clone());

@@ -1,5 +1,10 @@
 //! What the authority signs, and what it does not.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests, helpers included")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "these are tests, helpers included"
+)]
 
 use std::{os::unix::fs::PermissionsExt as _, time::Duration};
 

@@ -1,5 +1,10 @@
 //! Who gets through a handshake, over real sockets.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests, helpers included")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "these are tests, helpers included"
+)]
 
 use std::{sync::Arc, time::Duration};
 

@@ -5,8 +5,8 @@
 //!
 //! - [`plan()`] answers with steps, the status of every tenant looked at, and when to look again;
 //! - [`closure`] says which tenants a change concerns, so that not everything is planned each time;
-//! - [`lint`] checks a plan without trusting what made it;
-//! - [`explain`] says why a tenant is where it is or nowhere;
+//! - [`lint()`] checks a plan without trusting what made it;
+//! - [`explain()`] says why a tenant is where it is or nowhere;
 //! - [`admit`] says everything that is wrong with something a person wrote.
 
 pub mod admit;

@@ -1,5 +1,7 @@
 //! The files under `deploy/examples` are what users start from: each of them reads, and what they name is there.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::{
     collections::BTreeMap,
     fs,

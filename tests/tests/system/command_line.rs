@@ -78,7 +78,7 @@ pub(crate) async fn exit_codes_tell_scripts_what_went_wrong(world: &World) -> an
     context.server = "https://127.0.0.1:1".to_owned();
     std::fs::write(&nowhere, context.to_yaml()?)?;
     let stranded = Cli::new(&world.programs, &nowhere);
-    ensure!(stranded.call(&["get", "tenants", "--timeout=5s"]).await?.code == 6);
+    ensure!(stranded.call(&["get", "tenants", "--request-timeout=5s"]).await?.code == 6);
     api.remove("coded").await
 }
 

@@ -1,5 +1,11 @@
 //! A real control plane for all tests of a binary, tenants as they are rendered, and a client that counts what it writes.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests: what fails here fails the test"
+)]
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, LazyLock, Mutex},

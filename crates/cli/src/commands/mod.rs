@@ -1,5 +1,6 @@
 //! One file per command. To add one: a variant in `args::Command`, a file here, an arm below.
 
+pub mod agent;
 mod apply;
 mod completion;
 mod cordon;
@@ -40,8 +41,31 @@ pub(crate) fn run(cli: Cli, terminal: &Terminal) -> Result<(), Failure> {
     let Cli { common, command } = cli;
     match command {
         Command::Completion(args) => completion::run(&args, terminal),
+        Command::Agent(args) => agent::run(*args, common, terminal),
+        Command::Dev(args) => on_threads(crate::dev::run(args, common.request_timeout, terminal)),
         command => block_on(speak(common, command, terminal)),
     }
+}
+
+/// Speaks to a hub.
+fn speak_to(
+    common: Common,
+    terminal: &Terminal,
+    work: impl AsyncFnOnce(&Session<'_>) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    block_on(async {
+        let hub = Hub::new(&context::load(common.context_file)?, common.request_timeout)?;
+        work(&Session { hub, terminal }).await
+    })
+}
+
+/// Work that is worth all cores: a hub or an agent in this process.
+fn on_threads(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Runtime::new()
+        .map_err(|error| Failure::new(Exit::Failure, format!("start: {error}")))?;
+    let result = runtime.block_on(work);
+    runtime.shutdown_background();
+    result
 }
 
 async fn speak(common: Common, command: Command, terminal: &Terminal) -> Result<(), Failure> {
@@ -64,7 +88,7 @@ async fn speak(common: Common, command: Command, terminal: &Terminal) -> Result<
         Command::Token(args) => token::run(&session, args).await,
         Command::Cordon(args) => cordon::run(&session, args, true).await,
         Command::Uncordon(args) => cordon::run(&session, args, false).await,
-        Command::Completion(args) => completion::run(&args, terminal),
+        Command::Completion(_) | Command::Dev(_) | Command::Hub(_) | Command::Agent(_) => Ok(()),
     }
 }
 

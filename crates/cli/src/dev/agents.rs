@@ -34,7 +34,9 @@ pub(super) async fn bring_in(hub: &Hub, cluster: &str, region: &str, access: &Ac
     };
     let subject = format!("token for cluster {cluster}");
     let made = hub.ask(&subject, hub.tokens().create_join_token(request)).await?;
-    let client = client(access).await.map_err(|error| failed(&format!("reach cluster {cluster}"), &error))?;
+    let client = client(access)
+        .await
+        .map_err(|error| failed(&format!("reach cluster {cluster}"), &error))?;
     let mutating = berth_agent::bootstrap::serves_mutating_admission_policy(&client)
         .await
         .map_err(|error| failed(&format!("reach cluster {cluster}"), &error))?;
@@ -60,11 +62,18 @@ pub(super) async fn joined(hub: &Hub, clusters: &[&str], timeout: Duration) -> R
     let mut ask = tokio::time::interval(Duration::from_millis(100));
     while !waiting.is_empty() {
         if tokio::time::Instant::now() > deadline {
-            return Err(Failure::new(Exit::Timeout, format!("no agent has joined from {}", waiting.join(", "))));
+            return Err(Failure::new(
+                Exit::Timeout,
+                format!("no agent has joined from {}", waiting.join(", ")),
+            ));
         }
         ask.tick().await;
         for cluster in hub.list_clusters().await? {
-            let ready = cluster.status.iter().flat_map(|status| &status.conditions).any(|c| c.r#type == "Ready" && c.status == "True");
+            let ready = cluster
+                .status
+                .iter()
+                .flat_map(|status| &status.conditions)
+                .any(|c| c.r#type == "Ready" && c.status == "True");
             if ready {
                 waiting.retain(|name| *name != cluster.name);
             }
@@ -86,14 +95,23 @@ struct Command {
 
 #[async_trait]
 impl Launcher for InProcess {
-    async fn launch(&self, launch: Launch) -> Result<Box<dyn Running>, Box<dyn std::error::Error + Send + Sync>> {
+    async fn launch(
+        &self,
+        launch: Launch,
+    ) -> Result<Box<dyn Running>, Box<dyn std::error::Error + Send + Sync>> {
         let mut command = Command::try_parse_from(&launch.args)?;
         // What a process would take from its environment.
         command.options.kubeconfig.get_or_insert(launch.kubeconfig);
-        command.options.instance = command.options.instance.or_else(|| launch.env.get("POD_NAME").cloned());
+        command.options.instance = command
+            .options
+            .instance
+            .or_else(|| launch.env.get("POD_NAME").cloned());
         let cancel = CancellationToken::new();
         let task = tokio::spawn(berth_agent::run(command.options, cancel.clone()));
-        Ok(Box::new(Task { cancel, task: Some(task) }))
+        Ok(Box::new(Task {
+            cancel,
+            task: Some(task),
+        }))
     }
 }
 
@@ -111,7 +129,9 @@ impl fmt::Debug for Task {
 #[async_trait]
 impl Running for Task {
     async fn wait(&mut self) -> Ended {
-        let Some(task) = &mut self.task else { return Ended("it has ended".into()) };
+        let Some(task) = &mut self.task else {
+            return Ended("it has ended".into());
+        };
         let result = task.await;
         self.task = None;
         Ended(match result {

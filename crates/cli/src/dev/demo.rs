@@ -17,12 +17,30 @@ use crate::{
 /// The files, in the order in which they are applied: bundles before the tenants that name them.
 const FILES: [(&str, &str); 7] = [
     ("web.yaml", include_str!("../../../../deploy/examples/web.yaml")),
-    ("dev-sandbox.yaml", include_str!("../../../../deploy/examples/dev-sandbox.yaml")),
-    ("vision-team.yaml", include_str!("../../../../deploy/examples/vision-team.yaml")),
-    ("tenant-a.yaml", include_str!("../../../../deploy/examples/tenant-a.yaml")),
-    ("example-isp-001.yaml", include_str!("../../../../deploy/examples/example-isp-001.yaml")),
-    ("abc-123.yaml", include_str!("../../../../deploy/examples/abc-123.yaml")),
-    ("acme-corp.yaml", include_str!("../../../../deploy/examples/acme-corp.yaml")),
+    (
+        "dev-sandbox.yaml",
+        include_str!("../../../../deploy/examples/dev-sandbox.yaml"),
+    ),
+    (
+        "vision-team.yaml",
+        include_str!("../../../../deploy/examples/vision-team.yaml"),
+    ),
+    (
+        "tenant-a.yaml",
+        include_str!("../../../../deploy/examples/tenant-a.yaml"),
+    ),
+    (
+        "example-isp-001.yaml",
+        include_str!("../../../../deploy/examples/example-isp-001.yaml"),
+    ),
+    (
+        "abc-123.yaml",
+        include_str!("../../../../deploy/examples/abc-123.yaml"),
+    ),
+    (
+        "acme-corp.yaml",
+        include_str!("../../../../deploy/examples/acme-corp.yaml"),
+    ),
 ];
 /// Written when the demo was applied: a second run continues with what is there and brings nothing back that was deleted.
 const APPLIED: &str = "demo-applied";
@@ -40,34 +58,59 @@ pub(super) async fn apply(hub: &Hub, dir: &Path) -> Result<Vec<String>, Failure>
                 one(hub, document).await?;
             }
         }
-        std::fs::write(&marker, "").map_err(|error| super::failed("note that the demo was applied", &error))?;
+        std::fs::write(&marker, "")
+            .map_err(|error| super::failed("note that the demo was applied", &error))?;
     }
     let tenants = hub.list_tenants("").await?;
     let staying = tenants.iter().filter(|tenant| tenant.delete_time.is_none());
-    Ok(staying.map(|tenant| tenant.name.trim_start_matches("tenants/").to_owned()).collect())
+    Ok(staying
+        .map(|tenant| tenant.name.trim_start_matches("tenants/").to_owned())
+        .collect())
 }
 
 async fn one(hub: &Hub, document: &Document) -> Result<(), Failure> {
     match document {
         Document::Bundle { name, version, spec } => {
-            let bundle = v1::Bundle { spec: Some(api::bundle_spec_to_proto(spec)), ..v1::Bundle::default() };
+            let bundle = v1::Bundle {
+                spec: Some(api::bundle_spec_to_proto(spec)),
+                ..v1::Bundle::default()
+            };
             let request = v1::CreateBundleRequest {
                 bundle_id: name.to_string(),
                 version: version.to_string(),
                 bundle: Some(bundle),
                 validate_only: false,
             };
-            hub.ask(&format!("bundle {name}"), hub.bundles().create_bundle(request)).await?;
+            hub.ask(&format!("bundle {name}"), hub.bundles().create_bundle(request))
+                .await?;
         }
         Document::Tier { name, spec } => {
-            let tier = v1::Tier { name: names::tier(name), spec: Some(api::tier_spec_to_proto(spec)), ..v1::Tier::default() };
-            let request = v1::UpdateTierRequest { tier: Some(tier), validate_only: false, allow_missing: true };
-            hub.ask(&format!("tier {name}"), hub.tiers().update_tier(request)).await?;
+            let tier = v1::Tier {
+                name: names::tier(name),
+                spec: Some(api::tier_spec_to_proto(spec)),
+                ..v1::Tier::default()
+            };
+            let request = v1::UpdateTierRequest {
+                tier: Some(tier),
+                validate_only: false,
+                allow_missing: true,
+            };
+            hub.ask(&format!("tier {name}"), hub.tiers().update_tier(request))
+                .await?;
         }
         Document::Tenant { id, spec } => {
-            let tenant = v1::Tenant { name: names::tenant(id), spec: Some(api::tenant_spec_to_proto(spec)), ..v1::Tenant::default() };
-            let request = v1::UpdateTenantRequest { tenant: Some(tenant), allow_missing: true, ..v1::UpdateTenantRequest::default() };
-            hub.ask(&format!("tenant {id}"), hub.tenants().update_tenant(request)).await?;
+            let tenant = v1::Tenant {
+                name: names::tenant(id),
+                spec: Some(api::tenant_spec_to_proto(spec)),
+                ..v1::Tenant::default()
+            };
+            let request = v1::UpdateTenantRequest {
+                tenant: Some(tenant),
+                allow_missing: true,
+                ..v1::UpdateTenantRequest::default()
+            };
+            hub.ask(&format!("tenant {id}"), hub.tenants().update_tenant(request))
+                .await?;
         }
     }
     Ok(())

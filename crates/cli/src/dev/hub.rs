@@ -30,10 +30,16 @@ pub(super) async fn start(
     cancel: &CancellationToken,
 ) -> Result<(Running, JoinHandle<Result<(), HubError>>), Failure> {
     let ports_file = place.path("ports.json");
-    let ports = match fs::read(&ports_file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
+    let ports = match fs::read(&ports_file)
+        .ok()
+        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+    {
         Some(ports) => ports,
         None => {
-            let ports = Ports { api: free_port()?, agents: free_port()? };
+            let ports = Ports {
+                api: free_port()?,
+                agents: free_port()?,
+            };
             write(&ports_file, &json!(ports).to_string())?;
             ports
         }
@@ -68,7 +74,9 @@ pub(super) async fn start(
         log: String::new(),
     };
     let (tell, started) = oneshot::channel();
-    let mut task = tokio::spawn(berth_hub::run(options, cancel.clone(), |running| drop(tell.send(running.clone()))));
+    let mut task = tokio::spawn(berth_hub::run(options, cancel.clone(), |running| {
+        drop(tell.send(running.clone()))
+    }));
     tokio::select! {
         Ok(running) = started => Ok((running, task)),
         result = &mut task => Err(ended(result)),
@@ -104,5 +112,6 @@ fn write(path: &Path, text: &str) -> Result<(), Failure> {
         .mode(0o600)
         .open(path)
         .map_err(|error| failed(&format!("write {}", path.display()), &error))?;
-    file.write_all(text.as_bytes()).map_err(|error| failed(&format!("write {}", path.display()), &error))
+    file.write_all(text.as_bytes())
+        .map_err(|error| failed(&format!("write {}", path.display()), &error))
 }

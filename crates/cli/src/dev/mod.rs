@@ -33,7 +33,11 @@ use place::Place;
 use progress::Progress;
 
 /// Clusters that are there from the beginning, with their regions.
-const SHARED: [(&str, &str); 3] = [("eu-shared-1", "eu-central-1"), ("eu-shared-2", "eu-central-1"), ("us-shared-1", "us-east-1")];
+const SHARED: [(&str, &str); 3] = [
+    ("eu-shared-1", "eu-central-1"),
+    ("eu-shared-2", "eu-central-1"),
+    ("us-shared-1", "us-east-1"),
+];
 /// A cloud in a hurry: long enough to be seen, where AWS takes a quarter of an hour.
 const TIMINGS: Timings = Timings::Real {
     cluster: Duration::from_millis(1500),
@@ -45,7 +49,14 @@ const REGION: &str = "eu-central-1";
 
 /// Runs it.
 pub(crate) async fn run(dev: Dev, request_timeout: Duration, terminal: &Terminal) -> Result<(), Failure> {
-    let Dev { exit_when_ready, output, data_dir, control_plane, timeout, log } = dev;
+    let Dev {
+        exit_when_ready,
+        output,
+        data_dir,
+        control_plane,
+        timeout,
+        log,
+    } = dev;
     let place = Place::open(data_dir)?;
     hub::log_to(&place.path("berth.log"), &log)?;
     let progress = Progress::new(terminal, output == DevFormat::Json);
@@ -97,8 +108,12 @@ async fn serve(
     asked: Asked,
 ) -> Result<(), Failure> {
     let (running, hub_task) = hub::start(place, cloud, REGION, cancel).await?;
-    progress.say(&format!("hub at {} (context {})", running.api_url, running.admin_context.display()));
-    let context = crate::context::load(Some(&running.admin_context))?;
+    progress.say(&format!(
+        "hub at {} (context {})",
+        running.api_url,
+        running.admin_context.display()
+    ));
+    let context = crate::context::load(Some(running.admin_context.clone()))?;
     let hub = Hub::new(&context, asked.request_timeout)?;
 
     for (name, region) in SHARED {
@@ -107,7 +122,10 @@ async fn serve(
             .await
             .map_err(|error| failed(&format!("start cluster {name}"), &error))?;
         agents::bring_in(&hub, name, region, &access).await?;
-        progress.say(&format!("cluster {name} in {region}: kubectl --kubeconfig {}", kubeconfig(place.dir(), name)));
+        progress.say(&format!(
+            "cluster {name} in {region}: kubectl --kubeconfig {}",
+            kubeconfig(place.dir(), name)
+        ));
     }
     agents::joined(&hub, &SHARED.map(|(name, _)| name), asked.timeout).await?;
     progress.say("every agent has joined by its token");
@@ -134,7 +152,10 @@ async fn serve(
 
 /// Why each tenant is not Ready.
 fn not_ready(tenants: &[v1::Tenant], wanted: &[String], timeout: Duration) -> Failure {
-    let mut lines = vec![format!("not every tenant was Ready within {} s", timeout.as_secs())];
+    let mut lines = vec![format!(
+        "not every tenant was Ready within {} s",
+        timeout.as_secs()
+    )];
     for tenant in tenants {
         let id = tenant.name.trim_start_matches("tenants/");
         if wanted.iter().any(|name| name == id)
@@ -143,11 +164,18 @@ fn not_ready(tenants: &[v1::Tenant], wanted: &[String], timeout: Duration) -> Fa
             lines.push(format!("tenant {id}: {why}"));
         }
     }
-    Failure { exit: Exit::Timeout, lines }
+    Failure {
+        exit: Exit::Timeout,
+        lines,
+    }
 }
 
 fn kubeconfig(dir: &Path, cluster: &str) -> String {
-    dir.join("clusters").join(cluster).join("kubeconfig").display().to_string()
+    dir.join("clusters")
+        .join(cluster)
+        .join("kubeconfig")
+        .display()
+        .to_string()
 }
 
 /// A failure with everything that caused it.

@@ -17,7 +17,10 @@ impl Progress {
     /// Lively on a terminal; `quiet` says nothing but what is asked for by people at a terminal.
     pub(super) fn new(_terminal: &Terminal, quiet: bool) -> Self {
         let lively = std::io::stderr().is_terminal();
-        Self { bars: lively.then(MultiProgress::new), quiet: quiet && !lively }
+        Self {
+            bars: lively.then(MultiProgress::new),
+            quiet: quiet && !lively,
+        }
     }
 
     /// One line.
@@ -32,10 +35,24 @@ impl Progress {
 
     /// Follows `wanted` until every one of them is Ready.
     pub(super) async fn follow(&self, hub: &Hub, wanted: &[String]) -> Result<(), Failure> {
-        let mut lines: BTreeMap<String, Line> = wanted.iter().map(|name| (name.clone(), Line::new(self, name))).collect();
-        let mut stream = hub.ask("tenants", hub.tenants().watch_tenants(v1::WatchTenantsRequest::default())).await?;
+        let mut lines: BTreeMap<String, Line> = wanted
+            .iter()
+            .map(|name| (name.clone(), Line::new(self, name)))
+            .collect();
+        let mut stream = hub
+            .ask(
+                "tenants",
+                hub.tenants().watch_tenants(v1::WatchTenantsRequest::default()),
+            )
+            .await?;
         while lines.values().any(|line| !line.ready) {
-            let Some(message) = stream.message().await.map_err(|status| Failure::of("tenants", &status))? else { break };
+            let Some(message) = stream
+                .message()
+                .await
+                .map_err(|status| Failure::of("tenants", &status))?
+            else {
+                break;
+            };
             if let Some(Event::Upserted(tenant)) = message.event
                 && let Some(line) = lines.get_mut(tenant.name.trim_start_matches("tenants/"))
             {
@@ -47,9 +64,18 @@ impl Progress {
 
     /// Shows every change from now on.
     pub(super) async fn changes(&self, hub: &Hub) -> Result<(), Failure> {
-        let mut stream = hub.ask("tenants", hub.tenants().watch_tenants(v1::WatchTenantsRequest::default())).await?;
+        let mut stream = hub
+            .ask(
+                "tenants",
+                hub.tenants().watch_tenants(v1::WatchTenantsRequest::default()),
+            )
+            .await?;
         let mut live = false;
-        while let Some(message) = stream.message().await.map_err(|status| Failure::of("tenants", &status))? {
+        while let Some(message) = stream
+            .message()
+            .await
+            .map_err(|status| Failure::of("tenants", &status))?
+        {
             match message.event {
                 Some(Event::SnapshotEnd(_)) => live = true,
                 Some(Event::Upserted(tenant)) if live => {
@@ -83,14 +109,23 @@ impl Line {
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
-        Self { name: name.to_owned(), bar, last: String::new(), ready: false }
+        Self {
+            name: name.to_owned(),
+            bar,
+            last: String::new(),
+            ready: false,
+        }
     }
 
     fn show(&mut self, progress: &Progress, tenant: &v1::Tenant) {
         let waiting = waiting_for(tenant);
         self.ready = waiting.is_none();
         let text = waiting.unwrap_or_else(|| {
-            let placement = tenant.status.as_ref().and_then(|status| status.placement.clone()).unwrap_or_default();
+            let placement = tenant
+                .status
+                .as_ref()
+                .and_then(|status| status.placement.clone())
+                .unwrap_or_default();
             format!("Ready: {} on {}", placement.isolation, placement.cluster)
         });
         if text == self.last {
@@ -108,7 +143,12 @@ impl Line {
 /// What a tenant that is not Ready waits for.
 pub(super) fn waiting_for(tenant: &v1::Tenant) -> Option<String> {
     let status = tenant.status.as_ref()?;
-    let find = |kind: &str| status.conditions.iter().find(|condition| condition.r#type == kind);
+    let find = |kind: &str| {
+        status
+            .conditions
+            .iter()
+            .find(|condition| condition.r#type == kind)
+    };
     if find("Ready").is_some_and(|ready| ready.status == "True") {
         return None;
     }

@@ -30,14 +30,39 @@ pub(super) fn tenants(format: DevFormat, tenants: &[v1::Tenant]) {
         DevFormat::Table => {
             let mut table = comfy_table::Table::new();
             table.load_style(comfy_table::presets::NOTHING).set_header([
-                "TENANT", "TIER", "ISOLATION", "CLUSTER", "NAMESPACES", "READY", "HEALTH", "AGE",
+                "TENANT",
+                "TIER",
+                "ISOLATION",
+                "CLUSTER",
+                "NAMESPACES",
+                "READY",
+                "HEALTH",
+                "AGE",
             ]);
             let now = berth_runtime::Clock::now(&berth_runtime::SystemClock::new());
             for tenant in tenants {
-                let Row { name, tier, isolation, cluster, namespaces, ready, health, .. } = row(tenant);
+                let Row {
+                    name,
+                    tier,
+                    isolation,
+                    cluster,
+                    namespaces,
+                    ready,
+                    health,
+                    ..
+                } = row(tenant);
                 let age = crate::output::age::since(tenant.create_time.as_ref(), now);
                 let ready = if ready { "True" } else { "False" }.to_owned();
-                table.add_row([name, tier, isolation, cluster, namespaces.join(","), ready, health, age]);
+                table.add_row([
+                    name,
+                    tier,
+                    isolation,
+                    cluster,
+                    namespaces.join(","),
+                    ready,
+                    health,
+                    age,
+                ]);
             }
             println!("\n{table}");
         }
@@ -47,11 +72,18 @@ pub(super) fn tenants(format: DevFormat, tenants: &[v1::Tenant]) {
 fn row(tenant: &v1::Tenant) -> Row {
     let status = tenant.status.clone().unwrap_or_default();
     let placement = status.placement.clone().unwrap_or_default();
-    let conditions: BTreeMap<String, String> =
-        status.conditions.iter().map(|condition| (condition.r#type.clone(), condition.status.clone())).collect();
+    let conditions: BTreeMap<String, String> = status
+        .conditions
+        .iter()
+        .map(|condition| (condition.r#type.clone(), condition.status.clone()))
+        .collect();
     Row {
         name: tenant.name.trim_start_matches("tenants/").to_owned(),
-        tier: tenant.spec.as_ref().map(|spec| spec.tier.clone()).unwrap_or_default(),
+        tier: tenant
+            .spec
+            .as_ref()
+            .map(|spec| spec.tier.clone())
+            .unwrap_or_default(),
         isolation: placement.isolation,
         cluster: placement.cluster,
         namespaces: status.namespaces,

@@ -1,6 +1,6 @@
 //! Each step of a plan as writes to the store.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use berth_model::{Assignment, FleetId, Generation, TenantId, Term, Timestamp, Uid};
 use berth_plan::{
@@ -24,6 +24,8 @@ pub(crate) struct Executor {
     pub(crate) fleet: FleetId,
     pub(crate) term: Term,
     pub(crate) bundles: Bundles,
+    /// Placements of the plan that is being carried out: an assignment of the same plan follows them into the same write.
+    pub(crate) placing: BTreeMap<TenantId, Placed>,
 }
 
 /// What a step came to before anything was written.
@@ -65,10 +67,12 @@ impl Executor {
                 let placed = Placed { placement, reserved, namespaces, generation, decided_at: now, reason };
                 txn = txn.put(keys::placement(&tenant.id), crate::load::encode_placed(&uid, &placed));
                 batch.push(Prepared { tenant: tenant.id.clone(), txn, tell: None, forget: false });
+                self.placing.insert(tenant.id.clone(), placed);
                 Ok(Outcome::Batched)
             }
             Step::Assign { uid, cluster, tenant_generation, .. } => {
-                let Some(placed) = &known.placed else { return Ok(Outcome::Overtaken) };
+                let placing = self.placing.get(&tenant.id).cloned();
+                let Some(placed) = placing.as_ref().or(known.placed.as_ref()) else { return Ok(Outcome::Overtaken) };
                 let rendered = match render(self.store.as_ref(), &mut self.bundles, view, &tenant, placed).await? {
                     Ok(rendered) => rendered,
                     Err(problem) => return Ok(Outcome::CannotRender(problem)),

@@ -225,6 +225,11 @@ impl Registry {
                 bundles.insert(key, bundle);
             }
         }
+        // The others too, so that a name that is nearly right is answered with the right one.
+        for entry in self.all(keys::BUNDLES).await? {
+            let header = load::bundle_header(&entry.value, entry.revision)?;
+            catalogue.bundles.entry((header.name, header.version)).or_insert(header.spec.parameters);
+        }
         Ok(Ground { catalogue, bundles, txn })
     }
 }

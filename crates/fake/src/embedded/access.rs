@@ -152,16 +152,19 @@ fn authority(name: &str) -> Result<(String, String), rcgen::Error> {
 
 fn write_private(path: &Path, text: &str) -> Result<(), Error> {
     use std::io::Write as _;
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let written = options
-        .open(path)
-        .and_then(|mut file| file.write_all(text.as_bytes()));
+    let written = private_file(path).and_then(|mut file| file.write_all(text.as_bytes()));
     written.map_err(|source| Error::File {
         operation: "write",
         path: path.to_owned(),
         source,
     })
+}
+
+/// A new, empty file that only its owner reads: keys and Secrets go into it.
+pub(super) fn private_file(path: &Path) -> std::io::Result<fs::File> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
 }

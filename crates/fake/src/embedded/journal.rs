@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use super::access::private_file;
 use super::failure::Error;
 use super::kinds::{Kind, by_kind};
 use super::store::{Name, Store};
@@ -70,7 +71,7 @@ pub(crate) fn open(directory: Option<&Path>) -> Result<Store, Error> {
         })?;
     }
     let fresh = directory.join("journal.new");
-    let mut out = BufWriter::new(File::create(&fresh).map_err(failed("create", &fresh))?);
+    let mut out = BufWriter::new(private_file(&fresh).map_err(failed("create", &fresh))?);
     let revision = json!({"revision": store.revision()});
     let mut written = writeln!(out, "{revision}");
     for (kind, stored) in store.everything() {

@@ -136,7 +136,13 @@ impl EmbeddedCluster {
     /// # Errors
     /// As [`EmbeddedCluster::start`].
     pub async fn start_bare(options: Options) -> Result<Self, Error> {
-        Self::start_with(Options { workloads: false, ..options }, false)
+        Self::start_with(
+            Options {
+                workloads: false,
+                ..options
+            },
+            false,
+        )
     }
 
     fn start_with(options: Options, controllers: bool) -> Result<Self, Error> {

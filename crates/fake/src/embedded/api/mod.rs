@@ -3,6 +3,7 @@
 
 mod admission;
 mod answer;
+mod checks;
 mod delete;
 mod discovery;
 mod openapi;

@@ -6,10 +6,9 @@ use serde_json::{Map, Value, json};
 
 use super::Api;
 use super::answer::Answer;
+use super::checks::{check_version, normalize, other_name};
 use super::request::{Call, Verb, decode};
-use super::write::{
-    Caller, Door, Written, begin, check_version, finish_create, finish_update, normalize, update,
-};
+use super::write::{Caller, Door, Written, begin, finish_create, finish_update, update};
 use crate::embedded::failure::{Cause, Failure};
 use crate::embedded::kinds::Kind;
 use crate::embedded::object::{self, child, root};
@@ -151,10 +150,7 @@ fn apply(
         )
     })?;
     if let Some(other) = config["metadata"]["name"].as_str().filter(|n| *n != name.name) {
-        return Err(Failure::bad_request(format!(
-            "the name of the object ({other}) does not match the name on the URL ({})",
-            name.name
-        )));
+        return Err(other_name(other, &name.name));
     }
     let other = object::namespace(&config);
     if !other.is_empty() && other != name.namespace {

@@ -98,7 +98,7 @@ fn scale(store: &mut Store, call: &Call<'_>, name: &Name, verb: Verb) -> Result<
 fn finalize(store: &mut Store, call: &Call<'_>, name: &Name) -> Result<Answer, Failure> {
     let wanted = call.object()?;
     let mut object = existing(store, call, name)?;
-    super::write::check_version(call.kind, &wanted, &object)?;
+    super::checks::check_version(call.kind, &wanted, &object)?;
     child(&mut object, "spec").insert("finalizers".into(), wanted["spec"]["finalizers"].clone());
     store.put(call.kind, &mut object);
     let done = object::list(&object, &["spec", "finalizers"]).is_empty();

@@ -90,7 +90,10 @@ pub(super) fn update(object: &mut Value, old: &Value, serial: u64) {
     }
     if was_outside && !outside {
         let before = node_ports(old["spec"].get("ports"));
-        if node_ports(spec.get("ports")).iter().all(|number| before.contains(number)) {
+        if node_ports(spec.get("ports"))
+            .iter()
+            .all(|number| before.contains(number))
+        {
             for port in spec
                 .get_mut("ports")
                 .and_then(Value::as_array_mut)
