@@ -49,6 +49,7 @@ fn node(cluster: &SharedCluster, number: u32) -> Result<Node, serde_json::Error>
     });
     serde_json::from_value(json!({
         "metadata": {"name": name, "labels": {
+            "eks.amazonaws.com/nodegroup": "shared",
             "kubernetes.io/hostname": name,
             "kubernetes.io/os": "linux",
             "kubernetes.io/arch": "amd64",

@@ -21,13 +21,15 @@ fn config_map(name: &str, label: &str) -> ConfigMap {
 #[tokio::test]
 async fn a_watcher_sees_every_change_of_what_it_selects() {
     let pair = Pair::bare().await;
-    pair.namespace("watched").await;
-    for client in [&pair.real, &pair.embedded] {
-        let api: Api<ConfigMap> = Api::namespaced(client.clone(), "watched");
-        api.create(&PostParams::default(), &config_map("before", "x"))
-            .await
-            .expect("created");
-        for streaming in [false, true] {
+    for (namespace, streaming) in [("listed", false), ("streamed", true)] {
+        pair.namespace(namespace).await;
+        for client in [&pair.real, &pair.embedded] {
+            let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+            let create = async |name: &str, label: &str| {
+                let made = api.create(&PostParams::default(), &config_map(name, label)).await;
+                made.expect("created");
+            };
+            create("before", "x").await;
             let config = watcher::Config::default().labels("l=x");
             let config = if streaming {
                 config.streaming_lists()
@@ -35,34 +37,25 @@ async fn a_watcher_sees_every_change_of_what_it_selects() {
                 config
             };
             let mut events = watcher(api.clone(), config).applied_objects().boxed();
-            let name = if streaming { "streamed" } else { "listed" };
             let mut next = async || {
-                let event = tokio::time::timeout(PATIENCE, events.try_next()).await;
-                event
-                    .expect("an event in time")
-                    .expect("no error")
-                    .expect("no end")
+                let event = tokio::time::timeout(PATIENCE, events.try_next())
+                    .await
+                    .expect("an event in time");
+                event.expect("no error").expect("no end").metadata.name
             };
-            assert_eq!(next().await.metadata.name.as_deref(), Some("before"));
-            api.create(&PostParams::default(), &config_map("other", "y"))
-                .await
-                .expect("created");
-            api.create(&PostParams::default(), &config_map(name, "x"))
-                .await
-                .expect("created");
-            assert_eq!(next().await.metadata.name.as_deref(), Some(name));
+            assert_eq!(next().await.as_deref(), Some("before"));
+            create("other", "y").await;
+            create("after", "x").await;
+            assert_eq!(next().await.as_deref(), Some("after"));
             let patch = Patch::Merge(json!({"metadata": {"labels": {"l": "x"}}}));
             api.patch("other", &PatchParams::default(), &patch)
                 .await
                 .expect("patched");
             assert_eq!(
-                next().await.metadata.name.as_deref(),
+                next().await.as_deref(),
                 Some("other"),
                 "an object that comes to match is new"
             );
-            for gone in ["other", name] {
-                api.delete(gone, &DeleteParams::default()).await.expect("deleted");
-            }
         }
     }
 }
