@@ -192,8 +192,11 @@ pub(crate) fn bundle_header(value: &[u8], revision: Revision) -> Result<Bundle, 
     Ok(record::decode_bundle(value, revision)?)
 }
 
+/// Content in parts, each under its key.
+type Parts = Vec<(Key, Bytes)>;
+
 /// A bundle version as it is written: the header, and the parts of its manifests.
-pub(crate) fn encode_bundle(bundle: &Bundle) -> Result<(Vec<u8>, Vec<(Key, Bytes)>), RecordProblem> {
+pub(crate) fn encode_bundle(bundle: &Bundle) -> Result<(Vec<u8>, Parts), RecordProblem> {
     let compressed = content::compress(&content::encode_manifests(&bundle.spec.manifests)?)?;
     let mut header = bundle.clone();
     header.spec.manifests.clear();

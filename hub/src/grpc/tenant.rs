@@ -167,7 +167,19 @@ impl TenantService for Tenants {
 impl Tenants {
     /// The tenant as stored, with the status as last published.
     fn shown(&self, tenant: &Tenant) -> v1::Tenant {
-        shown(tenant, self.0.board.get(&tenant.id).filter(|snapshot| snapshot.tenant.uid == tenant.uid).as_ref())
+        let snapshot = self.0.board.get(&tenant.id).filter(|snapshot| snapshot.tenant.uid == tenant.uid);
+        let mut shown = shown(tenant, snapshot.as_ref());
+        // A live session makes what was said in it as fresh as its last heartbeat, which nobody plans for.
+        let cluster = snapshot.as_ref().and_then(|snapshot| Some(snapshot.placement.as_ref()?.cluster().clone()));
+        if let Some(cluster) = cluster
+            && let Some(heard) = self.0.sessions.evidence_at(&cluster)
+            && self.0.sessions.evidence(&cluster, &tenant.id).is_some()
+            && let Some(status) = &mut shown.status
+        {
+            let said = status.evidence_time.as_ref().and_then(berth_wire::time::from_proto);
+            status.evidence_time = said.map(|said| berth_wire::time::to_proto(said.max(heard)));
+        }
+        shown
     }
 }
 

@@ -42,7 +42,7 @@ pub(crate) fn run(cli: Cli, terminal: &Terminal) -> Result<(), Failure> {
     match command {
         Command::Completion(args) => completion::run(&args, terminal),
         Command::Agent(args) => agent::run(*args, common, terminal),
-        Command::Dev(args) => on_threads(crate::dev::run(args, common.request_timeout, terminal)),
+        Command::Dev(args) => on_threads(crate::dev::run(args, common.request_timeout)),
         command => block_on(speak(common, command, terminal)),
     }
 }

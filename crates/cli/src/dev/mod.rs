@@ -25,7 +25,6 @@ use berth_runtime::CancellationToken;
 use crate::{
     client::Hub,
     exit::{Exit, Failure},
-    terminal::Terminal,
 };
 pub(crate) use options::Dev;
 use options::{ControlPlaneKind, DevFormat};
@@ -59,7 +58,7 @@ pub(crate) async fn run(dev: Dev, request_timeout: Duration, terminal: &Terminal
     } = dev;
     let place = Place::open(data_dir)?;
     hub::log_to(&place.path("berth.log"), &log)?;
-    let progress = Progress::new(terminal, output == DevFormat::Json);
+    let progress = Progress::new(output == DevFormat::Json);
 
     let control_plane = match control_plane {
         ControlPlaneKind::Embedded => LocalControlPlane::Embedded,
@@ -136,6 +135,7 @@ async fn serve(
         result = tokio::time::timeout(asked.timeout, watched) => result,
         ended = hub_task => return Err(hub::ended(ended)),
     };
+    progress.settle();
     let tenants = hub.list_tenants("").await?;
     show::tenants(asked.output, &tenants);
     match result {

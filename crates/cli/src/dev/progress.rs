@@ -1,21 +1,27 @@
 //! What happens, as it happens: a line per tenant on a terminal, plain lines elsewhere, all on standard error.
 
-use std::{collections::BTreeMap, io::IsTerminal as _, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io::IsTerminal as _,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use berth_proto::v1::{self, watch_tenants_response::Event};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::{client::Hub, exit::Failure, terminal::Terminal};
+use crate::{client::Hub, exit::Failure};
 
 /// Where progress goes.
 pub(super) struct Progress {
-    bars: Option<MultiProgress>,
+    /// While lines are lively; afterwards they are plain, so that nothing is drawn over what is printed then.
+    bars: Mutex<Option<MultiProgress>>,
     quiet: bool,
 }
 
 impl Progress {
     /// Lively on a terminal; `quiet` says nothing but what is asked for by people at a terminal.
-    pub(super) fn new(_terminal: &Terminal, quiet: bool) -> Self {
+    pub(super) fn new(quiet: bool) -> Self {
         let lively = std::io::stderr().is_terminal();
         Self {
             bars: lively.then(MultiProgress::new),
@@ -23,9 +29,18 @@ impl Progress {
         }
     }
 
+    fn bars(&self) -> Option<MultiProgress> {
+        self.bars.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// From now on lines are plain.
+    pub(super) fn settle(&self) {
+        self.bars.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
     /// One line.
     pub(super) fn say(&self, line: &str) {
-        match &self.bars {
+        match &self.bars() {
             // A terminal that went away does not need the line.
             Some(bars) => drop(bars.println(line)),
             None if self.quiet => {}
@@ -100,7 +115,7 @@ struct Line {
 
 impl Line {
     fn new(progress: &Progress, name: &str) -> Self {
-        let bar = progress.bars.as_ref().map(|bars| {
+        let bar = progress.bars().map(|bars| {
             let bar = bars.add(ProgressBar::new_spinner());
             if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix:20} {wide_msg}") {
                 bar.set_style(style);

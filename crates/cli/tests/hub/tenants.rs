@@ -97,7 +97,7 @@ impl TenantService for Shelves {
         let state = self.now();
         let mut after = state.tenants.into_iter().filter(|(id, _)| *id > page_token);
         let Some((id, tenant)) = after.next() else {
-            return Ok(Response::default());
+            return Ok(Response::new(v1::ListTenantsResponse::default()));
         };
         let next_page_token = if after.next().is_some() { id } else { String::new() };
         let labels = tenant.spec.clone().unwrap_or_default().labels;

@@ -40,7 +40,7 @@ pub(super) async fn make(client: &Client, cluster: &SharedCluster) -> Result<(),
 
 fn node(cluster: &SharedCluster, number: u32) -> Result<Node, serde_json::Error> {
     let name = format!("{}-shared-{number}", cluster.name);
-    let zone = format!("{}{}", cluster.region, if number % 2 == 0 { "a" } else { "b" });
+    let zone = format!("{}{}", cluster.region, if number.is_multiple_of(2) { "a" } else { "b" });
     let amounts = json!({
         "cpu": cluster.machine.cpus.to_string(),
         "memory": format!("{}Gi", cluster.machine.memory_gib),
