@@ -15,12 +15,18 @@ const FILES: [&str; 8] = [
     "berth/record/v1/record.proto",
 ];
 
-#[expect(clippy::disallowed_methods, reason = "cargo tells build scripts by the environment")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "cargo tells build scripts by the environment"
+)]
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=berth");
     let descriptors = protox::compile(FILES, ["."])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
-    tonic_prost_build::configure().bytes(".berth.agent.v1.Assign.objects_zstd").btree_map(".").compile_fds(descriptors)?;
+    tonic_prost_build::configure()
+        .bytes(".berth.agent.v1.Assign.objects_zstd")
+        .btree_map(".")
+        .compile_fds(descriptors)?;
     Ok(())
 }

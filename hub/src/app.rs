@@ -24,8 +24,8 @@ use crate::{
     bootstrap::AgentBootstrap,
     config::{Config, ConfigError},
     grpc::{
-        Api, agent::Agents, bundle::Bundles, cluster::Clusters, join_token::JoinTokens, operation::Operations, tenant::Tenants,
-        tier::Tiers,
+        Api, agent::Agents, bundle::Bundles, cluster::Clusters, join_token::JoinTokens,
+        operation::Operations, tenant::Tenants, tier::Tiers,
     },
     home::{self, Home, HomeError},
     metrics,
@@ -85,7 +85,7 @@ impl HubError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::Cloud(_) => 78,
-            Self::Home(HomeError::Open(error)) => u8::try_from(error.exit_code()).unwrap_or(78),
+            Self::Home(HomeError::Open(error)) => error.exit_code(),
             _ => 1,
         }
     }
@@ -115,7 +115,15 @@ pub async fn run(
     cancel: CancellationToken,
     started: impl FnOnce(&Running) + Send,
 ) -> Result<(), HubError> {
-    let Options { data_dir, listen, agent_listen, ops_listen, config, log_format: _, log: _ } = options;
+    let Options {
+        data_dir,
+        listen,
+        agent_listen,
+        ops_listen,
+        config,
+        log_format: _,
+        log: _,
+    } = options;
     let config = Config::load(config.as_deref())?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let readiness = Readiness::new();
@@ -131,7 +139,13 @@ pub async fn run(
         [] => vec![format!("https://{}", reachable(agent_address))],
         urls => urls.to_vec(),
     };
-    let credential = server_certificate(&home, &config, &[api_address, agent_address], &hub_urls, clock.as_ref())?;
+    let credential = server_certificate(
+        &home,
+        &config,
+        &[api_address, agent_address],
+        &hub_urls,
+        clock.as_ref(),
+    )?;
     let certificate = tls::ServerCertificate::new(&credential)?;
     let ca_pem = home.authority.certificate_pem();
     let admin_context = home::admin_context(&data_dir, &home, &api_url, clock.now())?;
@@ -141,7 +155,10 @@ pub async fn run(
     let registry = Registry::new(home.store.clone(), clock.clone());
     let provisioner: Arc<dyn Provisioner> = match &config.eks {
         Some(eks) => Arc::new(
-            EksProvisioner::new(eks.clone()).await.map_err(|error| HubError::Cloud(error.to_string()))?.with_clock(clock.clone()),
+            EksProvisioner::new(eks.clone())
+                .await
+                .map_err(|error| HubError::Cloud(error.to_string()))?
+                .with_clock(clock.clone()),
         ),
         None => Arc::new(NoCloud),
     };
@@ -171,6 +188,7 @@ pub async fn run(
         authority: home.authority.clone(),
         fleet_id: home.fleet.clone(),
         hub_urls: hub_urls.clone(),
+        cancel: cancel.clone(),
         incarnation: uuid::Uuid::new_v4().simple().to_string(),
     };
 
@@ -179,17 +197,34 @@ pub async fn run(
     // The loop outlives the listeners, so that what was accepted last is still decided.
     let loop_cancel = CancellationToken::new();
     let fleet_task = tokio::spawn(fleet.run(loop_cancel.clone()));
-    let ops_task = tokio::spawn(ops::serve(ops_listener, ops::router(readiness.clone(), registered), loop_cancel.clone()));
+    let ops_task = tokio::spawn(ops::serve(
+        ops_listener,
+        ops::router(readiness.clone(), registered),
+        loop_cancel.clone(),
+    ));
 
-    let incoming = |listener, tls| Acceptor::new(Incoming::new(listener, tls, IncomingOptions::new(home.fleet.clone())));
+    let incoming = |listener, tls| {
+        Acceptor::new(Incoming::new(
+            listener,
+            tls,
+            IncomingOptions::new(home.fleet.clone()),
+        ))
+    };
     let api_incoming = incoming(api_listener, tls::api_server(ca_pem, certificate.clone())?);
     let agent_incoming = incoming(agent_listener, tls::agent_server(ca_pem, certificate)?);
     let api_router = api_router(&api)?;
-    let agents = AgentServiceServer::new(Agents { api: api.clone(), store: home.store.clone(), term: home.term });
+    let agents = AgentServiceServer::new(Agents {
+        api: api.clone(),
+        store: home.store.clone(),
+        term: home.term,
+    });
     let agent_router = server().add_service(agents);
 
-    let mut api_task = tokio::spawn(api_router.serve_with_incoming_shutdown(api_incoming, cancel.clone().cancelled_owned()));
-    let mut agent_task = tokio::spawn(agent_router.serve_with_incoming_shutdown(agent_incoming, cancel.clone().cancelled_owned()));
+    let mut api_task =
+        tokio::spawn(api_router.serve_with_incoming_shutdown(api_incoming, cancel.clone().cancelled_owned()));
+    let mut agent_task = tokio::spawn(
+        agent_router.serve_with_incoming_shutdown(agent_incoming, cancel.clone().cancelled_owned()),
+    );
     let running = Running {
         api_url,
         agent_urls: hub_urls,
@@ -202,16 +237,21 @@ pub async fn run(
     started(&running);
 
     let mut fleet_task = fleet_task;
+    let mut lost = None;
     let ended = tokio::select! {
         () = cancel.cancelled() => None,
         ended = &mut fleet_task => Some(ended),
+        ended = &mut api_task => { lost = Some(("the API", ended)); None }
+        ended = &mut agent_task => { lost = Some(("agents", ended)); None }
     };
+    let lost = lost.filter(|_| !cancel.is_cancelled());
     // Streams of agents and watchers never end by themselves.
     sessions.goodbye_all("Draining", "the hub is ending");
     cancel.cancel();
     let drained = tokio::time::timeout(DRAIN, async {
-        let _ = (&mut api_task).await;
-        let _ = (&mut agent_task).await;
+        while !(api_task.is_finished() && agent_task.is_finished()) {
+            clock.sleep(Duration::from_millis(5)).await;
+        }
     });
     if drained.await.is_err() {
         warn!("calls were still open after {DRAIN:?} and are cut");
@@ -225,9 +265,36 @@ pub async fn run(
     };
     let _ = ops_task.await;
     home.close().await;
+    if let Some((what, ended)) = lost {
+        return Err(served(what, ended));
+    }
     match ended {
         Ok(result) => Ok(result?),
-        Err(panicked) => Err(HubError::Serve { what: "the control loop", source: Box::new(panicked) }),
+        Err(panicked) => Err(HubError::Serve {
+            what: "the control loop",
+            source: Box::new(panicked),
+        }),
+    }
+}
+
+/// Why a listener has ended by itself.
+fn served(
+    what: &'static str,
+    ended: Result<Result<(), tonic::transport::Error>, tokio::task::JoinError>,
+) -> HubError {
+    match ended {
+        Ok(Ok(())) => HubError::Serve {
+            what,
+            source: "it ended by itself".into(),
+        },
+        Ok(Err(error)) => HubError::Serve {
+            what,
+            source: Box::new(error),
+        },
+        Err(panicked) => HubError::Serve {
+            what,
+            source: Box::new(panicked),
+        },
     }
 }
 
@@ -244,7 +311,10 @@ fn api_router(api: &Api) -> Result<tonic::transport::server::Router, HubError> {
         .register_encoded_file_descriptor_set(berth_proto::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()
-        .map_err(|source| HubError::Serve { what: "gRPC reflection", source: Box::new(source) })?;
+        .map_err(|source| HubError::Serve {
+            what: "gRPC reflection",
+            source: Box::new(source),
+        })?;
     let (_, health) = tonic_health::server::health_reporter();
     Ok(server()
         .add_service(health)
@@ -258,7 +328,11 @@ fn api_router(api: &Api) -> Result<tonic::transport::server::Router, HubError> {
 }
 
 async fn bind(what: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), HubError> {
-    let listen = |source| HubError::Listen { what, address, source };
+    let listen = |source| HubError::Listen {
+        what,
+        address,
+        source,
+    };
     let listener = TcpListener::bind(address).await.map_err(listen)?;
     let bound = listener.local_addr().map_err(listen)?;
     Ok((listener, bound))
@@ -268,7 +342,11 @@ async fn bind(what: &'static str, address: SocketAddr) -> Result<(TcpListener, S
 fn reachable(address: SocketAddr) -> SocketAddr {
     let mut address = address;
     if address.ip().is_unspecified() {
-        address.set_ip(if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
+        address.set_ip(if address.is_ipv4() {
+            [127, 0, 0, 1].into()
+        } else {
+            std::net::Ipv6Addr::LOCALHOST.into()
+        });
     }
     address
 }
@@ -283,9 +361,16 @@ fn server_certificate(
     let mut names: Vec<String> = vec!["localhost".into(), "127.0.0.1".into(), "::1".into()];
     names.extend(addresses.iter().map(|address| address.ip().to_string()));
     names.extend(config.names.iter().cloned());
-    names.extend(hub_urls.iter().filter_map(|url| url.parse::<http::Uri>().ok()?.host().map(|h| h.trim_matches(['[', ']']).to_owned())));
+    names.extend(hub_urls.iter().filter_map(|url| {
+        url.parse::<http::Uri>()
+            .ok()?
+            .host()
+            .map(|h| h.trim_matches(['[', ']']).to_owned())
+    }));
     names.sort();
     names.dedup();
     names.retain(|name| name != "0.0.0.0" && name != "::");
-    Ok(home.authority.issue_server(&names, clock.now(), ca::LONG_LIFETIME)?)
+    Ok(home
+        .authority
+        .issue_server(&names, clock.now(), ca::LONG_LIFETIME)?)
 }

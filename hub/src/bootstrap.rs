@@ -49,6 +49,8 @@ impl Bootstrapper for AgentBootstrap {
             api_url: Some(access.endpoint.clone()),
         });
         debug!(%cluster, objects = objects.len(), "applying the agent's manifest");
-        bootstrap::apply(&client, &objects).await.map_err(|error| format!("the agent's manifest was not taken by cluster {cluster}: {error}"))
+        bootstrap::apply(&client, &objects)
+            .await
+            .map_err(|error| format!("the agent's manifest was not taken by cluster {cluster}: {error}"))
     }
 }

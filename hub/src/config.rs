@@ -32,7 +32,10 @@ pub struct Agents {
 
 impl Default for Agents {
     fn default() -> Self {
-        Self { hub_urls: Vec::new(), image: format!("berth-agent:{}", env!("CARGO_PKG_VERSION")) }
+        Self {
+            hub_urls: Vec::new(),
+            image: format!("berth-agent:{}", env!("CARGO_PKG_VERSION")),
+        }
     }
 }
 
@@ -96,9 +99,14 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] names the file and what is wrong in it.
     pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
-        let Some(path) = path else { return Ok(Self::default()) };
+        let Some(path) = path else {
+            return Ok(Self::default());
+        };
         let name = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: name.clone(), source })?;
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: name.clone(),
+            source,
+        })?;
         Self::parse(&text).map_err(|problem| ConfigError::Wrong { path: name, problem })
     }
 

@@ -71,7 +71,14 @@ impl Home {
         let authority_dir = dir.join("ca");
         make_private(&authority_dir)?;
         let authority = Arc::new(Authority::load_or_create(&authority_dir, now)?);
-        Ok(Self { store, sled, authority, fleet: record.fleet, term: record.term, first_start })
+        Ok(Self {
+            store,
+            sled,
+            authority,
+            fleet: record.fleet,
+            term: record.term,
+            first_start,
+        })
     }
 
     /// Lets go of the directory when everything is written.
@@ -84,17 +91,34 @@ impl Home {
 async fn fleet(store: &dyn Store) -> Result<(FleetRecord, bool), HomeError> {
     let key = berth_control::keys::fleet();
     if let Some(entry) = store.get(&key).await? {
-        let record = berth_wire::record::decode_fleet(&entry.value).map_err(|error| HomeError::Wrong(error.to_string()))?;
+        let record = berth_wire::record::decode_fleet(&entry.value)
+            .map_err(|error| HomeError::Wrong(error.to_string()))?;
         return Ok((record, false));
     }
     let short = uuid::Uuid::new_v4().simple().to_string();
-    let fleet_id = FleetId::new(format!("fleet-{}", &short[..12])).map_err(|error| HomeError::Wrong(error.to_string()))?;
-    let record = FleetRecord { fleet: fleet_id, term: Term(1) };
-    let mut txn = Txn::new().if_absent(key.clone()).put(key, berth_wire::record::encode_fleet(&record));
+    let fleet_id = FleetId::new(format!("fleet-{}", &short[..12]))
+        .map_err(|error| HomeError::Wrong(error.to_string()))?;
+    let record = FleetRecord {
+        fleet: fleet_id,
+        term: Term(1),
+    };
+    let mut txn = Txn::new()
+        .if_absent(key.clone())
+        .put(key, berth_wire::record::encode_fleet(&record));
     for (name, spec) in catalogue::tiers().map_err(|error| HomeError::Wrong(error.to_string()))? {
-        let uid = Uid::new(uuid::Uuid::new_v4().to_string()).map_err(|error| HomeError::Wrong(error.to_string()))?;
-        let tier = Tier { name: name.clone(), uid, generation: Generation(1), revision: Revision(0), spec };
-        txn = txn.put(berth_control::keys::tier(&name), berth_wire::record::encode_tier(&tier));
+        let uid = Uid::new(uuid::Uuid::new_v4().to_string())
+            .map_err(|error| HomeError::Wrong(error.to_string()))?;
+        let tier = Tier {
+            name: name.clone(),
+            uid,
+            generation: Generation(1),
+            revision: Revision(0),
+            spec,
+        };
+        txn = txn.put(
+            berth_control::keys::tier(&name),
+            berth_wire::record::encode_tier(&tier),
+        );
     }
     store.txn(txn).await?;
     info!(fleet = %record.fleet, "a new fleet");
@@ -110,7 +134,8 @@ pub fn admin_context(dir: &Path, home: &Home, server: &str, now: Timestamp) -> R
     if let Ok(text) = std::fs::read_to_string(&path)
         && let Ok(mut context) = berth_wire::context::Context::parse(&text)
         && context.ca_pem == home.authority.certificate_pem()
-        && berth_identity::certificate::validity(&context.certificate_pem).is_ok_and(|validity| !validity.expired(now))
+        && berth_identity::certificate::validity(&context.certificate_pem)
+            .is_ok_and(|validity| !validity.expired(now))
     {
         if context.server != server {
             server.clone_into(&mut context.server);
@@ -118,8 +143,12 @@ pub fn admin_context(dir: &Path, home: &Home, server: &str, now: Timestamp) -> R
         }
         return Ok(path);
     }
-    let Credential { certificate_pem, key_pem } =
-        home.authority.issue_client(&home.fleet, "admin", now, ca::LONG_LIFETIME)?;
+    let Credential {
+        certificate_pem,
+        key_pem,
+    } = home
+        .authority
+        .issue_client(&home.fleet, "admin", now, ca::LONG_LIFETIME)?;
     let context = berth_wire::context::Context {
         server: server.to_owned(),
         ca_pem: home.authority.certificate_pem().to_owned(),
@@ -131,16 +160,22 @@ pub fn admin_context(dir: &Path, home: &Home, server: &str, now: Timestamp) -> R
 }
 
 fn yaml(context: &berth_wire::context::Context) -> Result<String, HomeError> {
-    context.to_yaml().map_err(|error| HomeError::Wrong(error.to_string()))
+    context
+        .to_yaml()
+        .map_err(|error| HomeError::Wrong(error.to_string()))
 }
 
 fn make_private(dir: &Path) -> Result<(), HomeError> {
     use std::os::unix::fs::DirBuilderExt as _;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|source| HomeError::File {
-        operation: "create directory",
-        path: dir.to_owned(),
-        source,
-    })
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(|source| HomeError::File {
+            operation: "create directory",
+            path: dir.to_owned(),
+            source,
+        })
 }
 
 /// Writes a file only its owner reads, whole or not at all.
@@ -148,7 +183,11 @@ fn write_private(path: &Path, text: &str) -> Result<(), HomeError> {
     use std::{io::Write as _, os::unix::fs::OpenOptionsExt as _};
     let file = |operation| {
         let path = path.to_owned();
-        move |source| HomeError::File { operation, path, source }
+        move |source| HomeError::File {
+            operation,
+            path,
+            source,
+        }
     };
     let beside = path.with_extension("yaml.new");
     let mut out = std::fs::OpenOptions::new()

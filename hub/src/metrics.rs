@@ -24,8 +24,10 @@ struct Fleet {
 
 impl Collector for Fleet {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), std::fmt::Error> {
-        let mut ready: BTreeMap<&'static str, i64> =
-            [Truth::True, Truth::False, Truth::Unknown].into_iter().map(|truth| (truth.as_str(), 0)).collect();
+        let mut ready: BTreeMap<&'static str, i64> = [Truth::True, Truth::False, Truth::Unknown]
+            .into_iter()
+            .map(|truth| (truth.as_str(), 0))
+            .collect();
         for snapshot in self.board.snapshot().0 {
             let truth = snapshot
                 .status
@@ -35,16 +37,31 @@ impl Collector for Fleet {
             *ready.entry(truth.as_str()).or_default() += 1;
         }
         let gauge = ConstGauge::new(0_i64);
-        let mut family =
-            encoder.encode_descriptor("tenants", "Tenants by the status of their Ready condition", None, gauge.metric_type())?;
+        let mut family = encoder.encode_descriptor(
+            "tenants",
+            "Tenants by the status of their Ready condition",
+            None,
+            gauge.metric_type(),
+        )?;
         for (truth, count) in ready {
             ConstGauge::new(count).encode(family.encode_family(&[("ready", truth)])?)?;
         }
         let connected = i64::try_from(self.sessions.connected()).unwrap_or(i64::MAX);
         let gauge = ConstGauge::new(connected);
-        gauge.encode(encoder.encode_descriptor("sessions", "Agents that are connected", None, gauge.metric_type())?)?;
-        let memory = i64::try_from(berth_runtime::memory::resident().unwrap_or_default().0).unwrap_or(i64::MAX);
+        gauge.encode(encoder.encode_descriptor(
+            "sessions",
+            "Agents that are connected",
+            None,
+            gauge.metric_type(),
+        )?)?;
+        let memory =
+            i64::try_from(berth_runtime::memory::resident().unwrap_or_default().0).unwrap_or(i64::MAX);
         let gauge = ConstGauge::new(memory);
-        gauge.encode(encoder.encode_descriptor("resident_memory_bytes", "Memory the hub has resident", None, gauge.metric_type())?)
+        gauge.encode(encoder.encode_descriptor(
+            "resident_memory_bytes",
+            "Memory the hub has resident",
+            None,
+            gauge.metric_type(),
+        )?)
     }
 }

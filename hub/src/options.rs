@@ -12,15 +12,30 @@ pub struct Options {
     pub data_dir: PathBuf,
 
     /// Where the API listens (gRPC over TLS, client certificates required).
-    #[arg(long, env = "BERTH_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:7443")]
+    #[arg(
+        long,
+        env = "BERTH_LISTEN",
+        value_name = "ADDR",
+        default_value = "127.0.0.1:7443"
+    )]
     pub listen: SocketAddr,
 
     /// Where agents dial (gRPC over mTLS; only Join comes without a certificate).
-    #[arg(long, env = "BERTH_AGENT_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:7444")]
+    #[arg(
+        long,
+        env = "BERTH_AGENT_LISTEN",
+        value_name = "ADDR",
+        default_value = "127.0.0.1:7444"
+    )]
     pub agent_listen: SocketAddr,
 
     /// Where /livez, /readyz and /metrics are served (plain HTTP; keep it inside).
-    #[arg(long, env = "BERTH_OPS_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:7445")]
+    #[arg(
+        long,
+        env = "BERTH_OPS_LISTEN",
+        value_name = "ADDR",
+        default_value = "127.0.0.1:7445"
+    )]
     pub ops_listen: SocketAddr,
 
     /// Configuration file (YAML): limits, how agents reach the hub, the cloud account. See hub/README.md.

@@ -2,7 +2,13 @@
 //!
 //! Nothing but generated code; `berth-wire` turns it into the model and back.
 
-#![allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, reason = "generated code")]
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::all,
+    clippy::pedantic,
+    reason = "generated code"
+)]
 
 pub mod berth {
     pub mod v1 {

@@ -53,7 +53,13 @@ impl Agent {
         std::fs::create_dir_all(directory).with_context(|| format!("create {}", directory.display()))?;
         let program = programs.agent();
         let process = spawn(&program, directory, &options, namespace)?;
-        Ok(Self { program, directory: directory.to_owned(), options, namespace: namespace.to_owned(), process })
+        Ok(Self {
+            program,
+            directory: directory.to_owned(),
+            options,
+            namespace: namespace.to_owned(),
+            process,
+        })
     }
 
     /// Starts it again after it has ended, with nothing but where the hub and the cluster are: no token, no pin.
@@ -100,7 +106,12 @@ impl Agent {
     }
 }
 
-fn spawn(program: &Path, directory: &Path, options: &AgentOptions, namespace: &str) -> anyhow::Result<Process> {
+fn spawn(
+    program: &Path,
+    directory: &Path,
+    options: &AgentOptions,
+    namespace: &str,
+) -> anyhow::Result<Process> {
     let kubeconfig = directory.join("kubeconfig");
     std::fs::write(&kubeconfig, &options.kubeconfig).context("write the agent's kubeconfig")?;
     let mut arguments = vec![
@@ -118,5 +129,10 @@ fn spawn(program: &Path, directory: &Path, options: &AgentOptions, namespace: &s
         None => drop(std::fs::remove_file(&token)),
     }
     arguments.extend(options.ca_pin.iter().map(|pin| format!("--ca-pin={pin}")));
-    Process::start("berth-agent", program, arguments, &directory.with_extension("log"))
+    Process::start(
+        "berth-agent",
+        program,
+        arguments,
+        &directory.with_extension("log"),
+    )
 }

@@ -37,7 +37,9 @@ impl Api {
             .connect_timeout(Duration::from_secs(5))
             .tls_config(tls)
             .context("the hub's certificates")?;
-        Ok(Self { channel: endpoint.connect_lazy() })
+        Ok(Self {
+            channel: endpoint.connect_lazy(),
+        })
     }
 
     /// Tenants.
@@ -77,11 +79,16 @@ impl Api {
     pub async fn create(&self, id: &str, spec: v1::TenantSpec) -> Result<v1::Tenant, Status> {
         let request = v1::CreateTenantRequest {
             tenant_id: id.to_owned(),
-            tenant: Some(v1::Tenant { spec: Some(spec), ..v1::Tenant::default() }),
+            tenant: Some(v1::Tenant {
+                spec: Some(spec),
+                ..v1::Tenant::default()
+            }),
             ..v1::CreateTenantRequest::default()
         };
         let answer = self.tenants().create_tenant(request).await?.into_inner();
-        answer.tenant.ok_or_else(|| Status::internal("an answer without a tenant"))
+        answer
+            .tenant
+            .ok_or_else(|| Status::internal("an answer without a tenant"))
     }
 
     /// Replaces a tenant's spec, whatever its etag.
@@ -89,10 +96,19 @@ impl Api {
     /// # Errors
     /// What the hub answers.
     pub async fn update(&self, id: &str, spec: v1::TenantSpec) -> Result<v1::Tenant, Status> {
-        let tenant = v1::Tenant { name: format!("tenants/{id}"), spec: Some(spec), ..v1::Tenant::default() };
-        let request = v1::UpdateTenantRequest { tenant: Some(tenant), ..v1::UpdateTenantRequest::default() };
+        let tenant = v1::Tenant {
+            name: format!("tenants/{id}"),
+            spec: Some(spec),
+            ..v1::Tenant::default()
+        };
+        let request = v1::UpdateTenantRequest {
+            tenant: Some(tenant),
+            ..v1::UpdateTenantRequest::default()
+        };
         let answer = self.tenants().update_tenant(request).await?.into_inner();
-        answer.tenant.ok_or_else(|| Status::internal("an answer without a tenant"))
+        answer
+            .tenant
+            .ok_or_else(|| Status::internal("an answer without a tenant"))
     }
 
     /// One tenant.
@@ -100,9 +116,13 @@ impl Api {
     /// # Errors
     /// What the hub answers.
     pub async fn tenant(&self, id: &str) -> Result<v1::Tenant, Status> {
-        let request = v1::GetTenantRequest { name: format!("tenants/{id}") };
+        let request = v1::GetTenantRequest {
+            name: format!("tenants/{id}"),
+        };
         let answer = self.tenants().get_tenant(request).await?.into_inner();
-        answer.tenant.ok_or_else(|| Status::internal("an answer without a tenant"))
+        answer
+            .tenant
+            .ok_or_else(|| Status::internal("an answer without a tenant"))
     }
 
     /// All tenants, page by page.
@@ -113,7 +133,10 @@ impl Api {
         let mut all = Vec::new();
         let mut page_token = String::new();
         loop {
-            let request = v1::ListTenantsRequest { page_token, ..v1::ListTenantsRequest::default() };
+            let request = v1::ListTenantsRequest {
+                page_token,
+                ..v1::ListTenantsRequest::default()
+            };
             let page = self.tenants().list_tenants(request).await?.into_inner();
             all.extend(page.tenants);
             page_token = page.next_page_token;
@@ -128,7 +151,10 @@ impl Api {
     /// # Errors
     /// What the hub answers.
     pub async fn delete(&self, id: &str) -> Result<(), Status> {
-        let request = v1::DeleteTenantRequest { name: format!("tenants/{id}"), ..v1::DeleteTenantRequest::default() };
+        let request = v1::DeleteTenantRequest {
+            name: format!("tenants/{id}"),
+            ..v1::DeleteTenantRequest::default()
+        };
         self.tenants().delete_tenant(request).await.map(drop)
     }
 
@@ -172,7 +198,10 @@ impl Api {
         });
         match watched.await {
             Ok(Some(tenant)) => Ok(tenant),
-            Ok(None) => bail!("tenant {id} is gone, and not {what}; it was {}", last.unwrap_or_default()),
+            Ok(None) => bail!(
+                "tenant {id} is gone, and not {what}; it was {}",
+                last.unwrap_or_default()
+            ),
             Err(_) => bail!(
                 "tenant {id} is not {what} within {} s; it is {}",
                 limit.as_secs(),
@@ -188,7 +217,10 @@ impl Api {
         last: &mut Option<String>,
     ) -> Result<Option<v1::Tenant>, Status> {
         use v1::watch_tenants_response::Event;
-        let request = v1::WatchTenantsRequest { name: format!("tenants/{id}"), ..v1::WatchTenantsRequest::default() };
+        let request = v1::WatchTenantsRequest {
+            name: format!("tenants/{id}"),
+            ..v1::WatchTenantsRequest::default()
+        };
         let mut events = self.tenants().watch_tenants(request).await?.into_inner();
         while let Some(answer) = events.message().await? {
             match answer.event {
@@ -236,7 +268,9 @@ impl Api {
     /// # Errors
     /// The hub refuses, or it does not go.
     pub async fn remove(&self, id: &str) -> anyhow::Result<()> {
-        self.delete(id).await.with_context(|| format!("delete tenant {id}"))?;
+        self.delete(id)
+            .await
+            .with_context(|| format!("delete tenant {id}"))?;
         self.gone(id).await
     }
 
@@ -245,7 +279,9 @@ impl Api {
     /// # Errors
     /// What the hub answers.
     pub async fn cluster(&self, name: &str) -> Result<Option<v1::Cluster>, Status> {
-        let request = v1::GetClusterRequest { name: format!("clusters/{name}") };
+        let request = v1::GetClusterRequest {
+            name: format!("clusters/{name}"),
+        };
         match self.clusters().get_cluster(request).await {
             Ok(answer) => Ok(answer.into_inner().cluster),
             Err(status) if status.code() == tonic::Code::NotFound => Ok(None),
@@ -259,7 +295,9 @@ impl Api {
     /// It is not within [`LONG`].
     pub async fn connected(&self, name: &str) -> anyhow::Result<v1::Cluster> {
         crate::waiting::until(LONG, &format!("cluster {name} is connected"), || async {
-            let Some(cluster) = self.cluster(name).await? else { return Ok(None) };
+            let Some(cluster) = self.cluster(name).await? else {
+                return Ok(None);
+            };
             let status = cluster.status.clone().unwrap_or_default();
             let connected = truth(&status.conditions, "Connected") == "True";
             let room = status.facts.as_ref().is_some_and(|facts| facts.ready_nodes > 0);
@@ -276,7 +314,10 @@ impl Api {
     /// # Errors
     /// What the hub answers.
     pub async fn token(&self, cluster: &str) -> Result<v1::CreateJoinTokenResponse, Status> {
-        let request = v1::CreateJoinTokenRequest { cluster: cluster.to_owned(), ..v1::CreateJoinTokenRequest::default() };
+        let request = v1::CreateJoinTokenRequest {
+            cluster: cluster.to_owned(),
+            ..v1::CreateJoinTokenRequest::default()
+        };
         self.token_for(request).await
     }
 
@@ -288,20 +329,28 @@ impl Api {
         &self,
         request: v1::CreateJoinTokenRequest,
     ) -> Result<v1::CreateJoinTokenResponse, Status> {
-        self.tokens().create_join_token(request).await.map(tonic::Response::into_inner)
+        self.tokens()
+            .create_join_token(request)
+            .await
+            .map(tonic::Response::into_inner)
     }
 }
 
 /// The smallest spec: a tier.
 #[must_use]
 pub fn of_tier(tier: &str) -> v1::TenantSpec {
-    v1::TenantSpec { tier: tier.to_owned(), ..v1::TenantSpec::default() }
+    v1::TenantSpec {
+        tier: tier.to_owned(),
+        ..v1::TenantSpec::default()
+    }
 }
 
 /// `True`, `False` or `Unknown`; empty when there is no such condition.
 #[must_use]
 pub fn truth(conditions: &[v1::Condition], kind: &str) -> String {
-    find(conditions, kind).map(|condition| condition.status.clone()).unwrap_or_default()
+    find(conditions, kind)
+        .map(|condition| condition.status.clone())
+        .unwrap_or_default()
 }
 
 fn find<'a>(conditions: &'a [v1::Condition], kind: &str) -> Option<&'a v1::Condition> {
@@ -311,7 +360,11 @@ fn find<'a>(conditions: &'a [v1::Condition], kind: &str) -> Option<&'a v1::Condi
 /// A tenant's condition; an empty one when it has none of that kind.
 #[must_use]
 pub fn condition(tenant: &v1::Tenant, kind: &str) -> v1::Condition {
-    let conditions = tenant.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let conditions = tenant
+        .status
+        .as_ref()
+        .map(|status| status.conditions.as_slice())
+        .unwrap_or_default();
     find(conditions, kind).cloned().unwrap_or_default()
 }
 
@@ -325,8 +378,13 @@ pub fn is_ready(tenant: &v1::Tenant) -> bool {
 /// The cluster a tenant is on; empty while it is nowhere.
 #[must_use]
 pub fn cluster_of(tenant: &v1::Tenant) -> String {
-    let placement = tenant.status.as_ref().and_then(|status| status.placement.as_ref());
-    placement.map(|placement| placement.cluster.clone()).unwrap_or_default()
+    let placement = tenant
+        .status
+        .as_ref()
+        .and_then(|status| status.placement.as_ref());
+    placement
+        .map(|placement| placement.cluster.clone())
+        .unwrap_or_default()
 }
 
 /// A tenant's state in one line.

@@ -34,7 +34,10 @@ impl Cli {
     /// The command line speaking to the hub of `context`.
     #[must_use]
     pub fn new(programs: &Programs, context: &Path) -> Self {
-        Self { program: programs.cli(), context: context.to_owned() }
+        Self {
+            program: programs.cli(),
+            context: context.to_owned(),
+        }
     }
 
     /// Calls it.

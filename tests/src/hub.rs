@@ -34,12 +34,20 @@ impl Hub {
     pub async fn start(programs: &Programs, directory: &Path, config: &Value) -> anyhow::Result<Self> {
         std::fs::create_dir_all(directory).with_context(|| format!("create {}", directory.display()))?;
         let file = directory.join("config.yaml");
-        std::fs::write(&file, serde_json::to_string_pretty(config)?).context("write the hub's configuration")?;
+        std::fs::write(&file, serde_json::to_string_pretty(config)?)
+            .context("write the hub's configuration")?;
         let [listen, agent_listen, ops_listen] = free_addresses()?;
         let program = programs.hub();
         let process = spawn(&program, directory, [listen, agent_listen, ops_listen])?;
         let directory = directory.to_owned();
-        let mut hub = Self { program, directory, listen, agent_listen, ops_listen, process };
+        let mut hub = Self {
+            program,
+            directory,
+            listen,
+            agent_listen,
+            ops_listen,
+            process,
+        };
         hub.ready().await?;
         Ok(hub)
     }
@@ -49,7 +57,11 @@ impl Hub {
     /// # Errors
     /// It does not become ready.
     pub async fn start_again(&mut self) -> anyhow::Result<()> {
-        self.process = spawn(&self.program, &self.directory, [self.listen, self.agent_listen, self.ops_listen])?;
+        self.process = spawn(
+            &self.program,
+            &self.directory,
+            [self.listen, self.agent_listen, self.ops_listen],
+        )?;
         self.ready().await
     }
 
@@ -67,7 +79,10 @@ impl Hub {
     async fn ready(&mut self) -> anyhow::Result<()> {
         let ops = self.ops_listen;
         let ready = until(LONG, "the hub is ready", || async move {
-            Ok(get(ops, "/readyz").await?.starts_with("HTTP/1.1 200").then_some(()))
+            Ok(get(ops, "/readyz")
+                .await?
+                .starts_with("HTTP/1.1 200")
+                .then_some(()))
         });
         let process = &mut self.process;
         tokio::select! {
@@ -165,5 +180,7 @@ async fn get(address: SocketAddr, path: &str) -> anyhow::Result<String> {
         Ok::<_, std::io::Error>(String::from_utf8_lossy(&answer).into_owned())
     };
     let answer = tokio::time::timeout(Duration::from_secs(5), asked).await;
-    answer.with_context(|| format!("get http://{address}{path}: no answer"))?.with_context(|| format!("get {path}"))
+    answer
+        .with_context(|| format!("get http://{address}{path}: no answer"))?
+        .with_context(|| format!("get {path}"))
 }

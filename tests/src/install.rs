@@ -38,15 +38,21 @@ pub fn rights() -> Vec<Value> {
 /// # Errors
 /// The API refuses one.
 pub async fn apply(client: &Client, objects: &[Value]) -> anyhow::Result<()> {
-    let discovery = Discovery::new(client.clone()).run().await.context("discover the API")?;
+    let discovery = Discovery::new(client.clone())
+        .run()
+        .await
+        .context("discover the API")?;
     for object in objects {
         let object: DynamicObject = serde_json::from_value(object.clone()).context("read an object")?;
         let types = object.types.clone().context("an object without a kind")?;
         let kind = GroupVersionKind::try_from(&types)?;
-        let (resource, capabilities) =
-            discovery.resolve_gvk(&kind).with_context(|| format!("the API has no {kind:?}"))?;
+        let (resource, capabilities) = discovery
+            .resolve_gvk(&kind)
+            .with_context(|| format!("the API has no {kind:?}"))?;
         let api: Api<DynamicObject> = match (capabilities.scope, object.namespace()) {
-            (Scope::Namespaced, Some(namespace)) => Api::namespaced_with(client.clone(), &namespace, &resource),
+            (Scope::Namespaced, Some(namespace)) => {
+                Api::namespaced_with(client.clone(), &namespace, &resource)
+            }
             _ => Api::all_with(client.clone(), &resource),
         };
         let name = object.name_any();

@@ -39,13 +39,21 @@ pub async fn account_kubeconfig(
 ) -> anyhow::Result<String> {
     let accounts = Api::<ServiceAccount>::namespaced(client.clone(), namespace);
     let request = TokenRequest {
-        spec: TokenRequestSpec { expiration_seconds: Some(24 * 3600), ..TokenRequestSpec::default() },
+        spec: TokenRequestSpec {
+            expiration_seconds: Some(24 * 3600),
+            ..TokenRequestSpec::default()
+        },
         ..TokenRequest::default()
     };
-    let answer = accounts.create_token_request(account, &PostParams::default(), &request).await;
+    let answer = accounts
+        .create_token_request(account, &PostParams::default(), &request)
+        .await;
     let answer = answer.with_context(|| format!("ask for a token of {namespace}/{account}"))?;
     let token = answer.status.context("no token")?.token;
-    let access = Access { credentials: Credentials::Token(token), ..access.clone() };
+    let access = Access {
+        credentials: Credentials::Token(token),
+        ..access.clone()
+    };
     Ok(access.kubeconfig("agent"))
 }
 
@@ -53,7 +61,12 @@ pub async fn account_kubeconfig(
 ///
 /// # Errors
 /// It does not within [`LONG`].
-pub async fn becomes<T>(api: &Api<T>, name: &str, what: &str, condition: impl Condition<T>) -> anyhow::Result<Option<T>>
+pub async fn becomes<T>(
+    api: &Api<T>,
+    name: &str,
+    what: &str,
+    condition: impl Condition<T>,
+) -> anyhow::Result<Option<T>>
 where
     T: Clone + Debug + Send + DeserializeOwned + Resource + 'static,
 {
@@ -71,7 +84,9 @@ pub async fn appears<T>(api: &Api<T>, name: &str) -> anyhow::Result<T>
 where
     T: Clone + Debug + Send + DeserializeOwned + Resource + 'static,
 {
-    becomes(api, name, "appears", |object: Option<&T>| object.is_some()).await?.context("nothing")
+    becomes(api, name, "appears", |object: Option<&T>| object.is_some())
+        .await?
+        .context("nothing")
 }
 
 /// Waits until there is no such object.
@@ -82,7 +97,9 @@ pub async fn disappears<T>(api: &Api<T>, name: &str) -> anyhow::Result<()>
 where
     T: Clone + Debug + Send + DeserializeOwned + Resource + 'static,
 {
-    becomes(api, name, "disappears", |object: Option<&T>| object.is_none()).await.map(drop)
+    becomes(api, name, "disappears", |object: Option<&T>| object.is_none())
+        .await
+        .map(drop)
 }
 
 /// Names of the objects of a kind.
@@ -94,7 +111,11 @@ where
     T: Clone + Debug + DeserializeOwned + Resource,
 {
     let list = api.list_metadata(&ListParams::default().labels(labels)).await?;
-    Ok(list.items.into_iter().filter_map(|object| object.metadata.name).collect())
+    Ok(list
+        .items
+        .into_iter()
+        .filter_map(|object| object.metadata.name)
+        .collect())
 }
 
 /// A namespace, if there is one.
@@ -135,21 +156,39 @@ pub async fn writes(client: &Client) -> anyhow::Result<BTreeMap<String, u64>> {
     ];
     let metrics = get(client, "/metrics").await?;
     let mut writes = BTreeMap::new();
-    for line in metrics.lines().filter(|line| line.starts_with("apiserver_request_total{")) {
+    for line in metrics
+        .lines()
+        .filter(|line| line.starts_with("apiserver_request_total{"))
+    {
         let label = |name: &str| {
             let (_, rest) = line.split_once(&format!("{name}=\""))?;
             Some(rest.split_once('"')?.0)
         };
-        let (Some(resource), Some(verb)) = (label("resource"), label("verb")) else { continue };
+        let (Some(resource), Some(verb)) = (label("resource"), label("verb")) else {
+            continue;
+        };
         let subresource = label("subresource").unwrap_or_default();
-        let writing = matches!(verb, "POST" | "PUT" | "PATCH" | "APPLY" | "DELETE" | "DELETECOLLECTION");
+        let writing = matches!(
+            verb,
+            "POST" | "PUT" | "PATCH" | "APPLY" | "DELETE" | "DELETECOLLECTION"
+        );
         if !writing || UNCOUNTED.contains(&resource) || subresource == "token" {
             continue;
         }
-        let count = line.rsplit(' ').next().and_then(|count| count.parse::<f64>().ok()).unwrap_or_default();
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a counter of whole requests")]
+        let count = line
+            .rsplit(' ')
+            .next()
+            .and_then(|count| count.parse::<f64>().ok())
+            .unwrap_or_default();
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a counter of whole requests"
+        )]
         let count = count as u64;
-        *writes.entry(format!("{verb} {resource} {subresource}").trim_end().to_owned()).or_default() += count;
+        *writes
+            .entry(format!("{verb} {resource} {subresource}").trim_end().to_owned())
+            .or_default() += count;
     }
     Ok(writes)
 }
@@ -169,7 +208,9 @@ pub fn written(before: &BTreeMap<String, u64>, after: &BTreeMap<String, u64>) ->
 /// # Errors
 /// The API refuses, or it is still there after [`LONG`].
 pub async fn delete_namespace(client: &Client, name: &str) -> anyhow::Result<()> {
-    Api::<Namespace>::all(client.clone()).delete(name, &DeleteParams::default()).await?;
+    Api::<Namespace>::all(client.clone())
+        .delete(name, &DeleteParams::default())
+        .await?;
     namespace_gone(client, name).await
 }
 

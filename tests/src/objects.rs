@@ -1,7 +1,10 @@
 //! A tenant's objects, rendered by the product's own renderer and applied by plain calls: what any agent at least has to do.
 
 use anyhow::{Context as _, anyhow};
-use berth_model::{ClusterName, Generation, Placement, Revision, Tenant, TenantId, TenantSpec, Tier, TierName, Timestamp, Uid};
+use berth_model::{
+    ClusterName, Generation, Placement, Revision, Tenant, TenantId, TenantSpec, Tier, TierName, Timestamp,
+    Uid,
+};
 use berth_render::{Input, render};
 use futures::{StreamExt as _, TryStreamExt as _};
 use kube::Client;
@@ -14,7 +17,11 @@ use serde_json::Value;
 pub fn rendered(id: &str, tier: &str) -> anyhow::Result<Vec<Value>> {
     let name = TierName::new(tier)?;
     let tiers = berth_model::catalogue::tiers()?;
-    let spec = tiers.into_iter().find(|(known, _)| *known == name).context("no such tier")?.1;
+    let spec = tiers
+        .into_iter()
+        .find(|(known, _)| *known == name)
+        .context("no such tier")?
+        .1;
     let tier = Tier {
         name: name.clone(),
         uid: Uid::new("tier")?,
@@ -31,10 +38,21 @@ pub fn rendered(id: &str, tier: &str) -> anyhow::Result<Vec<Value>> {
         deleting_since: None,
         spec: TenantSpec::of_tier(name),
     };
-    let placement = Placement::Namespace { cluster: ClusterName::new("bench")? };
-    let input = Input { tenant: &tenant, tier: &tier, placement: &placement, bundles: &[] };
+    let placement = Placement::Namespace {
+        cluster: ClusterName::new("bench")?,
+    };
+    let input = Input {
+        tenant: &tenant,
+        tier: &tier,
+        placement: &placement,
+        bundles: &[],
+    };
     let rendered = render(&input).map_err(|violations| anyhow!("{violations:?}"))?;
-    Ok(rendered.objects.into_iter().map(|object| object.manifest).collect())
+    Ok(rendered
+        .objects
+        .into_iter()
+        .map(|object| object.manifest)
+        .collect())
 }
 
 /// The path of an object of one of the kinds a tenant has.
@@ -47,7 +65,11 @@ fn path(object: &Value) -> anyhow::Result<String> {
         "NetworkPolicy" => "networkpolicies".to_owned(),
         other => format!("{}s", other.to_lowercase()),
     };
-    let root = if version.contains('/') { format!("/apis/{version}") } else { format!("/api/{version}") };
+    let root = if version.contains('/') {
+        format!("/apis/{version}")
+    } else {
+        format!("/api/{version}")
+    };
     Ok(match text(&object["metadata"]["namespace"]) {
         Some(namespace) => format!("{root}/namespaces/{namespace}/{plural}/{name}"),
         None => format!("{root}/{plural}/{name}"),
@@ -64,7 +86,10 @@ pub async fn apply(client: &Client, objects: &[Value]) -> anyhow::Result<()> {
         let request = http::Request::patch(format!("{path}?fieldManager=raw&force=true"))
             .header("content-type", "application/apply-patch+yaml")
             .body(serde_json::to_vec(object)?)?;
-        client.request_text(request).await.with_context(|| format!("apply {path}"))?;
+        client
+            .request_text(request)
+            .await
+            .with_context(|| format!("apply {path}"))?;
     }
     Ok(())
 }
@@ -90,7 +115,10 @@ mod tests {
     fn every_object_of_a_tenant_has_a_path() {
         let objects = rendered("acme", "standard").expect("objects");
         assert!(objects.len() > 5);
-        let paths: Vec<String> = objects.iter().map(|object| path(object).expect("a path")).collect();
+        let paths: Vec<String> = objects
+            .iter()
+            .map(|object| path(object).expect("a path"))
+            .collect();
         assert_eq!(paths[0], "/api/v1/namespaces/t-acme");
         assert!(paths.iter().any(|path| path.starts_with("/apis/networking.k8s.io/v1/namespaces/t-acme/networkpolicies/")));
     }

@@ -41,12 +41,19 @@ impl Process {
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("start {}", program.display()))?;
-        Ok(Self { name: name.to_owned(), child, log: log.to_owned() })
+        Ok(Self {
+            name: name.to_owned(),
+            child,
+            log: log.to_owned(),
+        })
     }
 
     fn signal(&self, signal: Signal) -> anyhow::Result<()> {
         let id = self.id()?;
-        let id = i32::try_from(id).ok().and_then(Pid::from_raw).context("no process id")?;
+        let id = i32::try_from(id)
+            .ok()
+            .and_then(Pid::from_raw)
+            .context("no process id")?;
         kill_process(id, signal).with_context(|| format!("send a signal to {}", self.name))
     }
 
@@ -55,7 +62,9 @@ impl Process {
     /// # Errors
     /// It has ended.
     pub fn id(&self) -> anyhow::Result<u32> {
-        self.child.id().with_context(|| format!("{} has ended", self.name))
+        self.child
+            .id()
+            .with_context(|| format!("{} has ended", self.name))
     }
 
     /// Kills it (`kill -9`) and waits until it is gone.
@@ -63,7 +72,10 @@ impl Process {
     /// # Errors
     /// It cannot be waited for.
     pub async fn kill(&mut self) -> anyhow::Result<()> {
-        self.child.kill().await.with_context(|| format!("kill {}", self.name))
+        self.child
+            .kill()
+            .await
+            .with_context(|| format!("kill {}", self.name))
     }
 
     /// Asks it to end (SIGTERM) and waits until it has.
@@ -108,7 +120,11 @@ impl Process {
     /// # Errors
     /// It has ended; the end of its log is in the message.
     pub fn ensure_running(&mut self) -> anyhow::Result<()> {
-        if let Some(status) = self.child.try_wait().with_context(|| format!("look at {}", self.name))? {
+        if let Some(status) = self
+            .child
+            .try_wait()
+            .with_context(|| format!("look at {}", self.name))?
+        {
             bail!("{} has ended ({status}); {}", self.name, self.log_end(30));
         }
         Ok(())
@@ -148,7 +164,9 @@ impl Process {
 pub fn resident_memory(id: u32) -> anyhow::Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).context("read /proc")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib: u64 = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).context("no VmRSS")?;
+    let kib: u64 = line
+        .and_then(|line| line.trim().trim_end_matches(" kB").parse().ok())
+        .context("no VmRSS")?;
     Ok(kib * 1024)
 }
 
@@ -158,6 +176,9 @@ pub fn log_end(name: &str, log: &Path, lines: usize) -> String {
     let bytes = std::fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
     let all: Vec<&str> = text.lines().collect();
-    let end = all.get(all.len().saturating_sub(lines)..).unwrap_or_default().join("\n");
+    let end = all
+        .get(all.len().saturating_sub(lines)..)
+        .unwrap_or_default()
+        .join("\n");
     format!("the end of the log of {name}:\n{end}")
 }

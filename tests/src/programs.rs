@@ -72,7 +72,13 @@ mod tests {
     #[test]
     fn programs_lie_beside_the_bench_and_one_above_tests() {
         let above = Path::new("/target/debug");
-        assert_eq!(built_beside(Path::new("/target/debug/deps/system-1")).as_deref(), Some(above));
-        assert_eq!(built_beside(Path::new("/target/debug/bench")).as_deref(), Some(above));
+        assert_eq!(
+            built_beside(Path::new("/target/debug/deps/system-1")).as_deref(),
+            Some(above)
+        );
+        assert_eq!(
+            built_beside(Path::new("/target/debug/bench")).as_deref(),
+            Some(above)
+        );
     }
 }

@@ -61,7 +61,10 @@ pub struct Watch(Instant);
 impl Watch {
     /// Starts measuring.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "it measures real programs by the real clock")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "it measures real programs by the real clock"
+    )]
     pub fn start() -> Self {
         Self(Instant::now())
     }

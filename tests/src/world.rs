@@ -86,7 +86,10 @@ impl World {
         let cloud = LocalCloud::start(LocalCloudOptions {
             data_dir: directory.path().join("cloud"),
             control_plane: LocalControlPlane::Real(Binaries::find()?),
-            launcher: Arc::new(ProcessLauncher { program: programs.agent(), leading_args: Vec::new() }),
+            launcher: Arc::new(ProcessLauncher {
+                program: programs.agent(),
+                leading_args: Vec::new(),
+            }),
             timings: Timings::Real {
                 cluster: Duration::from_millis(500),
                 nodegroup: Duration::from_millis(500),
@@ -97,13 +100,22 @@ impl World {
         })
         .await?;
         let shared = options.clusters.iter().map(|name| {
-            let wanted = SharedCluster { machine: options.machine, ..SharedCluster::new(name, REGION) };
+            let wanted = SharedCluster {
+                machine: options.machine,
+                ..SharedCluster::new(name, REGION)
+            };
             let cloud = &cloud;
             async move { Ok::<_, anyhow::Error>((wanted.name.clone(), cloud.shared_cluster(&wanted).await?)) }
         });
         let accesses = futures::future::try_join_all(shared).await?;
         let hub = Hub::start(&programs, &directory.path().join("hub"), &hub_config(&cloud)).await?;
-        let mut world = Self { programs, cloud, hub, members: BTreeMap::new(), directory };
+        let mut world = Self {
+            programs,
+            cloud,
+            hub,
+            members: BTreeMap::new(),
+            directory,
+        };
         for (name, access) in accesses {
             world.join(&name, access).await?;
         }
@@ -120,10 +132,22 @@ impl World {
         };
         let token = api.token_for(request).await.context("make a join token")?;
         let options = install::prepare(&kube, &access, &self.hub.agent_url(), &token).await?;
-        let agent = Agent::start(&self.programs, &self.directory.path().join(format!("agent-{name}")), options)?;
+        let agent = Agent::start(
+            &self.programs,
+            &self.directory.path().join(format!("agent-{name}")),
+            options,
+        )?;
         let connected = api.connected(name).await;
         connected.with_context(|| format!("{}\n{}", self.hub.log_end(20), agent.log_end(20)))?;
-        self.members.insert(name.to_owned(), Member { access, kube: ClientOf(kube), agent, used: token });
+        self.members.insert(
+            name.to_owned(),
+            Member {
+                access,
+                kube: ClientOf(kube),
+                agent,
+                used: token,
+            },
+        );
         Ok(())
     }
 
@@ -146,7 +170,13 @@ impl World {
     /// # Errors
     /// There is no such cluster.
     pub fn kube(&self, cluster: &str) -> anyhow::Result<Client> {
-        Ok(self.members.get(cluster).with_context(|| format!("no cluster {cluster}"))?.kube.0.clone())
+        Ok(self
+            .members
+            .get(cluster)
+            .with_context(|| format!("no cluster {cluster}"))?
+            .kube
+            .0
+            .clone())
     }
 
     /// A shared cluster.
@@ -154,7 +184,9 @@ impl World {
     /// # Errors
     /// There is no such cluster.
     pub fn member(&mut self, cluster: &str) -> anyhow::Result<&mut Member> {
-        self.members.get_mut(cluster).with_context(|| format!("no cluster {cluster}"))
+        self.members
+            .get_mut(cluster)
+            .with_context(|| format!("no cluster {cluster}"))
     }
 
     /// A directory for a test's own files, removed with the world.
@@ -186,7 +218,10 @@ impl World {
     #[must_use]
     pub fn logs(&self) -> String {
         let agents = self.members.values().map(|member| member.agent.log_end(25));
-        std::iter::once(self.hub.log_end(40)).chain(agents).collect::<Vec<_>>().join("\n")
+        std::iter::once(self.hub.log_end(40))
+            .chain(agents)
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 
     /// Ends everything in order.

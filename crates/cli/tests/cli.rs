@@ -67,7 +67,7 @@ async fn lists_are_tables_for_people() {
     acme   free       namespace   eu-1      True    Healthy       5d
     zeta   standard   namespace   eu-1      False   Progressing   5d
     ");
-    insta::assert_snapshot!(hub.berth("get tn zeta -o wide --no-headers").await.well(), @"zeta   standard   namespace   eu-1   False   Progressing   5d   t-zeta   <default>   Progressing   <none>");
+    insta::assert_snapshot!(hub.berth("get tn zeta -o wide --no-headers").await.well(), @"zeta   standard   namespace   eu-1      False   Progressing   5d    t-zeta       <default>   Progressing   <none>");
     hub.change(|state| {
         state.clusters.insert("eu-1".into(), cluster());
         let error = v1::OperationError {

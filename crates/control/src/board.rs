@@ -53,7 +53,10 @@ pub struct News {
 
 impl Default for Board {
     fn default() -> Self {
-        Self { state: Arc::default(), sequence: Arc::new(watch::Sender::new(0)) }
+        Self {
+            state: Arc::default(),
+            sequence: Arc::new(watch::Sender::new(0)),
+        }
     }
 }
 
@@ -90,7 +93,9 @@ impl Board {
     pub fn remove(&self, id: &TenantId) {
         let mut guard = self.state();
         let state = &mut *guard;
-        let Some((at, _)) = state.tenants.remove(id) else { return };
+        let Some((at, _)) = state.tenants.remove(id) else {
+            return;
+        };
         state.order.remove(&at);
         state.sequence += 1;
         let at = state.sequence;
@@ -114,7 +119,14 @@ impl Board {
     #[must_use]
     pub fn snapshot(&self) -> (Vec<TenantSnapshot>, u64) {
         let state = self.state();
-        (state.tenants.values().map(|(_, snapshot)| snapshot.clone()).collect(), state.sequence)
+        (
+            state
+                .tenants
+                .values()
+                .map(|(_, snapshot)| snapshot.clone())
+                .collect(),
+            state.sequence,
+        )
     }
 
     /// What changed after `sequence`; none when that was too long ago to know.
@@ -136,7 +148,11 @@ impl Board {
             // A tenant made again under the name is there.
             .filter(|id| !state.tenants.contains_key(id))
             .collect();
-        Some(News { upserted, deleted, sequence: state.sequence })
+        Some(News {
+            upserted,
+            deleted,
+            sequence: state.sequence,
+        })
     }
 
     /// Follows the sequence: changes whenever there is news.
@@ -193,8 +209,17 @@ mod tests {
         board.put(snapshot("b", 2));
         board.remove(&TenantId::new("b").unwrap());
         let news = board.since(at).unwrap();
-        assert_eq!(news.upserted.iter().map(|s| s.tenant.revision.0).collect::<Vec<_>>(), [4]);
-        assert_eq!(news.deleted.iter().map(TenantId::as_str).collect::<Vec<_>>(), ["b"]);
+        assert_eq!(
+            news.upserted
+                .iter()
+                .map(|s| s.tenant.revision.0)
+                .collect::<Vec<_>>(),
+            [4]
+        );
+        assert_eq!(
+            news.deleted.iter().map(TenantId::as_str).collect::<Vec<_>>(),
+            ["b"]
+        );
         assert!(board.since(news.sequence).unwrap().upserted.is_empty());
     }
 

@@ -16,7 +16,14 @@ use crate::{
 };
 
 /// Takes one changed key into the view and notes who is concerned.
-pub(crate) fn take(view: &mut View, sessions: &Sessions, changes: &mut Changes, key: &str, value: Option<&[u8]>, revision: Revision) {
+pub(crate) fn take(
+    view: &mut View,
+    sessions: &Sessions,
+    changes: &mut Changes,
+    key: &str,
+    value: Option<&[u8]>,
+    revision: Revision,
+) {
     if let Err(problem) = try_take(view, sessions, changes, key, value, revision) {
         error!(%key, %revision, error = %problem, "a record cannot be read and is passed over");
     }
@@ -36,25 +43,34 @@ pub(crate) fn try_take(
         let name: berth_model::TierName = load::name(name)?;
         match value {
             Some(value) => {
-                view.tiers.insert(name.clone(), load::shared_tier(value, revision)?);
+                view.tiers
+                    .insert(name.clone(), load::shared_tier(value, revision)?);
             }
             None => {
                 view.tiers.remove(&name);
             }
         }
+        again(view, |spec| spec.tier == name);
         changes.tiers.insert(name);
     } else if let Some(rest) = key.strip_prefix(keys::BUNDLES) {
         let id = load::bundle_id(rest)?;
         if value.is_some() {
-            view.bundles.insert(id);
+            view.bundles.insert(id.clone());
         } else {
             view.bundles.remove(&id);
         }
+        again(view, |spec| {
+            spec.bundles
+                .iter()
+                .any(|used| used.name == id.0 && used.version == id.1)
+        });
+        changes.bundles.insert(id);
     } else if let Some(name) = key.strip_prefix(keys::CLUSTERS) {
         let name: berth_model::ClusterName = load::name(name)?;
         match value {
             Some(value) => {
-                let mut cluster = load::cluster(value, revision)?;
+                let (mut cluster, key_sha256) = load::stored_cluster(value, revision)?;
+                sessions.end_other_keys(&name, &key_sha256);
                 if let Some(facts) = sessions.last_facts(&name) {
                     cluster.facts = Some(facts);
                 }
@@ -64,6 +80,7 @@ pub(crate) fn try_take(
                 }
             }
             None => {
+                sessions.end(&name);
                 view.remove_cluster(&name);
             }
         }
@@ -75,8 +92,14 @@ pub(crate) fn try_take(
             None => None,
         };
         // A placement of an earlier tenant of that name says nothing about this one.
-        let ours = placed.filter(|(uid, _)| is_of(view, &id, uid)).map(|(_, placed)| placed);
-        let before = view.tenants.get(&id).and_then(|known| known.placed.as_ref()).map(|p| p.placement.cluster().clone());
+        let ours = placed
+            .filter(|(uid, _)| is_of(view, &id, uid))
+            .map(|(_, placed)| placed);
+        let before = view
+            .tenants
+            .get(&id)
+            .and_then(|known| known.placed.as_ref())
+            .map(|p| p.placement.cluster().clone());
         changes.clusters.extend(before.filter(|_| ours.is_none()));
         view.set_placed(&id, ours);
         changes.tenants.insert(id);
@@ -86,7 +109,9 @@ pub(crate) fn try_take(
             Some(value) => Some(load::assigned(value)?),
             None => None,
         };
-        let ours = assigned.filter(|(uid, _)| is_of(view, &id, uid)).map(|(_, assigned)| assigned);
+        let ours = assigned
+            .filter(|(uid, _)| is_of(view, &id, uid))
+            .map(|(_, assigned)| assigned);
         if let Some(known) = view.tenants.get_mut(&id) {
             known.assigned = ours;
         }
@@ -106,7 +131,12 @@ pub(crate) fn try_take(
                     infra.observed = record.observed;
                     infra.bootstrapped = record.bootstrapped;
                 }
-                None => *infra = InfraView { busy: infra.busy, ..InfraView::default() },
+                None => {
+                    *infra = InfraView {
+                        busy: infra.busy,
+                        ..InfraView::default()
+                    }
+                }
             }
         }
         changes.tenants.insert(id);
@@ -115,14 +145,37 @@ pub(crate) fn try_take(
     Ok(())
 }
 
+/// What could not be rendered may be now, for the tenants that stand on what has changed.
+fn again(view: &mut View, concerns: impl Fn(&berth_model::TenantSpec) -> bool) {
+    for known in view
+        .tenants
+        .values_mut()
+        .filter(|known| concerns(&known.tenant.spec))
+    {
+        known.render_error = None;
+        known.stalled = None;
+    }
+}
+
 fn is_of(view: &View, id: &TenantId, uid: &berth_model::Uid) -> bool {
     view.tenants.get(id).is_some_and(|known| known.tenant.uid == *uid)
 }
 
-fn tenant(view: &mut View, changes: &mut Changes, id: &TenantId, value: Option<&[u8]>, revision: Revision) -> Result<(), RecordProblem> {
+fn tenant(
+    view: &mut View,
+    changes: &mut Changes,
+    id: &TenantId,
+    value: Option<&[u8]>,
+    revision: Revision,
+) -> Result<(), RecordProblem> {
     changes.tenants.insert(id.clone());
     let Some(value) = value else {
-        if let Some(cluster) = view.tenants.get(id).and_then(|known| known.placed.as_ref()).map(|p| p.placement.cluster().clone()) {
+        if let Some(cluster) = view
+            .tenants
+            .get(id)
+            .and_then(|known| known.placed.as_ref())
+            .map(|p| p.placement.cluster().clone())
+        {
             changes.clusters.insert(cluster);
         }
         view.remove_tenant(id);

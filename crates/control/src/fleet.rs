@@ -35,6 +35,8 @@ const MOST_ROUNDS: usize = 16;
 const MOST_CHANGES: usize = 2_000;
 /// How often freshness is looked at.
 const SWEEP: Duration = Duration::from_secs(1);
+/// A call to the cloud or into a new cluster that takes longer has hung.
+const LONGEST_CALL: Duration = Duration::from_secs(600);
 /// Assignments rendered in one round, so that the first of many are on their way while the rest are rendered.
 const MOST_RENDERED: usize = 32;
 
@@ -80,7 +82,11 @@ pub struct FleetHandle {
 #[derive(Debug)]
 enum Question {
     Explain(TenantId, oneshot::Sender<Option<Explanation>>),
-    ExplainSpec(TenantId, Box<berth_model::TenantSpec>, oneshot::Sender<Explanation>),
+    ExplainSpec(
+        TenantId,
+        Box<berth_model::TenantSpec>,
+        oneshot::Sender<Explanation>,
+    ),
     Reserved(oneshot::Sender<BTreeMap<ClusterName, Reserved>>),
 }
 
@@ -88,14 +94,20 @@ impl FleetHandle {
     /// Why a tenant is where it is; none when there is no such tenant or the loop has ended.
     pub async fn explain(&self, tenant: TenantId) -> Option<Explanation> {
         let (answer, asked) = oneshot::channel();
-        self.questions.send(Question::Explain(tenant, answer)).await.ok()?;
+        self.questions
+            .send(Question::Explain(tenant, answer))
+            .await
+            .ok()?;
         asked.await.ok()?
     }
 
     /// Where a tenant of that spec would be; none when the loop has ended.
     pub async fn explain_spec(&self, id: TenantId, spec: berth_model::TenantSpec) -> Option<Explanation> {
         let (answer, asked) = oneshot::channel();
-        self.questions.send(Question::ExplainSpec(id, Box::new(spec), answer)).await.ok()?;
+        self.questions
+            .send(Question::ExplainSpec(id, Box::new(spec), answer))
+            .await
+            .ok()?;
         asked.await.ok()
     }
 
@@ -123,14 +135,15 @@ pub struct Fleet {
     watched: Revision,
     questions: mpsc::Receiver<Question>,
     done: (mpsc::Sender<InfraDone>, mpsc::Receiver<InfraDone>),
-    /// Tenants whose plan asked to be looked at again.
-    unsettled: BTreeSet<TenantId>,
-    wake_at: Option<Timestamp>,
+    /// When each tenant asked to be looked at again although nothing is heard.
+    wakes: BTreeMap<TenantId, Timestamp>,
+    /// What was not looked at yet when the loop had to listen to everything else first.
+    pending: Changes,
     /// Which clusters were fresh when last looked at.
     fresh: BTreeMap<ClusterName, bool>,
     /// Conditions that changed and are not saved yet.
     unsaved: BTreeSet<TenantId>,
-    /// An agent has accepted a higher term: this hub stops commanding.
+    /// An agent has accepted a higher term: this hub stops commanding, until an operator starts it again.
     fenced: bool,
 }
 
@@ -141,8 +154,15 @@ impl Fleet {
     /// When the store does not answer or holds something that cannot be read.
     pub async fn start(parts: Parts) -> Result<(Self, FleetHandle), FleetError> {
         let now = parts.clock.now();
-        let loaded =
-            load::view(parts.store.as_ref(), &parts.sessions, now, parts.fleet.clone(), parts.term, parts.settings.clone()).await?;
+        let loaded = load::view(
+            parts.store.as_ref(),
+            &parts.sessions,
+            now,
+            parts.fleet.clone(),
+            parts.term,
+            parts.settings.clone(),
+        )
+        .await?;
         let watch = parts.store.watch(loaded.revision).await?;
         let (ask, questions) = mpsc::channel(256);
         let executor = Executor {
@@ -152,6 +172,7 @@ impl Fleet {
             term: parts.term,
             bundles: Bundles::default(),
             placing: BTreeMap::new(),
+            told: BTreeMap::new(),
         };
         let fleet = Self {
             store: parts.store,
@@ -166,8 +187,8 @@ impl Fleet {
             watched: loaded.revision,
             questions,
             done: mpsc::channel(1024),
-            unsettled: BTreeSet::new(),
-            wake_at: None,
+            wakes: BTreeMap::new(),
+            pending: Changes::default(),
             fresh: BTreeMap::new(),
             unsaved: BTreeSet::new(),
             fenced: false,
@@ -184,17 +205,20 @@ impl Fleet {
         self.look(Look::Everything).await?;
         let mut sweep_at = self.clock.monotonic() + SWEEP;
         loop {
-            let mut changes = Changes::default();
-            let mut woken = false;
-            let pause = self.pause(sweep_at);
+            let mut changes = std::mem::take(&mut self.pending);
+            let pause = if changes == Changes::default() {
+                self.pause(sweep_at)
+            } else {
+                Duration::ZERO
+            };
             let sleep = self.clock.clone();
             tokio::select! {
                 () = cancel.cancelled() => break,
                 change = self.watch.next() => self.take(change, &mut changes).await?,
                 () = self.sessions.changed() => {}
-                Some(done) = self.done.1.recv() => self.call_ended(done, &mut changes)?,
+                Some(done) = self.done.1.recv() => self.call_ended(done, &mut changes).await?,
                 Some(question) = self.questions.recv() => self.answer(question),
-                () = sleep.sleep(pause) => woken = true,
+                () = sleep.sleep(pause) => {}
             }
             self.drain(&mut changes).await?;
             if self.clock.monotonic() >= sweep_at {
@@ -202,10 +226,13 @@ impl Fleet {
                 self.save_conditions().await?;
                 sweep_at = self.clock.monotonic() + SWEEP;
             }
-            if woken && self.wake_at.is_some_and(|at| at <= self.clock.now()) {
-                self.wake_at = None;
-                changes.tenants.extend(self.unsettled.iter().cloned());
-            }
+            let now = self.clock.now();
+            changes.tenants.extend(
+                self.wakes
+                    .iter()
+                    .filter(|(_, at)| **at <= now)
+                    .map(|(id, _)| id.clone()),
+            );
             if changes != Changes::default() {
                 self.look(Look::Again(changes)).await?;
             }
@@ -216,8 +243,9 @@ impl Fleet {
 
     fn pause(&self, sweep_at: Duration) -> Duration {
         let to_sweep = sweep_at.saturating_sub(self.clock.monotonic());
-        let to_wake = self.wake_at.map_or(to_sweep, |at| {
-            u64::try_from(at.as_millisecond() - self.clock.now().as_millisecond()).map_or(Duration::ZERO, Duration::from_millis)
+        let to_wake = self.wakes.values().min().map_or(to_sweep, |at| {
+            u64::try_from(at.as_millisecond() - self.clock.now().as_millisecond())
+                .map_or(Duration::ZERO, Duration::from_millis)
         });
         to_sweep.min(to_wake)
     }
@@ -225,11 +253,13 @@ impl Fleet {
     /// Takes everything that has already happened.
     async fn drain(&mut self, changes: &mut Changes) -> Result<(), FleetError> {
         for _ in 0..MOST_CHANGES {
-            let Some(change) = self.watch.next().now_or_never() else { break };
+            let Some(change) = self.watch.next().now_or_never() else {
+                break;
+            };
             self.take(change, changes).await?;
         }
         while let Ok(done) = self.done.1.try_recv() {
-            self.call_ended(done, changes)?;
+            self.call_ended(done, changes).await?;
         }
         let said = self.sessions.take_changes();
         for cluster in said.clusters.iter().chain(&said.opened) {
@@ -260,11 +290,21 @@ impl Fleet {
             Some(Ok(change)) => {
                 self.watched = self.watched.max(change.revision);
                 let key = change.key.as_str();
-                event::take(&mut self.view, &self.sessions, changes, key, change.put.as_deref(), change.revision);
-                if key.starts_with(keys::TENANTS) && change.put.is_none() && let Ok(id) = TenantId::new(change.key.name()) {
+                event::take(
+                    &mut self.view,
+                    &self.sessions,
+                    changes,
+                    key,
+                    change.put.as_deref(),
+                    change.revision,
+                );
+                if key.starts_with(keys::TENANTS)
+                    && change.put.is_none()
+                    && let Ok(id) = TenantId::new(change.key.name())
+                {
                     self.board.remove(&id);
                     self.sessions.forget(&id);
-                    self.unsettled.remove(&id);
+                    self.wakes.remove(&id);
                     self.unsaved.remove(&id);
                 }
                 if key.starts_with(keys::BUNDLES) && change.put.is_none() {
@@ -285,11 +325,40 @@ impl Fleet {
     async fn reload(&mut self, changes: &mut Changes) -> Result<(), FleetError> {
         let old = &self.view;
         let (fleet, term, settings) = (old.fleet.clone(), old.term, old.settings.clone());
-        let loaded = load::view(self.store.as_ref(), &self.sessions, self.clock.now(), fleet, term, settings).await?;
+        let loaded = load::view(
+            self.store.as_ref(),
+            &self.sessions,
+            self.clock.now(),
+            fleet,
+            term,
+            settings,
+        )
+        .await?;
         self.watch = self.store.watch(loaded.revision).await?;
         self.watched = loaded.revision;
-        let gone: Vec<TenantId> = self.view.tenants.keys().filter(|id| !loaded.view.tenants.contains_key(*id)).cloned().collect();
-        self.view = loaded.view;
+        let gone: Vec<TenantId> = self
+            .view
+            .tenants
+            .keys()
+            .filter(|id| !loaded.view.tenants.contains_key(*id))
+            .cloned()
+            .collect();
+        let before = std::mem::replace(&mut self.view, loaded.view);
+        for (id, old) in before.tenants {
+            // What only this loop knows stays true: a call that is under way is still under way.
+            if let Some(known) = self
+                .view
+                .tenants
+                .get_mut(&id)
+                .filter(|known| known.tenant.uid == old.tenant.uid)
+            {
+                known.infra.busy = old.infra.busy;
+                known.infra.looked_at = old.infra.looked_at;
+                known.infra.bootstrap_trouble = old.infra.bootstrap_trouble;
+                known.render_error = old.render_error;
+                known.stalled = old.stalled;
+            }
+        }
         for id in gone {
             self.board.remove(&id);
         }
@@ -313,8 +382,12 @@ impl Fleet {
 
     /// What the tenant's cluster last said of it.
     fn hear(&mut self, tenant: &TenantId) {
-        let Some(known) = self.view.tenants.get_mut(tenant) else { return };
-        let Some(cluster) = known.assigned.as_ref().map(|assigned| assigned.cluster.clone()) else { return };
+        let Some(known) = self.view.tenants.get_mut(tenant) else {
+            return;
+        };
+        let Some(cluster) = known.assigned.as_ref().map(|assigned| assigned.cluster.clone()) else {
+            return;
+        };
         known.report = self.sessions.evidence(&cluster, tenant);
         if let Some(known) = self.view.clusters.get_mut(&cluster) {
             event::refresh(known, &self.sessions);
@@ -323,17 +396,31 @@ impl Fleet {
 
     /// Tells a new session everything it is to hold.
     fn greet(&self, cluster: &ClusterName) {
-        let (Some(outbox), Some(session)) = (self.sessions.outbox(cluster), self.sessions.view(cluster)) else { return };
+        let (Some(outbox), Some(session)) = (self.sessions.outbox(cluster), self.sessions.view(cluster))
+        else {
+            return;
+        };
         if self.fenced {
             return;
         }
         let mut told = 0_usize;
         for (id, known) in &self.view.tenants {
-            let Some(assigned) = known.assigned.as_ref().filter(|a| a.cluster == *cluster && !a.withdrawn) else { continue };
+            let Some(assigned) = known
+                .assigned
+                .as_ref()
+                .filter(|a| a.cluster == *cluster && !a.withdrawn)
+            else {
+                continue;
+            };
             let held = session.held.get(id);
             let command = match self.executor.command(id, &known.tenant.uid, assigned) {
                 Command::Assign(assignment)
-                    if held == Some(&(assignment.uid.clone(), assignment.generation, assignment.digest.clone())) =>
+                    if held
+                        == Some(&(
+                            assignment.uid.clone(),
+                            assignment.generation,
+                            assignment.digest.clone(),
+                        )) =>
                 {
                     Command::Keep(assignment)
                 }
@@ -346,7 +433,11 @@ impl Fleet {
         info!(%cluster, told, held = session.held.len(), agent = %session.agent_version, "session opened");
     }
 
-    fn call_ended(&mut self, done: InfraDone, changes: &mut Changes) -> Result<(), FleetError> {
+    async fn call_ended(&mut self, done: InfraDone, changes: &mut Changes) -> Result<(), FleetError> {
+        // What it found out first: a call that has ended without it would be made again.
+        if let Some(revision) = done.revision {
+            self.follow(revision, changes).await?;
+        }
         if let Some(known) = self.view.tenants.get_mut(&done.tenant) {
             known.infra.busy = false;
             known.infra.looked_at = Some(self.clock.now());
@@ -356,6 +447,10 @@ impl Fleet {
         match done.store_error {
             // The tenant was forgotten meanwhile.
             None | Some(StoreError::Conflict { .. }) => Ok(()),
+            Some(error @ StoreError::Invalid { .. }) => {
+                error!(%error, "what a call found out cannot be kept");
+                Ok(())
+            }
             Some(error) => Err(error.into()),
         }
     }
@@ -365,9 +460,16 @@ impl Fleet {
         // A caller that went away does not need its answer.
         match question {
             Question::Explain(tenant, answer) => drop(answer.send(berth_plan::explain(&self.view, &tenant))),
-            Question::ExplainSpec(id, spec, answer) => drop(answer.send(berth_plan::explain_spec(&self.view, &id, &spec))),
+            Question::ExplainSpec(id, spec, answer) => {
+                drop(answer.send(berth_plan::explain_spec(&self.view, &id, &spec)))
+            }
             Question::Reserved(answer) => {
-                let all = self.view.clusters.iter().map(|(name, known)| (name.clone(), known.reserved)).collect();
+                let all = self
+                    .view
+                    .clusters
+                    .iter()
+                    .map(|(name, known)| (name.clone(), known.reserved))
+                    .collect();
                 drop(answer.send(all));
             }
         }
@@ -380,7 +482,9 @@ impl Fleet {
         for (name, known) in &mut self.view.clusters {
             known.evidence_at = self.sessions.evidence_at(name);
             let fresh = known.evidence_at.is_some_and(|at| {
-                u128::try_from(now.as_millisecond() - at.as_millisecond()).is_ok_and(|age| age <= lifetime.as_millis()) || at > now
+                u128::try_from(now.as_millisecond() - at.as_millisecond())
+                    .is_ok_and(|age| age <= lifetime.as_millis())
+                    || at > now
             });
             if self.fresh.insert(name.clone(), fresh) != Some(fresh) {
                 changes.clusters.insert(name.clone());
@@ -392,11 +496,23 @@ impl Fleet {
     /// Keeps what a cluster reported, so that a restarted hub can place at once.
     async fn save_facts(&mut self, clusters: &BTreeSet<ClusterName>) -> Result<(), FleetError> {
         for name in clusters {
-            let Some(facts) = self.sessions.last_facts(name) else { continue };
-            if let Some(txn) = load::with_facts(self.store.as_ref(), name, &facts).await? {
+            let Some(facts) = self.sessions.last_facts(name) else {
+                continue;
+            };
+            let txn = match load::with_facts(self.store.as_ref(), name, &facts).await {
+                Err(FleetError::Record(problem)) => {
+                    error!(cluster = %name, error = %problem, "a record cannot be read");
+                    continue;
+                }
+                other => other?,
+            };
+            if let Some(txn) = txn {
                 match self.store.txn(txn).await {
                     // Somebody changed the cluster: the facts are saved when they next change.
                     Ok(_) | Err(StoreError::Conflict { .. }) => {}
+                    Err(error @ StoreError::Invalid { .. }) => {
+                        warn!(cluster = %name, %error, "the facts cannot be kept")
+                    }
                     Err(error) => return Err(error.into()),
                 }
             }
@@ -423,8 +539,7 @@ impl Fleet {
         }
         // Let the loop listen to everything else first.
         if let Look::Again(changes) = look {
-            self.unsettled.extend(changes.tenants);
-            self.wake_at = Some(self.clock.now());
+            self.pending.merge(changes);
         }
         Ok(())
     }
@@ -457,25 +572,24 @@ impl Fleet {
     /// Puts the statuses up for readers.
     fn publish(&mut self, plan: &Plan) {
         for (id, status) in &plan.status {
-            let Some(known) = self.view.tenants.get_mut(id) else { continue };
+            let Some(known) = self.view.tenants.get_mut(id) else {
+                continue;
+            };
             if known.conditions != status.conditions {
                 known.conditions = status.conditions.clone();
                 self.unsaved.insert(id.clone());
             }
-            let settled = status.conditions.is_true(berth_model::ConditionKind::Ready)
-                && !status.conditions.is_true(berth_model::ConditionKind::Reconciling);
-            if settled {
-                self.unsettled.remove(id);
-            } else {
-                self.unsettled.insert(id.clone());
-            }
+            match plan.wake.get(id) {
+                Some(at) => self.wakes.insert(id.clone(), *at),
+                None => self.wakes.remove(id),
+            };
             let placement: Option<Placement> = known.placed.as_ref().map(|placed| placed.placement.clone());
-            self.board.put(TenantSnapshot { tenant: known.tenant.clone(), placement, status: Some(Arc::new(status.clone())) });
+            self.board.put(TenantSnapshot {
+                tenant: known.tenant.clone(),
+                placement,
+                status: Some(Arc::new(status.clone())),
+            });
         }
-        self.wake_at = match (self.wake_at, plan.wake_at) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
     }
 
     async fn execute(&mut self, steps: Vec<Step>) -> Result<Changes, FleetError> {
@@ -496,7 +610,7 @@ impl Fleet {
                 Outcome::Batched | Outcome::Said | Outcome::Overtaken => {}
                 Outcome::CannotRender(problem) => {
                     if let Some(known) = self.view.tenants.get_mut(&tenant) {
-                        known.render_error = Some(problem);
+                        known.render_error = Some(berth_model::condition::clipped(problem));
                     }
                     changes.tenants.insert(tenant);
                 }
@@ -511,27 +625,67 @@ impl Fleet {
         for id in committed.forgotten {
             self.board.remove(&id);
             self.sessions.forget(&id);
-            self.unsettled.remove(&id);
+            self.wakes.remove(&id);
             self.unsaved.remove(&id);
+        }
+        for (id, problem) in committed.impossible {
+            if let Some(known) = self.view.tenants.get_mut(&id) {
+                known.render_error = Some(berth_model::condition::clipped(problem));
+            }
+            changes.tenants.insert(id);
         }
         changes.tenants.extend(committed.tenants);
         Ok(changes)
     }
 
     fn call(&mut self, call: InfraCall) {
-        let Some(known) = self.view.tenants.get_mut(&call.tenant.id) else { return };
+        let Some(known) = self.view.tenants.get_mut(&call.tenant.id) else {
+            return;
+        };
         if known.infra.busy {
             return;
         }
         known.infra.busy = true;
         known.infra.looked_at = Some(self.clock.now());
-        let (store, provisioner, bootstrapper) = (self.store.clone(), self.provisioner.clone(), self.bootstrapper.clone());
+        let (store, provisioner, bootstrapper) = (
+            self.store.clone(),
+            self.provisioner.clone(),
+            self.bootstrapper.clone(),
+        );
         let done = self.done.0.clone();
         tokio::spawn(async move {
-            let outcome = call.run(store, provisioner, bootstrapper).await;
+            let tenant = call.tenant.id.clone();
+            let call =
+                std::panic::AssertUnwindSafe(call.run(store, provisioner, bootstrapper)).catch_unwind();
+            // Whatever happens to the call, the loop hears of its end.
+            let outcome = match tokio::time::timeout(LONGEST_CALL, call).await {
+                Ok(Ok(done)) => done,
+                Ok(Err(_)) | Err(_) => {
+                    error!(%tenant, "a call to the cloud or into a cluster broke off");
+                    InfraDone::of(tenant)
+                }
+            };
             // The loop has ended: what was found out is in the store.
             drop(done.send(outcome).await);
         });
+    }
+
+    /// One of them is too large to be kept, which must not stop the others.
+    async fn save_conditions_singly(&mut self, group: &[TenantId]) -> Result<(), FleetError> {
+        for id in group {
+            match self
+                .store
+                .txn(load::conditions(&self.view, std::slice::from_ref(id)))
+                .await
+            {
+                Ok(_) | Err(StoreError::Conflict { .. }) => {}
+                Err(error @ StoreError::Invalid { .. }) => {
+                    warn!(tenant = %id, %error, "the conditions cannot be kept")
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 
     /// Saves the conditions that changed, for their transition times.
@@ -542,8 +696,14 @@ impl Fleet {
                 Ok(_) => {}
                 // One of them is gone: the rest is saved with the next sweep.
                 Err(StoreError::Conflict { .. }) => {
-                    self.unsaved.extend(group.iter().filter(|id| self.view.tenants.contains_key(*id)).cloned());
+                    self.unsaved.extend(
+                        group
+                            .iter()
+                            .filter(|id| self.view.tenants.contains_key(*id))
+                            .cloned(),
+                    );
                 }
+                Err(StoreError::Invalid { .. }) => self.save_conditions_singly(group).await?,
                 Err(error) => return Err(error.into()),
             }
         }

@@ -93,7 +93,11 @@ pub fn cluster(name: &ClusterName) -> Key {
 /// A join token; `None` when `id` cannot be one.
 #[must_use]
 pub fn join_token(id: &str) -> Option<Key> {
-    let fine = !id.is_empty() && id.len() <= 64 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    let fine = !id.is_empty()
+        && id.len() <= 64
+        && id
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
     fine.then(|| key(format!("{JOIN_TOKENS}{id}")))
 }
 

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, str::FromStr, sync::Arc};
 
 use berth_model::{
-    Bundle, BundleName, BundleVersion, Cluster, ClusterFacts, ClusterName, FleetId, InvalidId, Revision, Tenant, TenantId, Term,
-    Tier, Timestamp, Uid, cluster::ClusterPurpose,
+    Bundle, BundleName, BundleVersion, Cluster, ClusterFacts, ClusterName, FleetId, InvalidId, Revision,
+    Tenant, TenantId, Term, Tier, Timestamp, Uid, cluster::ClusterPurpose,
 };
 use berth_plan::{
     Changes,
@@ -14,7 +14,8 @@ use berth_store::{Entry, Key, Page, Store, StoreError, Txn};
 use berth_wire::{
     objects::{self as content, ObjectsError},
     record::{
-        self, AssignmentRecord, ClusterRecord, InfraRecord, JoinTokenRecord, PlacementRecord, RecordError, StatusRecord, TenantRecord,
+        self, AssignmentRecord, ClusterRecord, InfraRecord, JoinTokenRecord, PlacementRecord, RecordError,
+        StatusRecord, TenantRecord,
     },
 };
 use bytes::Bytes;
@@ -62,8 +63,9 @@ pub(crate) fn name<T: FromStr<Err = InvalidId>>(text: &str) -> Result<T, RecordP
 }
 
 pub(crate) fn bundle_id(rest: &str) -> Result<(BundleName, BundleVersion), RecordProblem> {
-    let (name, version) =
-        rest.split_once('/').ok_or_else(|| RecordProblem::Missing(format!("bundle key {rest:?} has no version")))?;
+    let (name, version) = rest
+        .split_once('/')
+        .ok_or_else(|| RecordProblem::Missing(format!("bundle key {rest:?} has no version")))?;
     Ok((BundleName::new(name)?, BundleVersion::new(version)?))
 }
 
@@ -77,7 +79,10 @@ pub(crate) fn stored_tenant(value: &[u8], revision: Revision) -> Result<StoredTe
 }
 
 pub(crate) fn encode_tenant(tenant: &Tenant, request_ids: Vec<String>) -> Vec<u8> {
-    record::encode_tenant(&TenantRecord { tenant: tenant.clone(), request_ids })
+    record::encode_tenant(&TenantRecord {
+        tenant: tenant.clone(),
+        request_ids,
+    })
 }
 
 pub(crate) fn tier(value: &[u8], revision: Revision) -> Result<Tier, RecordProblem> {
@@ -98,16 +103,28 @@ pub(crate) fn cluster(value: &[u8], revision: Revision) -> Result<Cluster, Recor
 }
 
 pub(crate) fn stored_cluster(value: &[u8], revision: Revision) -> Result<(Cluster, String), RecordProblem> {
-    let ClusterRecord { cluster, certificate_key_sha256 } = record::decode_cluster(value, revision)?;
+    let ClusterRecord {
+        cluster,
+        certificate_key_sha256,
+    } = record::decode_cluster(value, revision)?;
     Ok((cluster, certificate_key_sha256))
 }
 
 pub(crate) fn encode_cluster(cluster: &Cluster, key_sha256: &str) -> Vec<u8> {
-    record::encode_cluster(&ClusterRecord { cluster: cluster.clone(), certificate_key_sha256: key_sha256.to_owned() })
+    record::encode_cluster(&ClusterRecord {
+        cluster: cluster.clone(),
+        certificate_key_sha256: key_sha256.to_owned(),
+    })
 }
 
 /// The record of a cluster that is to be made for one tenant.
-pub(crate) fn dedicated(name: ClusterName, tenant: TenantId, uid: Uid, region: String, now: Timestamp) -> Cluster {
+pub(crate) fn dedicated(
+    name: ClusterName,
+    tenant: TenantId,
+    uid: Uid,
+    region: String,
+    now: Timestamp,
+) -> Cluster {
     Cluster {
         name,
         // It lives and dies with the tenant, and so shares its uid.
@@ -203,7 +220,12 @@ pub(crate) fn encode_bundle(bundle: &Bundle) -> Result<(Vec<u8>, Parts), RecordP
     let parts = compressed
         .chunks(keys::PART_BYTES)
         .enumerate()
-        .map(|(part, bytes)| (keys::bundle_part(&bundle.name, &bundle.version, part), Bytes::copy_from_slice(bytes)))
+        .map(|(part, bytes)| {
+            (
+                keys::bundle_part(&bundle.name, &bundle.version, part),
+                Bytes::copy_from_slice(bytes),
+            )
+        })
         .collect();
     Ok((record::encode_bundle(&header), parts))
 }
@@ -214,10 +236,14 @@ pub(crate) async fn bundle(
     name: &BundleName,
     version: &BundleVersion,
 ) -> Result<Option<Bundle>, LoadError> {
-    let Some(entry) = store.get(&keys::bundle(name, version)).await? else { return Ok(None) };
+    let Some(entry) = store.get(&keys::bundle(name, version)).await? else {
+        return Ok(None);
+    };
     let mut bundle = bundle_header(&entry.value, entry.revision)?;
     let Some(compressed) = objects::joined(store, &keys::bundle_parts(name, version)).await? else {
-        return Err(RecordProblem::Missing(format!("the manifests of bundle {name} {version} are missing")).into());
+        return Err(
+            RecordProblem::Missing(format!("the manifests of bundle {name} {version} are missing")).into(),
+        );
     };
     let lines = content::decompress(&compressed, LARGEST_MANIFESTS).map_err(RecordProblem::from)?;
     bundle.spec.manifests = content::decode_manifests(&lines).map_err(RecordProblem::from)?;
@@ -274,10 +300,25 @@ pub(crate) async fn view(
     let revision = store.revision().await?;
     let mut view = View::new(now, fleet, term, settings);
     let mut changes = Changes::default();
-    for shelf in [keys::TIERS, keys::BUNDLES, keys::CLUSTERS, keys::TENANTS, keys::PLACEMENTS, keys::ASSIGNMENTS, keys::INFRA] {
+    for shelf in [
+        keys::TIERS,
+        keys::BUNDLES,
+        keys::CLUSTERS,
+        keys::TENANTS,
+        keys::PLACEMENTS,
+        keys::ASSIGNMENTS,
+        keys::INFRA,
+    ] {
         for entry in all(store, shelf).await?.0 {
             let key = entry.key.as_str();
-            event::try_take(&mut view, sessions, &mut changes, key, Some(&entry.value), entry.revision)?;
+            event::try_take(
+                &mut view,
+                sessions,
+                &mut changes,
+                key,
+                Some(&entry.value),
+                entry.revision,
+            )?;
         }
     }
     for entry in all(store, keys::STATUS).await?.0 {
@@ -297,25 +338,40 @@ pub(crate) async fn view(
 }
 
 /// The write that keeps what a cluster reported; none when what is kept is still true.
-pub(crate) async fn with_facts(store: &dyn Store, name: &ClusterName, facts: &ClusterFacts) -> Result<Option<Txn>, FleetError> {
+pub(crate) async fn with_facts(
+    store: &dyn Store,
+    name: &ClusterName,
+    facts: &ClusterFacts,
+) -> Result<Option<Txn>, FleetError> {
     let key = keys::cluster(name);
-    let Some(entry) = store.get(&key).await? else { return Ok(None) };
+    let Some(entry) = store.get(&key).await? else {
+        return Ok(None);
+    };
     let (mut cluster, key_sha256) = stored_cluster(&entry.value, entry.revision)?;
     // Everybody's namespaces come and go with every tenant: not worth a write.
-    let kept = cluster.facts.as_ref().map(|kept| ClusterFacts { namespaces: facts.namespaces, ..kept.clone() });
+    let kept = cluster.facts.as_ref().map(|kept| ClusterFacts {
+        namespaces: facts.namespaces,
+        ..kept.clone()
+    });
     if kept.as_ref() == Some(facts) {
         return Ok(None);
     }
     cluster.facts = Some(facts.clone());
     let value = encode_cluster(&cluster, &key_sha256);
-    Ok(Some(Txn::new().if_revision(key.clone(), entry.revision).put(key, value)))
+    Ok(Some(
+        Txn::new()
+            .if_revision(key.clone(), entry.revision)
+            .put(key, value),
+    ))
 }
 
 /// The write that keeps the conditions of `tenants`.
 pub(crate) fn conditions(view: &View, tenants: &[TenantId]) -> Txn {
     let mut txn = Txn::new();
     for id in tenants {
-        let Some(known) = view.tenants.get(id) else { continue };
+        let Some(known) = view.tenants.get(id) else {
+            continue;
+        };
         let value = record::encode_status(&StatusRecord {
             tenant_uid: known.tenant.uid.clone(),
             conditions: known.conditions.clone(),

@@ -17,7 +17,13 @@ pub(crate) fn parts(digest: &Digest, compressed: &[u8]) -> Vec<(Key, Bytes)> {
 
 /// The keys that hold what is under `prefix`.
 pub(crate) async fn keys_under(store: &dyn Store, prefix: &str) -> Result<Vec<Key>, StoreError> {
-    Ok(store.list(prefix, Page::first()).await?.entries.into_iter().map(|entry| entry.key).collect())
+    Ok(store
+        .list(prefix, Page::first())
+        .await?
+        .entries
+        .into_iter()
+        .map(|entry| entry.key)
+        .collect())
 }
 
 /// What is under `digest`, compressed; none when it is not there.
@@ -34,5 +40,7 @@ pub(crate) async fn joined(store: &dyn Store, prefix: &str) -> Result<Option<Vec
     if parts.is_empty() {
         return Ok(None);
     }
-    Ok(Some(parts.iter().flat_map(|part| part.value.iter().copied()).collect()))
+    Ok(Some(
+        parts.iter().flat_map(|part| part.value.iter().copied()).collect(),
+    ))
 }

@@ -125,7 +125,11 @@ mod tests {
     use super::*;
 
     fn withdraw(tenant: &str, term: u64) -> Command {
-        Command::Withdraw { tenant: TenantId::new(tenant).unwrap(), uid: Uid::new("u").unwrap(), term: Term(term) }
+        Command::Withdraw {
+            tenant: TenantId::new(tenant).unwrap(),
+            uid: Uid::new("u").unwrap(),
+            term: Term(term),
+        }
     }
 
     #[tokio::test]
@@ -146,6 +150,12 @@ mod tests {
         let outbox = Outbox::default();
         outbox.tell(withdraw("a", 1));
         outbox.goodbye("Superseded", "another session");
-        assert!(matches!(outbox.next().await, Outgoing::Goodbye { reason: "Superseded", .. }));
+        assert!(matches!(
+            outbox.next().await,
+            Outgoing::Goodbye {
+                reason: "Superseded",
+                ..
+            }
+        ));
     }
 }

@@ -6,12 +6,17 @@ use std::{
     time::Duration,
 };
 
-use berth_model::{ClusterFacts, ClusterName, Digest, Generation, TenantId, TenantReport, Term, Timestamp, Uid};
+use berth_model::{
+    ClusterFacts, ClusterName, Digest, Generation, TenantId, TenantReport, Term, Timestamp, Uid,
+};
 use berth_plan::view::{Evidence, SessionView};
 use berth_runtime::Clock;
 use tokio::sync::Notify;
 
 use crate::outbox::{Command, Outbox};
+
+/// Tenants an agent may report at most: more than a cluster has namespaces.
+const MOST_REPORTS: usize = 20_000;
 
 /// What an agent holds: uid, generation, digest by tenant.
 pub type Held = BTreeMap<TenantId, (Uid, Generation, Digest)>;
@@ -31,6 +36,8 @@ pub struct Sessions {
 #[derive(Debug, Default)]
 struct State {
     last_id: u64,
+    /// The highest term any agent ever said it has accepted; kept when its session ends.
+    highest_term: Term,
     clusters: BTreeMap<ClusterName, ClusterState>,
     changes: SessionChanges,
 }
@@ -49,7 +56,8 @@ struct Live {
     id: SessionId,
     outbox: Arc<Outbox>,
     view: SessionView,
-    highest_term: Term,
+    /// Whose key speaks here.
+    key_sha256: String,
 }
 
 /// What changed since it was last asked for.
@@ -80,16 +88,19 @@ impl Sessions {
     /// No sessions.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, state: Arc::default(), changed: Arc::default() }
+        Self {
+            clock,
+            state: Arc::default(),
+            changed: Arc::default(),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A session of `cluster` begins; an older one of that cluster ends.
-    pub fn open(&self, cluster: &ClusterName, hello: Hello) -> (SessionId, Arc<Outbox>) {
-        let now = self.clock.now();
+    /// A session of `cluster` begins, by the agent with that key; an older one of that cluster ends.
+    pub fn open(&self, cluster: &ClusterName, key_sha256: &str, hello: Hello) -> (SessionId, Arc<Outbox>) {
         let outbox = Arc::new(Outbox::default());
         let mut guard = self.state();
         let state = &mut *guard;
@@ -97,23 +108,56 @@ impl Sessions {
         let id = SessionId(state.last_id);
         let known = state.clusters.entry(cluster.clone()).or_default();
         if let Some(older) = known.session.take() {
-            older.outbox.goodbye("Superseded", "a newer session of this cluster has begun");
+            older
+                .outbox
+                .goodbye("Superseded", "a newer session of this cluster has begun");
         }
         known.session = Some(Live {
             id,
             outbox: outbox.clone(),
-            view: SessionView { held: hello.held, agent_version: hello.agent_version, api_error: None },
-            highest_term: hello.highest_term,
+            view: SessionView {
+                held: hello.held,
+                agent_version: hello.agent_version,
+                api_error: None,
+            },
+            key_sha256: key_sha256.to_owned(),
         });
+        state.highest_term = state.highest_term.max(hello.highest_term);
         known.facts = Some(hello.facts);
         // What an earlier session said is not made fresh by this one's heartbeats: the agent says it again.
-        state.changes.tenants.extend(std::mem::take(&mut known.reports).into_keys());
-        known.evidence_at = Some(now);
+        state
+            .changes
+            .tenants
+            .extend(std::mem::take(&mut known.reports).into_keys());
+        // Whether its API server answers, the first heartbeat says; it follows at once.
         state.changes.clusters.insert(cluster.clone());
         state.changes.opened.insert(cluster.clone());
         drop(guard);
         self.changed.notify_one();
         (id, outbox)
+    }
+
+    /// The cluster is not in the fleet any more: its session ends and nothing of it is remembered.
+    pub fn end(&self, cluster: &ClusterName) {
+        let mut state = self.state();
+        if let Some(live) = state.clusters.remove(cluster).and_then(|known| known.session) {
+            live.outbox
+                .goodbye("Refused", "the cluster was taken out of the fleet");
+        }
+        state.changes.opened.remove(cluster);
+    }
+
+    /// Only the agent with that key speaks for the cluster from now on: a session of another key ends, and what it said is forgotten.
+    pub fn end_other_keys(&self, cluster: &ClusterName, key_sha256: &str) {
+        let other = |known: &ClusterState| {
+            known
+                .session
+                .as_ref()
+                .is_some_and(|live| live.key_sha256 != key_sha256)
+        };
+        if self.state().clusters.get(cluster).is_some_and(other) {
+            self.end(cluster);
+        }
     }
 
     /// The session ended. A newer one of the cluster is not touched.
@@ -129,14 +173,27 @@ impl Sessions {
     }
 
     /// A heartbeat: the agent is there, and its API server answered `api_age` ago.
-    pub fn heartbeat(&self, cluster: &ClusterName, id: SessionId, api_age: Duration, api_error: Option<String>) {
-        let at = before(self.clock.now(), api_age);
+    pub fn heartbeat(
+        &self,
+        cluster: &ClusterName,
+        id: SessionId,
+        api_age: Duration,
+        api_error: Option<String>,
+    ) {
+        let now = self.clock.now();
+        let at = before(now, api_age);
         self.with_live(cluster, id, |state, cluster| {
-            let Some(known) = state.clusters.get_mut(cluster) else { return false };
-            known.evidence_at = known.evidence_at.max(Some(at));
-            let Some(live) = &mut known.session else { return false };
+            let Some(known) = state.clusters.get_mut(cluster) else {
+                return false;
+            };
+            // Evidence from the future is of a clock that was set back.
+            let first = known.evidence_at.is_none_or(|old| old > now);
+            known.evidence_at = Some(known.evidence_at.filter(|_| !first).map_or(at, |old| old.max(at)));
+            let Some(live) = &mut known.session else {
+                return false;
+            };
             // Only a change of the error is news; the freshness itself is read when somebody plans.
-            let news = live.view.api_error != api_error;
+            let news = first || live.view.api_error != api_error;
             live.view.api_error = api_error;
             if news {
                 state.changes.clusters.insert(cluster.clone());
@@ -148,20 +205,43 @@ impl Sessions {
     /// The cluster's facts.
     pub fn facts(&self, cluster: &ClusterName, id: SessionId, facts: ClusterFacts) {
         self.with_live(cluster, id, |state, cluster| {
-            let Some(known) = state.clusters.get_mut(cluster) else { return false };
+            let Some(known) = state.clusters.get_mut(cluster) else {
+                return false;
+            };
             known.facts = Some(facts);
             state.changes.clusters.insert(cluster.clone());
             true
         });
     }
 
+    /// The agent does not hold what it was told it holds.
+    pub fn lacks(&self, cluster: &ClusterName, id: SessionId, tenant: &TenantId) {
+        self.with_live(cluster, id, |state, cluster| {
+            let live = state
+                .clusters
+                .get_mut(cluster)
+                .and_then(|known| known.session.as_mut());
+            let news = live.is_some_and(|live| live.view.held.remove(tenant).is_some());
+            state.changes.tenants.insert(tenant.clone());
+            news
+        });
+    }
+
     /// The agent took or confirmed an assignment.
     pub fn holds(&self, cluster: &ClusterName, id: SessionId, command: &Command) {
         self.with_live(cluster, id, |state, cluster| {
-            let Some(live) = state.clusters.get_mut(cluster).and_then(|known| known.session.as_mut()) else { return false };
+            let Some(live) = state
+                .clusters
+                .get_mut(cluster)
+                .and_then(|known| known.session.as_mut())
+            else {
+                return false;
+            };
             match command {
                 Command::Assign(a) | Command::Keep(a) => {
-                    live.view.held.insert(a.tenant.clone(), (a.uid.clone(), a.generation, a.digest.clone()));
+                    live.view
+                        .held
+                        .insert(a.tenant.clone(), (a.uid.clone(), a.generation, a.digest.clone()));
                 }
                 Command::Withdraw { .. } => return false,
             }
@@ -174,9 +254,16 @@ impl Sessions {
     pub fn report(&self, cluster: &ClusterName, id: SessionId, report: TenantReport, age: Duration) {
         let at = before(self.clock.now(), age);
         self.with_live(cluster, id, |state, cluster| {
-            let Some(known) = state.clusters.get_mut(cluster) else { return false };
+            let Some(known) = state.clusters.get_mut(cluster) else {
+                return false;
+            };
             let tenant = report.tenant.clone();
-            if let (berth_model::report::ApplyState::Withdrawn, Some(live)) = (&report.apply, &mut known.session) {
+            if known.reports.len() >= MOST_REPORTS && !known.reports.contains_key(&tenant) {
+                return false;
+            }
+            if let (berth_model::report::ApplyState::Withdrawn, Some(live)) =
+                (&report.apply, &mut known.session)
+            {
                 live.view.held.remove(&tenant);
             }
             known.reports.insert(tenant.clone(), Evidence { report, at });
@@ -206,19 +293,31 @@ impl Sessions {
     /// The session of `cluster` as the planner sees it.
     #[must_use]
     pub fn view(&self, cluster: &ClusterName) -> Option<SessionView> {
-        self.state().clusters.get(cluster)?.session.as_ref().map(|live| live.view.clone())
+        self.state()
+            .clusters
+            .get(cluster)?
+            .session
+            .as_ref()
+            .map(|live| live.view.clone())
     }
 
     /// How many clusters have a session.
     #[must_use]
     pub fn connected(&self) -> usize {
-        self.state().clusters.values().filter(|known| known.session.is_some()).count()
+        self.state()
+            .clusters
+            .values()
+            .filter(|known| known.session.is_some())
+            .count()
     }
 
     /// Whether `cluster` has a session.
     #[must_use]
     pub fn is_connected(&self, cluster: &ClusterName) -> bool {
-        self.state().clusters.get(cluster).is_some_and(|known| known.session.is_some())
+        self.state()
+            .clusters
+            .get(cluster)
+            .is_some_and(|known| known.session.is_some())
     }
 
     /// When the last evidence of `cluster` was gathered.
@@ -239,19 +338,17 @@ impl Sessions {
         self.state().clusters.get(cluster)?.reports.get(tenant).cloned()
     }
 
-    /// The highest term any connected agent has accepted.
+    /// The highest term any agent has said it has accepted, since this hub started.
     #[must_use]
     pub fn highest_term(&self) -> Term {
-        let state = self.state();
-        state.clusters.values().filter_map(|known| known.session.as_ref()).map(|live| live.highest_term).max().unwrap_or_default()
+        self.state().highest_term
     }
 
     /// An agent said that it has accepted `term`.
     pub fn saw_term(&self, cluster: &ClusterName, id: SessionId, term: Term) {
         self.with_live(cluster, id, |state, cluster| {
-            let Some(live) = state.clusters.get_mut(cluster).and_then(|known| known.session.as_mut()) else { return false };
-            let news = term > live.highest_term;
-            live.highest_term = live.highest_term.max(term);
+            let news = term > state.highest_term;
+            state.highest_term = state.highest_term.max(term);
             if news {
                 state.changes.clusters.insert(cluster.clone());
             }
@@ -261,7 +358,12 @@ impl Sessions {
 
     /// Ends every session: the hub drains.
     pub fn goodbye_all(&self, reason: &'static str, message: &str) {
-        for live in self.state().clusters.values().filter_map(|known| known.session.as_ref()) {
+        for live in self
+            .state()
+            .clusters
+            .values()
+            .filter_map(|known| known.session.as_ref())
+        {
             live.outbox.goodbye(reason, message);
         }
     }
@@ -269,12 +371,26 @@ impl Sessions {
     /// The outbox of the live session of `cluster`.
     #[must_use]
     pub fn outbox(&self, cluster: &ClusterName) -> Option<Arc<Outbox>> {
-        self.state().clusters.get(cluster)?.session.as_ref().map(|live| live.outbox.clone())
+        self.state()
+            .clusters
+            .get(cluster)?
+            .session
+            .as_ref()
+            .map(|live| live.outbox.clone())
     }
 
-    fn with_live(&self, cluster: &ClusterName, id: SessionId, change: impl FnOnce(&mut State, &ClusterName) -> bool) {
+    fn with_live(
+        &self,
+        cluster: &ClusterName,
+        id: SessionId,
+        change: impl FnOnce(&mut State, &ClusterName) -> bool,
+    ) {
         let mut state = self.state();
-        let live = state.clusters.get(cluster).and_then(|known| known.session.as_ref()).is_some_and(|live| live.id == id);
+        let live = state
+            .clusters
+            .get(cluster)
+            .and_then(|known| known.session.as_ref())
+            .is_some_and(|live| live.id == id);
         if live && change(&mut state, cluster) {
             drop(state);
             self.changed.notify_one();
@@ -300,7 +416,12 @@ mod tests {
     }
 
     fn hello() -> Hello {
-        Hello { agent_version: "0.1.0".into(), held: Held::new(), facts: ClusterFacts::default(), highest_term: Term(0) }
+        Hello {
+            agent_version: "0.1.0".into(),
+            held: Held::new(),
+            facts: ClusterFacts::default(),
+            highest_term: Term(0),
+        }
     }
 
     fn sessions() -> (Sessions, ManualClock) {
@@ -311,11 +432,20 @@ mod tests {
     #[tokio::test]
     async fn a_newer_session_of_a_cluster_ends_the_older_one() {
         let (sessions, _) = sessions();
-        let (old, outbox) = sessions.open(&name("a"), hello());
-        let (new, _) = sessions.open(&name("a"), hello());
-        assert!(matches!(outbox.next().await, crate::outbox::Outgoing::Goodbye { reason: "Superseded", .. }));
+        let (old, outbox) = sessions.open(&name("a"), "key", hello());
+        let (new, _) = sessions.open(&name("a"), "key", hello());
+        assert!(matches!(
+            outbox.next().await,
+            crate::outbox::Outgoing::Goodbye {
+                reason: "Superseded",
+                ..
+            }
+        ));
         sessions.close(&name("a"), old);
-        assert!(sessions.is_connected(&name("a")), "closing the older session leaves the newer one");
+        assert!(
+            sessions.is_connected(&name("a")),
+            "closing the older session leaves the newer one"
+        );
         sessions.close(&name("a"), new);
         assert!(!sessions.is_connected(&name("a")));
     }
@@ -323,21 +453,48 @@ mod tests {
     #[test]
     fn evidence_is_as_old_as_the_agents_own_look_at_its_api_server() {
         let (sessions, clock) = sessions();
-        let (id, _) = sessions.open(&name("a"), hello());
+        let (id, _) = sessions.open(&name("a"), "key", hello());
         let opened = clock.now();
+        assert_eq!(
+            sessions.evidence_at(&name("a")),
+            None,
+            "a connection alone is no evidence"
+        );
         clock.advance(Duration::from_secs(60));
         sessions.heartbeat(&name("a"), id, Duration::from_secs(20), None);
         let at = sessions.evidence_at(&name("a")).unwrap();
         assert_eq!(at.as_second() - opened.as_second(), 40);
         sessions.heartbeat(&name("a"), id, Duration::from_secs(50), None);
-        assert_eq!(sessions.evidence_at(&name("a")), Some(at), "evidence never grows older by hearing more");
+        assert_eq!(
+            sessions.evidence_at(&name("a")),
+            Some(at),
+            "evidence never grows older by hearing more"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_key_that_was_replaced_speaks_no_more_and_what_it_said_is_forgotten() {
+        let (sessions, _) = sessions();
+        let (id, outbox) = sessions.open(&name("a"), "key", hello());
+        sessions.heartbeat(&name("a"), id, Duration::ZERO, None);
+        sessions.end_other_keys(&name("a"), "key");
+        assert!(sessions.is_connected(&name("a")));
+        sessions.end_other_keys(&name("a"), "another");
+        assert!(matches!(
+            outbox.next().await,
+            crate::outbox::Outgoing::Goodbye {
+                reason: "Refused",
+                ..
+            }
+        ));
+        assert!(!sessions.is_connected(&name("a")) && sessions.evidence_at(&name("a")).is_none());
     }
 
     #[test]
     fn a_session_that_was_replaced_cannot_say_anything_any_more() {
         let (sessions, _) = sessions();
-        let (old, _) = sessions.open(&name("a"), hello());
-        let _ = sessions.open(&name("a"), hello());
+        let (old, _) = sessions.open(&name("a"), "key", hello());
+        let _ = sessions.open(&name("a"), "key", hello());
         let _ = sessions.take_changes();
         sessions.heartbeat(&name("a"), old, Duration::ZERO, Some("down".into()));
         assert_eq!(sessions.view(&name("a")).unwrap().api_error, None);

@@ -11,8 +11,8 @@ use berth_control::{
     sessions::{Held, Hello, SessionId},
 };
 use berth_model::{
-    Capacity, ClusterFacts, ClusterName, ConditionKind, FleetId, Health, Isolation, Provider, TenantId, TenantReport, TenantSpec,
-    Term, TierName, catalogue, report::ApplyState,
+    Capacity, ClusterFacts, ClusterName, ConditionKind, FleetId, Health, Isolation, Provider, TenantId,
+    TenantReport, TenantSpec, Term, TierName, catalogue, report::ApplyState,
 };
 use berth_plan::view::Settings;
 use berth_provision::{ClusterAccess, Simulated};
@@ -46,7 +46,11 @@ fn facts() -> ClusterFacts {
         kubernetes_version: "v1.33.1".into(),
         nodes: 3,
         ready_nodes: 3,
-        capacity: Capacity { cpu: berth_model::MilliCpu(64_000), memory: berth_model::Bytes(256 << 30), pods: 500 },
+        capacity: Capacity {
+            cpu: berth_model::MilliCpu(64_000),
+            memory: berth_model::Bytes(256 << 30),
+            pods: 500,
+        },
         provider: Provider::Eks,
         region: "eu-central-1".into(),
         ..ClusterFacts::default()
@@ -54,14 +58,23 @@ fn facts() -> ClusterFacts {
 }
 
 async fn join(registry: &Registry, cluster: &ClusterName) {
-    let token = registry.create_token(cluster.clone(), Duration::from_secs(60), BTreeMap::new(), "", "").await.unwrap();
+    let token = registry
+        .create_token(cluster.clone(), Duration::from_secs(60), BTreeMap::new(), "", "")
+        .await
+        .unwrap();
     registry.redeem(&token.token.expose(), "key").await.unwrap();
 }
 
 /// Plays an agent: takes everything, says at once that it is applied and healthy, or gone.
 fn play(sessions: Sessions, cluster: ClusterName, facts: ClusterFacts) -> SessionId {
-    let hello = Hello { agent_version: "test".into(), held: Held::new(), facts, highest_term: Term(1) };
-    let (id, outbox) = sessions.open(&cluster, hello);
+    let hello = Hello {
+        agent_version: "test".into(),
+        held: Held::new(),
+        facts,
+        highest_term: Term(1),
+    };
+    let (id, outbox) = sessions.open(&cluster, "key", hello);
+    sessions.heartbeat(&cluster, id, Duration::ZERO, None);
     tokio::spawn(async move {
         let clock = SystemClock::new();
         loop {
@@ -96,12 +109,22 @@ fn answer(command: &Command, clock: &dyn Clock) -> TenantReport {
         observed_at: clock.now(),
     };
     match command {
-        Command::Assign(a) | Command::Keep(a) => {
-            report(&a.tenant, a.uid.clone(), a.generation, a.digest.clone(), ApplyState::Applied)
-        }
+        Command::Assign(a) | Command::Keep(a) => report(
+            &a.tenant,
+            a.uid.clone(),
+            a.generation,
+            a.digest.clone(),
+            ApplyState::Applied,
+        ),
         Command::Withdraw { tenant, uid, .. } => {
             let digest = berth_model::Digest::new("0".repeat(64)).unwrap();
-            report(tenant, uid.clone(), berth_model::Generation(0), digest, ApplyState::Withdrawn)
+            report(
+                tenant,
+                uid.clone(),
+                berth_model::Generation(0),
+                digest,
+                ApplyState::Withdrawn,
+            )
         }
     }
 }
@@ -144,7 +167,14 @@ impl Rig {
         .unwrap();
         let cancel = CancellationToken::new();
         tokio::spawn(fleet.run(cancel.clone()));
-        Self { store, registry, sessions, board, cloud, cancel }
+        Self {
+            store,
+            registry,
+            sessions,
+            board,
+            cloud,
+            cancel,
+        }
     }
 
     async fn shared(&self, name: &str) {
@@ -159,7 +189,12 @@ impl Rig {
     }
 
     /// Waits until the board shows the tenant as `wanted` has it.
-    async fn until(&self, id: &str, what: &str, wanted: impl Fn(Option<&berth_control::TenantSnapshot>) -> bool) {
+    async fn until(
+        &self,
+        id: &str,
+        what: &str,
+        wanted: impl Fn(Option<&berth_control::TenantSnapshot>) -> bool,
+    ) {
         let id = TenantId::new(id).unwrap();
         let mut follow = self.board.follow();
         let waited = tokio::time::timeout(Duration::from_secs(60), async {
@@ -172,12 +207,18 @@ impl Rig {
                 follow.changed().await.unwrap();
             }
         });
-        assert!(waited.await.is_ok(), "tenant {id} is not {what}: {:#?}", self.board.get(&id).and_then(|s| s.status));
+        assert!(
+            waited.await.is_ok(),
+            "tenant {id} is not {what}: {:#?}",
+            self.board.get(&id).and_then(|s| s.status)
+        );
     }
 
     async fn ready(&self, id: &str) {
         self.until(id, "Ready", |snapshot| {
-            snapshot.and_then(|s| s.status.as_ref()).is_some_and(|s| s.conditions.is_true(ConditionKind::Ready))
+            snapshot
+                .and_then(|s| s.status.as_ref())
+                .is_some_and(|s| s.conditions.is_true(ConditionKind::Ready))
         })
         .await;
     }
@@ -195,9 +236,19 @@ async fn a_namespace_tenant_is_placed_assigned_ready_and_removed_without_a_trace
     rig.ready("acme").await;
     let seen = rig.board.get(&TenantId::new("acme").unwrap()).unwrap();
     assert_eq!(seen.placement.unwrap().isolation(), Isolation::Namespace);
-    rig.registry.delete_tenant(&TenantId::new("acme").unwrap(), None, false).await.unwrap();
+    rig.registry
+        .delete_tenant(&TenantId::new("acme").unwrap(), None, false)
+        .await
+        .unwrap();
     rig.gone("acme").await;
-    for shelf in ["tenants/", "placements/", "assignments/", "status/", "infra/", "objects/"] {
+    for shelf in [
+        "tenants/",
+        "placements/",
+        "assignments/",
+        "status/",
+        "infra/",
+        "objects/",
+    ] {
         let left = rig.store.list(shelf, berth_store::Page::first()).await.unwrap();
         assert!(left.entries.is_empty(), "{shelf} still holds {:?}", left.entries);
     }
@@ -209,12 +260,23 @@ async fn a_cluster_tenant_gets_a_cluster_of_its_own_and_gives_it_back() {
     let rig = Rig::start().await;
     rig.create("acme", "enterprise").await;
     rig.ready("acme").await;
-    let placement = rig.board.get(&TenantId::new("acme").unwrap()).unwrap().placement.unwrap();
+    let placement = rig
+        .board
+        .get(&TenantId::new("acme").unwrap())
+        .unwrap()
+        .placement
+        .unwrap();
     assert_eq!(placement.isolation(), Isolation::Cluster);
     assert!(rig.registry.cluster(placement.cluster()).await.is_ok());
-    rig.registry.delete_tenant(&TenantId::new("acme").unwrap(), None, false).await.unwrap();
+    rig.registry
+        .delete_tenant(&TenantId::new("acme").unwrap(), None, false)
+        .await
+        .unwrap();
     rig.gone("acme").await;
-    assert!(matches!(rig.registry.cluster(placement.cluster()).await, Err(RegistryError::NotFound { .. })));
+    assert!(matches!(
+        rig.registry.cluster(placement.cluster()).await,
+        Err(RegistryError::NotFound { .. })
+    ));
     rig.cancel.cancel();
 }
 
@@ -229,16 +291,32 @@ async fn a_restarted_loop_continues_and_changes_nothing_when_nothing_differs() {
         rig.ready(id).await;
     }
     rig.cancel.cancel();
-    let before = rig.store.list("assignments/", berth_store::Page::first()).await.unwrap().entries;
+    let before = rig
+        .store
+        .list("assignments/", berth_store::Page::first())
+        .await
+        .unwrap()
+        .entries;
     let again = Rig::over(rig.store.clone(), rig.cloud.clone()).await;
     again.shared("eu-1").await;
     for id in ["a", "b", "c"] {
         again.ready(id).await;
     }
-    let after = again.store.list("assignments/", berth_store::Page::first()).await.unwrap().entries;
+    let after = again
+        .store
+        .list("assignments/", berth_store::Page::first())
+        .await
+        .unwrap()
+        .entries;
     assert_eq!(
-        before.iter().map(|entry| (&entry.key, entry.revision)).collect::<Vec<_>>(),
-        after.iter().map(|entry| (&entry.key, entry.revision)).collect::<Vec<_>>(),
+        before
+            .iter()
+            .map(|entry| (&entry.key, entry.revision))
+            .collect::<Vec<_>>(),
+        after
+            .iter()
+            .map(|entry| (&entry.key, entry.revision))
+            .collect::<Vec<_>>(),
     );
     again.cancel.cancel();
 }
@@ -248,9 +326,10 @@ async fn a_tenant_that_fits_nowhere_says_so_and_is_placed_when_a_cluster_comes()
     let rig = Rig::start().await;
     rig.create("acme", "standard").await;
     rig.until("acme", "refused a place", |snapshot| {
-        snapshot.and_then(|s| s.status.as_ref()).and_then(|s| s.conditions.get(ConditionKind::Placed)).is_some_and(|placed| {
-            placed.status == berth_model::Truth::False && !placed.reason.is_empty()
-        })
+        snapshot
+            .and_then(|s| s.status.as_ref())
+            .and_then(|s| s.conditions.get(ConditionKind::Placed))
+            .is_some_and(|placed| placed.status == berth_model::Truth::False && !placed.reason.is_empty())
     })
     .await;
     rig.shared("eu-1").await;
@@ -279,11 +358,14 @@ async fn a_changed_spec_raises_the_assignment_and_the_same_spec_does_not() {
     let changed = rig.registry.update_tenant(change("blue")).await.unwrap().tenant;
     assert_eq!(changed.generation.0, 2);
     let same = rig.registry.update_tenant(change("blue")).await.unwrap().tenant;
-    assert_eq!((same.generation, same.revision), (changed.generation, changed.revision));
+    assert_eq!(
+        (same.generation, same.revision),
+        (changed.generation, changed.revision)
+    );
     rig.until("acme", "at generation 2", |snapshot| {
-        snapshot.and_then(|s| s.status.as_ref()).is_some_and(|s| {
-            s.observed_generation.0 == 2 && s.conditions.is_true(ConditionKind::Ready)
-        })
+        snapshot
+            .and_then(|s| s.status.as_ref())
+            .is_some_and(|s| s.observed_generation.0 == 2 && s.conditions.is_true(ConditionKind::Ready))
     })
     .await;
     rig.cancel.cancel();
@@ -293,13 +375,35 @@ async fn a_changed_spec_raises_the_assignment_and_the_same_spec_does_not() {
 async fn a_join_token_works_once_and_for_one_key() {
     let rig = Rig::start().await;
     let cluster = ClusterName::new("eu-1").unwrap();
-    let token = rig.registry.create_token(cluster, Duration::from_secs(60), BTreeMap::new(), "", "").await.unwrap();
+    let token = rig
+        .registry
+        .create_token(cluster, Duration::from_secs(60), BTreeMap::new(), "", "")
+        .await
+        .unwrap();
     let text = token.token.expose();
     assert!(rig.registry.redeem(&text, "key-1").await.is_ok());
-    assert!(rig.registry.redeem(&text, "key-1").await.is_ok(), "the answer may have been lost");
+    assert!(
+        rig.registry.redeem(&text, "key-1").await.is_ok(),
+        "the answer may have been lost"
+    );
     let refused = rig.registry.redeem(&text, "key-2").await.unwrap_err();
-    assert!(matches!(refused, RegistryError::Refused { reason: "TOKEN_USED", .. }), "{refused}");
+    assert!(
+        matches!(
+            refused,
+            RegistryError::Refused {
+                reason: "TOKEN_USED",
+                ..
+            }
+        ),
+        "{refused}"
+    );
     let forged = format!("{}.{}", token.info.id, "A".repeat(43));
-    assert!(matches!(rig.registry.redeem(&forged, "key-1").await, Err(RegistryError::Refused { reason: "TOKEN_UNKNOWN", .. })));
+    assert!(matches!(
+        rig.registry.redeem(&forged, "key-1").await,
+        Err(RegistryError::Refused {
+            reason: "TOKEN_UNKNOWN",
+            ..
+        })
+    ));
     rig.cancel.cancel();
 }

@@ -42,7 +42,10 @@ impl Access {
     pub fn kubeconfig(&self, name: &str) -> String {
         use base64::{Engine as _, engine::general_purpose::STANDARD};
         let user = match &self.credentials {
-            Credentials::Certificate { certificate_pem, key_pem } => format!(
+            Credentials::Certificate {
+                certificate_pem,
+                key_pem,
+            } => format!(
                 "    client-certificate-data: {}\n    client-key-data: {}\n",
                 STANDARD.encode(certificate_pem),
                 STANDARD.encode(key_pem)

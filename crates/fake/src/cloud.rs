@@ -161,18 +161,31 @@ impl LocalCloud {
     /// # Errors
     /// It does not start, or does not take its nodes.
     pub async fn shared_cluster(&self, wanted: &SharedCluster) -> Result<Access, Error> {
-        let failed = |source: BoxError| Error::Cluster { cluster: wanted.name.clone(), source };
+        let failed = |source: BoxError| Error::Cluster {
+            cluster: wanted.name.clone(),
+            source,
+        };
         let judge = self.eks.clone();
         let name = wanted.name.clone();
         let authenticator = eks::Authenticator {
             webhook_url: self.eks.webhook_url(&wanted.name),
             webhook_ca_pem: self.eks.webhook_ca_pem(),
-            check: Arc::new(move |token| judge.authenticate(&name, token).map(|user| (user.name, user.groups))),
+            check: Arc::new(move |token| {
+                judge
+                    .authenticate(&name, token)
+                    .map(|user| (user.name, user.groups))
+            }),
         };
-        let access = self.clusters.start(&wanted.name, &wanted.version, authenticator).await.map_err(failed)?;
+        let access = self
+            .clusters
+            .start(&wanted.name, &wanted.version, authenticator)
+            .await
+            .map_err(failed)?;
         let client = clusters::client(&access).await.map_err(failed)?;
         nodes::make(&client, wanted).await.map_err(failed)?;
-        self.eks.adopt(&wanted.name, access.clone(), &wanted.version, &wanted.region).await?;
+        self.eks
+            .adopt(&wanted.name, access.clone(), &wanted.version, &wanted.region)
+            .await?;
         Ok(access)
     }
 

@@ -44,7 +44,9 @@ async fn start(data_dir: &std::path::Path) -> LocalCloud {
 
 async fn kube(access: &Access) -> kube::Client {
     let kubeconfig = Kubeconfig::from_yaml(&access.kubeconfig("test")).expect("a kubeconfig");
-    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.expect("a configuration");
+    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+        .await
+        .expect("a configuration");
     kube::Client::try_from(config).expect("a client")
 }
 
@@ -54,7 +56,13 @@ fn eks(cloud: &LocalCloud) -> Client {
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("eu-central-1"))
         .endpoint_url(cloud.endpoint_url())
-        .credentials_provider(Credentials::new(key.access_key_id, key.secret_access_key, None, None, "test"))
+        .credentials_provider(Credentials::new(
+            key.access_key_id,
+            key.secret_access_key,
+            None,
+            None,
+            "test",
+        ))
         .build();
     Client::from_conf(config)
 }
@@ -65,26 +73,56 @@ async fn until<F: Future<Output = bool>>(what: &str, mut look: impl FnMut() -> F
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    assert!(tokio::time::timeout(Duration::from_secs(30), looks).await.is_ok(), "never {what}");
+    assert!(
+        tokio::time::timeout(Duration::from_secs(30), looks).await.is_ok(),
+        "never {what}"
+    );
 }
 
 #[tokio::test]
 async fn a_shared_cluster_has_ordinary_nodes_of_its_region_and_is_an_eks_cluster() {
     let data = tempfile::tempdir().expect("a directory");
     let cloud = start(data.path()).await;
-    let access = cloud.shared_cluster(&SharedCluster::new("shared-1", "eu-west-1")).await.expect("it starts");
+    let access = cloud
+        .shared_cluster(&SharedCluster::new("shared-1", "eu-west-1"))
+        .await
+        .expect("it starts");
     // An embedded cluster brings a node of its own, too.
     let regional = ListParams::default().labels("topology.kubernetes.io/region");
-    let nodes = Api::<Node>::all(kube(&access).await).list(&regional).await.expect("a list").items;
+    let nodes = Api::<Node>::all(kube(&access).await)
+        .list(&regional)
+        .await
+        .expect("a list")
+        .items;
     assert_eq!(nodes.len(), 2);
     for node in nodes {
-        assert_eq!(node.metadata.labels.expect("labels")["topology.kubernetes.io/region"], "eu-west-1");
+        assert_eq!(
+            node.metadata.labels.expect("labels")["topology.kubernetes.io/region"],
+            "eu-west-1"
+        );
         let spec = node.spec.expect("a spec");
-        assert!(spec.provider_id.expect("a provider").starts_with("aws:///eu-west-1"));
-        assert!(spec.taints.unwrap_or_default().iter().all(|taint| taint.key.starts_with("node.kubernetes.io/")));
+        assert!(
+            spec.provider_id
+                .expect("a provider")
+                .starts_with("aws:///eu-west-1")
+        );
+        assert!(
+            spec.taints
+                .unwrap_or_default()
+                .iter()
+                .all(|taint| taint.key.starts_with("node.kubernetes.io/"))
+        );
     }
-    let described = eks(&cloud).describe_cluster().name("shared-1").send().await.expect("an answer");
-    assert_eq!(described.cluster.and_then(|cluster| cluster.endpoint), Some(access.url));
+    let described = eks(&cloud)
+        .describe_cluster()
+        .name("shared-1")
+        .send()
+        .await
+        .expect("an answer");
+    assert_eq!(
+        described.cluster.and_then(|cluster| cluster.endpoint),
+        Some(access.url)
+    );
     assert!(data.path().join("clusters/shared-1/kubeconfig").is_file());
     cloud.stop().await;
 }
@@ -95,7 +133,10 @@ async fn a_second_start_continues_with_the_same_clusters() {
     let cloud = start(data.path()).await;
     let shared = SharedCluster::new("shared-1", "eu-west-1");
     let access = cloud.shared_cluster(&shared).await.expect("it starts");
-    let network = VpcConfigRequest::builder().subnet_ids("subnet-1").subnet_ids("subnet-2").build();
+    let network = VpcConfigRequest::builder()
+        .subnet_ids("subnet-1")
+        .subnet_ids("subnet-2")
+        .build();
     eks(&cloud)
         .create_cluster()
         .name("made")
@@ -109,17 +150,28 @@ async fn a_second_start_continues_with_the_same_clusters() {
     let made = cloud.clusters().await["made"].clone();
     let configs = Api::<ConfigMap>::namespaced(kube(&made).await, "default");
     let kept = serde_json::from_value(json!({"metadata": {"name": "kept"}})).expect("an object");
-    configs.create(&PostParams::default(), &kept).await.expect("created");
+    configs
+        .create(&PostParams::default(), &kept)
+        .await
+        .expect("created");
     cloud.stop().await;
 
     let cloud = start(data.path()).await;
     assert_eq!(cloud.shared_cluster(&shared).await.expect("it starts"), access);
-    assert_eq!(cloud.clusters().await.keys().collect::<Vec<_>>(), ["made", "shared-1"]);
+    assert_eq!(
+        cloud.clusters().await.keys().collect::<Vec<_>>(),
+        ["made", "shared-1"]
+    );
     let made = cloud.clusters().await["made"].clone();
     let configs = Api::<ConfigMap>::namespaced(kube(&made).await, "default");
     assert!(configs.get_opt("kept").await.expect("an answer").is_some());
 
-    eks(&cloud).delete_cluster().name("made").send().await.expect("it goes");
+    eks(&cloud)
+        .delete_cluster()
+        .name("made")
+        .send()
+        .await
+        .expect("it goes");
     until("gone", || async { cloud.eks().clusters() == ["shared-1"] }).await;
     assert!(!data.path().join("clusters/made").exists());
     cloud.stop().await;

@@ -8,7 +8,8 @@ use crate::{
     placement::Isolation,
     resources::{Bytes, MilliCpu},
     tier::{
-        Bootstrap, CapacityType, ClusterTemplate, NodePoolTemplate, PodSecurity, Priority, Size, SizeName, Sla, TierSpec,
+        Bootstrap, CapacityType, ClusterTemplate, NodePoolTemplate, PodSecurity, Priority, Size, SizeName,
+        Sla, TierSpec,
     },
 };
 
@@ -99,7 +100,12 @@ fn premium() -> TierSpec {
         pod_security: PodSecurity::Restricted,
         priority: Priority::High,
         load_balancers: 2,
-        node_pool: Some(NodePoolTemplate { min_nodes: 2, max_nodes: 10, desired_nodes: 2, ..nodes() }),
+        node_pool: Some(NodePoolTemplate {
+            min_nodes: 2,
+            max_nodes: 10,
+            desired_nodes: 2,
+            ..nodes()
+        }),
         cluster: None,
         price: UsdCents(50_000),
         sla: sla(Some("99.9"), "16x5", Some(120)),
@@ -150,8 +156,16 @@ mod tests {
     #[test]
     fn the_catalogue_has_a_template_for_what_each_tier_builds() {
         for (name, tier) in tiers().unwrap() {
-            assert_eq!(tier.node_pool.is_some(), tier.isolation == Isolation::NodePool, "{name}");
-            assert_eq!(tier.cluster.is_some(), tier.isolation == Isolation::Cluster, "{name}");
+            assert_eq!(
+                tier.node_pool.is_some(),
+                tier.isolation == Isolation::NodePool,
+                "{name}"
+            );
+            assert_eq!(
+                tier.cluster.is_some(),
+                tier.isolation == Isolation::Cluster,
+                "{name}"
+            );
         }
     }
 

@@ -5,6 +5,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::Generation;
 
+/// Longest message that is kept of what somebody else said.
+pub const LONGEST_MESSAGE: usize = 700;
+
+/// `text`, cut at a character where it is too long to be kept: agents and clouds may say anything.
+#[must_use]
+pub fn clipped(mut text: String) -> String {
+    if text.len() > LONGEST_MESSAGE {
+        text.truncate(text.floor_char_boundary(LONGEST_MESSAGE));
+        text.push_str(" ...");
+    }
+    text
+}
+
 /// What a condition speaks about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum ConditionKind {
@@ -125,7 +138,8 @@ impl Conditions {
     /// Whether the condition of that kind is there and true.
     #[must_use]
     pub fn is_true(&self, kind: ConditionKind) -> bool {
-        self.get(kind).is_some_and(|condition| condition.status == Truth::True)
+        self.get(kind)
+            .is_some_and(|condition| condition.status == Truth::True)
     }
 
     /// Puts `condition` in. When one of its kind has the same status, that one's `since` stays.

@@ -21,7 +21,11 @@ impl Digest {
         if value.len() == 64 && value.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
             Ok(Self(value))
         } else {
-            Err(InvalidId { kind: "digest", value, problem: "must be 64 lower-case hexadecimal digits".into() })
+            Err(InvalidId {
+                kind: "digest",
+                value,
+                problem: "must be 64 lower-case hexadecimal digits".into(),
+            })
         }
     }
 

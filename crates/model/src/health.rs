@@ -50,11 +50,17 @@ impl Health {
     /// All well.
     #[must_use]
     pub const fn healthy() -> Self {
-        Self { state: HealthState::Healthy, message: String::new() }
+        Self {
+            state: HealthState::Healthy,
+            message: String::new(),
+        }
     }
 
     /// `state` for a reason.
     pub fn new(state: HealthState, message: impl Into<String>) -> Self {
-        Self { state, message: message.into() }
+        Self {
+            state,
+            message: message.into(),
+        }
     }
 }

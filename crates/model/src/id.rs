@@ -25,7 +25,11 @@ pub fn is_dns_label(value: &str) -> bool {
 /// Whether `value` is a DNS subdomain as RFC 1123 has it: labels joined by dots, 253 characters at most.
 #[must_use]
 pub fn is_dns_subdomain(value: &str) -> bool {
-    value.len() <= 253 && !value.is_empty() && value.split('.').all(|part| dns_label_problem(part, 253).is_none())
+    value.len() <= 253
+        && !value.is_empty()
+        && value
+            .split('.')
+            .all(|part| dns_label_problem(part, 253).is_none())
 }
 
 fn dns_label_problem(value: &str, longest: usize) -> Option<String> {
@@ -113,7 +117,11 @@ macro_rules! names {
 }
 
 fn tenant_id_problem(value: &str) -> Option<String> {
-    dns_label_problem(value, 40).or_else(|| value.contains("--").then(|| "contains \"--\", which separates a tenant from its extra namespaces".into()))
+    dns_label_problem(value, 40).or_else(|| {
+        value
+            .contains("--")
+            .then(|| "contains \"--\", which separates a tenant from its extra namespaces".into())
+    })
 }
 
 names! {

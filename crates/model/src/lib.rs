@@ -31,7 +31,8 @@ pub use condition::{Condition, ConditionKind, Conditions, Truth};
 pub use digest::Digest;
 pub use health::{Health, HealthState};
 pub use id::{
-    BundleName, BundleVersion, ClusterName, FleetId, Generation, InvalidId, PoolName, Revision, TenantId, Term, TierName, Uid,
+    BundleName, BundleVersion, ClusterName, FleetId, Generation, InvalidId, PoolName, Revision, TenantId,
+    Term, TierName, Uid,
 };
 pub use infra::{ClusterInfra, Infra, NodePoolInfra};
 pub use jiff::Timestamp;

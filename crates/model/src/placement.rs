@@ -70,7 +70,9 @@ impl Placement {
     #[must_use]
     pub const fn cluster(&self) -> &ClusterName {
         match self {
-            Self::Namespace { cluster } | Self::NodePool { cluster, .. } | Self::Cluster { cluster } => cluster,
+            Self::Namespace { cluster } | Self::NodePool { cluster, .. } | Self::Cluster { cluster } => {
+                cluster
+            }
         }
     }
 

@@ -83,7 +83,9 @@ impl FromStr for Quantity {
             Some(b'+') => (false, &text[1..]),
             _ => (false, text),
         };
-        let end = unsigned.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(unsigned.len());
+        let end = unsigned
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .unwrap_or(unsigned.len());
         let (number, suffix) = unsigned.split_at(end);
         let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
         if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') {
@@ -96,7 +98,11 @@ impl FromStr for Quantity {
         if digits.len() > 30 {
             return Err(wrong());
         }
-        let mut nanos: i128 = if digits.is_empty() { 0 } else { digits.parse().map_err(|_| wrong())? };
+        let mut nanos: i128 = if digits.is_empty() {
+            0
+        } else {
+            digits.parse().map_err(|_| wrong())?
+        };
         let fraction_len = i32::try_from(fraction.len()).map_err(|_| wrong())?;
         nanos = nanos.checked_mul(1_i128 << shift).ok_or_else(wrong)?;
         let power = exponent - fraction_len + 9;
@@ -110,7 +116,10 @@ impl FromStr for Quantity {
                 None => i128::from(nanos != 0),
             };
         }
-        Ok(Self { text: text.to_owned(), nanos: if negative { -nanos } else { nanos } })
+        Ok(Self {
+            text: text.to_owned(),
+            nanos: if negative { -nanos } else { nanos },
+        })
     }
 }
 
@@ -181,19 +190,28 @@ impl From<Quantity> for String {
 
 impl From<MilliCpu> for Quantity {
     fn from(amount: MilliCpu) -> Self {
-        Self { text: amount.to_string(), nanos: i128::from(amount.0) * 1_000_000 }
+        Self {
+            text: amount.to_string(),
+            nanos: i128::from(amount.0) * 1_000_000,
+        }
     }
 }
 
 impl From<Bytes> for Quantity {
     fn from(amount: Bytes) -> Self {
-        Self { text: amount.to_string(), nanos: i128::from(amount.0) * NANO }
+        Self {
+            text: amount.to_string(),
+            nanos: i128::from(amount.0) * NANO,
+        }
     }
 }
 
 impl From<u64> for Quantity {
     fn from(count: u64) -> Self {
-        Self { text: count.to_string(), nanos: i128::from(count) * NANO }
+        Self {
+            text: count.to_string(),
+            nanos: i128::from(count) * NANO,
+        }
     }
 }
 
@@ -224,7 +242,9 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Quantity>().map(|q| q.nanos()), Ok(nanos), "{text}");
         }
-        for text in ["", "-", ".", "1.2.3", "1 Gi", "Gi", "1gi", "1K", "0x1", "1e", "1e1.5", "--1", "1mm", "١"] {
+        for text in [
+            "", "-", ".", "1.2.3", "1 Gi", "Gi", "1gi", "1K", "0x1", "1e", "1e1.5", "--1", "1mm", "١",
+        ] {
             assert!(text.parse::<Quantity>().is_err(), "{text}");
         }
     }

@@ -76,8 +76,14 @@ pub fn hard(spec: &TenantSpec, tier: &TierSpec) -> BTreeMap<String, Quantity> {
 pub fn reservation(spec: &TenantSpec, tier: &TierSpec) -> Capacity {
     let hard = hard(spec, tier);
     Capacity {
-        cpu: hard.get("requests.cpu").map(Quantity::milli_cpu).unwrap_or_default(),
-        memory: hard.get("requests.memory").map(Quantity::bytes).unwrap_or_default(),
+        cpu: hard
+            .get("requests.cpu")
+            .map(Quantity::milli_cpu)
+            .unwrap_or_default(),
+        memory: hard
+            .get("requests.memory")
+            .map(Quantity::bytes)
+            .unwrap_or_default(),
         pods: hard.get("pods").map(Quantity::count).unwrap_or_default(),
     }
 }

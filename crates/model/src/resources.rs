@@ -42,7 +42,11 @@ amounts! {
 
 impl fmt::Display for MilliCpu {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_multiple_of(1000) { write!(f, "{}", self.0 / 1000) } else { write!(f, "{}m", self.0) }
+        if self.0.is_multiple_of(1000) {
+            write!(f, "{}", self.0 / 1000)
+        } else {
+            write!(f, "{}m", self.0)
+        }
     }
 }
 
@@ -73,13 +77,21 @@ impl Capacity {
     /// The sum, field by field.
     #[must_use]
     pub const fn plus(self, other: Self) -> Self {
-        Self { cpu: self.cpu.plus(other.cpu), memory: self.memory.plus(other.memory), pods: self.pods.saturating_add(other.pods) }
+        Self {
+            cpu: self.cpu.plus(other.cpu),
+            memory: self.memory.plus(other.memory),
+            pods: self.pods.saturating_add(other.pods),
+        }
     }
 
     /// The difference, field by field, never below nothing.
     #[must_use]
     pub const fn minus(self, other: Self) -> Self {
-        Self { cpu: self.cpu.minus(other.cpu), memory: self.memory.minus(other.memory), pods: self.pods.saturating_sub(other.pods) }
+        Self {
+            cpu: self.cpu.minus(other.cpu),
+            memory: self.memory.minus(other.memory),
+            pods: self.pods.saturating_sub(other.pods),
+        }
     }
 
     /// Whether every field of `other` fits into this.

@@ -111,7 +111,12 @@ impl Tenant {
     #[must_use]
     pub fn namespaces(&self) -> Vec<String> {
         std::iter::once(crate::placement::namespace_name(&self.id, None))
-            .chain(self.spec.namespaces.iter().map(|extra| crate::placement::namespace_name(&self.id, Some(extra))))
+            .chain(
+                self.spec
+                    .namespaces
+                    .iter()
+                    .map(|extra| crate::placement::namespace_name(&self.id, Some(extra))),
+            )
             .collect()
     }
 }

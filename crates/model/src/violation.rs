@@ -18,13 +18,21 @@ pub struct Violation {
 impl Violation {
     /// A fault with a hint (which may be empty).
     pub fn new(path: impl Into<String>, problem: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { path: path.into(), problem: problem.into(), hint: hint.into() }
+        Self {
+            path: path.into(),
+            problem: problem.into(),
+            hint: hint.into(),
+        }
     }
 }
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.path, self.problem)?;
-        if self.hint.is_empty() { Ok(()) } else { write!(f, " ({})", self.hint) }
+        if self.hint.is_empty() {
+            Ok(())
+        } else {
+            write!(f, " ({})", self.hint)
+        }
     }
 }

@@ -99,15 +99,26 @@ pub fn init_file(path: &Path, filter: &str) -> Result<(), TelemetryError> {
         .create(true)
         .append(true)
         .open(path)
-        .map_err(|source| TelemetryError::File { path: path.to_owned(), source })?;
-    let lines = tracing_subscriber::fmt::layer().with_writer(Mutex::new(file)).with_ansi(false);
-    tracing_subscriber::registry().with(lines.with_filter(filter)).try_init().map_err(TelemetryError::Twice)
+        .map_err(|source| TelemetryError::File {
+            path: path.to_owned(),
+            source,
+        })?;
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(Mutex::new(file))
+        .with_ansi(false);
+    tracing_subscriber::registry()
+        .with(lines.with_filter(filter))
+        .try_init()
+        .map_err(TelemetryError::Twice)
 }
 
 fn parse(filter: &str) -> Result<EnvFilter, TelemetryError> {
     EnvFilter::builder()
         .parse(filter)
-        .map_err(|source| TelemetryError::Filter { filter: filter.to_owned(), source })
+        .map_err(|source| TelemetryError::Filter {
+            filter: filter.to_owned(),
+            source,
+        })
 }
 
 #[cfg(test)]

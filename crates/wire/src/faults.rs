@@ -94,6 +94,24 @@ impl Faults {
     }
 }
 
+/// The path of an entry of a map with free keys, which may have dots: `spec.quota["requests.cpu"]`.
+pub(crate) fn quoted(path: &str, key: &str) -> String {
+    format!("{path}[{key:?}]")
+}
+
+/// The path of a field of a JSON value: `parameters.replicas`; quoted where a dot would read as another level.
+pub(crate) fn entry(path: &str, key: &str) -> String {
+    let plain = !key.is_empty()
+        && key
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+    if plain {
+        format!("{path}.{key}")
+    } else {
+        quoted(path, key)
+    }
+}
+
 fn one_of(text: &str, words: &[&str]) -> String {
     let all = words.join(", ");
     match closest(text, words.iter().copied()) {
@@ -132,6 +150,15 @@ mod tests {
         ] {
             assert_eq!(closest(text, ["displayName", "tier", "size"]), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn an_entry_whose_key_has_a_dot_is_not_mistaken_for_two_levels() {
+        assert_eq!(entry("spec.labels", "team"), "spec.labels.team");
+        assert_eq!(
+            entry("spec.quota", "requests.cpu"),
+            "spec.quota[\"requests.cpu\"]"
+        );
     }
 
     #[test]

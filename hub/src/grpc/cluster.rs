@@ -20,10 +20,15 @@ pub struct Clusters(pub Api);
 
 #[tonic::async_trait]
 impl ClusterService for Clusters {
-    async fn get_cluster(&self, request: Request<v1::GetClusterRequest>) -> Result<Response<v1::GetClusterResponse>, Status> {
+    async fn get_cluster(
+        &self,
+        request: Request<v1::GetClusterRequest>,
+    ) -> Result<Response<v1::GetClusterResponse>, Status> {
         let name = names::parse_cluster("name", &request.into_inner().name).map_err(|v| invalid(vec![v]))?;
         let cluster = self.0.registry.cluster(&name).await.map_err(status)?;
-        Ok(Response::new(v1::GetClusterResponse { cluster: Some(self.shown(cluster).await) }))
+        Ok(Response::new(v1::GetClusterResponse {
+            cluster: Some(self.shown(cluster).await),
+        }))
     }
 
     async fn list_clusters(
@@ -32,7 +37,12 @@ impl ClusterService for Clusters {
     ) -> Result<Response<v1::ListClustersResponse>, Status> {
         let request = request.into_inner();
         let size = paging::size(request.page_size)?;
-        let listed = self.0.registry.clusters(paging::after(&request.page_token), size).await.map_err(status)?;
+        let listed = self
+            .0
+            .registry
+            .clusters(paging::after(&request.page_token), size)
+            .await
+            .map_err(status)?;
         let reserved = self.0.fleet.reserved().await;
         let clusters = listed
             .items
@@ -42,7 +52,10 @@ impl ClusterService for Clusters {
                 self.with_status(cluster, used)
             })
             .collect();
-        Ok(Response::new(v1::ListClustersResponse { clusters, next_page_token: listed.next.unwrap_or_default() }))
+        Ok(Response::new(v1::ListClustersResponse {
+            clusters,
+            next_page_token: listed.next.unwrap_or_default(),
+        }))
     }
 
     async fn update_cluster(
@@ -54,10 +67,18 @@ impl ClusterService for Clusters {
         let cluster = self
             .0
             .registry
-            .update_cluster(&change.name, change.labels, &change.region, &change.cloud_name, change.etag)
+            .update_cluster(
+                &change.name,
+                change.labels,
+                &change.region,
+                &change.cloud_name,
+                change.etag,
+            )
             .await
             .map_err(status)?;
-        Ok(Response::new(v1::UpdateClusterResponse { cluster: Some(self.shown(cluster).await) }))
+        Ok(Response::new(v1::UpdateClusterResponse {
+            cluster: Some(self.shown(cluster).await),
+        }))
     }
 
     async fn delete_cluster(
@@ -86,7 +107,9 @@ impl ClusterService for Clusters {
         request: Request<v1::CordonClusterRequest>,
     ) -> Result<Response<v1::CordonClusterResponse>, Status> {
         let cluster = self.cordon(&request.into_inner().name, true).await?;
-        Ok(Response::new(v1::CordonClusterResponse { cluster: Some(cluster) }))
+        Ok(Response::new(v1::CordonClusterResponse {
+            cluster: Some(cluster),
+        }))
     }
 
     async fn uncordon_cluster(
@@ -94,19 +117,33 @@ impl ClusterService for Clusters {
         request: Request<v1::UncordonClusterRequest>,
     ) -> Result<Response<v1::UncordonClusterResponse>, Status> {
         let cluster = self.cordon(&request.into_inner().name, false).await?;
-        Ok(Response::new(v1::UncordonClusterResponse { cluster: Some(cluster) }))
+        Ok(Response::new(v1::UncordonClusterResponse {
+            cluster: Some(cluster),
+        }))
     }
 }
 
 impl Clusters {
     async fn cordon(&self, name: &str, cordoned: bool) -> Result<v1::Cluster, Status> {
         let name: ClusterName = names::parse_cluster("name", name).map_err(|v| invalid(vec![v]))?;
-        let cluster = self.0.registry.cordon_cluster(&name, cordoned).await.map_err(status)?;
+        let cluster = self
+            .0
+            .registry
+            .cordon_cluster(&name, cordoned)
+            .await
+            .map_err(status)?;
         Ok(self.shown(cluster).await)
     }
 
     async fn shown(&self, cluster: Cluster) -> v1::Cluster {
-        let used = self.0.fleet.reserved().await.get(&cluster.name).copied().unwrap_or_default();
+        let used = self
+            .0
+            .fleet
+            .reserved()
+            .await
+            .get(&cluster.name)
+            .copied()
+            .unwrap_or_default();
         self.with_status(cluster, used)
     }
 
@@ -126,7 +163,11 @@ impl Clusters {
             (None, ..) => (Truth::False, "NotJoined", "no agent has joined yet".to_owned()),
             (_, true, None) => (Truth::True, "AgentConnected", String::new()),
             (_, _, Some(error)) => (Truth::False, "ApiServerUnreachable", error.clone()),
-            (_, false, None) => (Truth::Unknown, "AgentUnreachable", "the agent has not been heard of lately".to_owned()),
+            (_, false, None) => (
+                Truth::Unknown,
+                "AgentUnreachable",
+                "the agent has not been heard of lately".to_owned(),
+            ),
         };
         let view = api::ClusterStatusView {
             conditions: vec![

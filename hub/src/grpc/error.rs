@@ -27,9 +27,14 @@ pub(super) fn status(error: RegistryError) -> Status {
     match error {
         RegistryError::Invalid(violations) => invalid(violations),
         RegistryError::NotFound { .. } => refused(Code::NotFound, "NOT_FOUND", error.to_string()),
-        RegistryError::AlreadyExists { .. } => refused(Code::AlreadyExists, "ALREADY_EXISTS", error.to_string()),
+        RegistryError::AlreadyExists { .. } => {
+            refused(Code::AlreadyExists, "ALREADY_EXISTS", error.to_string())
+        }
         RegistryError::Stale { .. } => refused(Code::Aborted, "STALE_ETAG", error.to_string()),
-        RegistryError::Precondition { reason: "CONTENDED", message } => refused(Code::Aborted, "CONTENDED", message),
+        RegistryError::Precondition {
+            reason: "CONTENDED",
+            message,
+        } => refused(Code::Aborted, "CONTENDED", message),
         RegistryError::Precondition { reason, message } => refused(Code::FailedPrecondition, reason, message),
         RegistryError::Refused { reason, message } => refused(Code::Unauthenticated, reason, message),
         RegistryError::Store(problem) => store(&problem),
@@ -41,7 +46,11 @@ pub(super) fn status(error: RegistryError) -> Status {
 }
 
 fn store(problem: &StoreError) -> Status {
-    let code = if matches!(problem, StoreError::Invalid { .. }) { Code::Internal } else { Code::Unavailable };
+    let code = if matches!(problem, StoreError::Invalid { .. }) {
+        Code::Internal
+    } else {
+        Code::Unavailable
+    };
     error!(error = %problem, "the store did not do what the API asked");
     refused(code, "STORE", problem.to_string())
 }

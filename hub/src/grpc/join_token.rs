@@ -27,13 +27,24 @@ impl JoinTokenService for JoinTokens {
     ) -> Result<Response<v1::CreateJoinTokenResponse>, Status> {
         let request = request.into_inner();
         let mut violations = Vec::new();
-        let cluster = ClusterName::new(request.cluster.clone())
-            .map_err(|error| violations.push(Violation::new("cluster", error.to_string(), "name the cluster as it will be called in the fleet")));
+        let cluster = ClusterName::new(request.cluster.clone()).map_err(|error| {
+            violations.push(Violation::new(
+                "cluster",
+                error.to_string(),
+                "name the cluster as it will be called in the fleet",
+            ))
+        });
         let ttl = request.ttl.as_ref().map_or(USUAL_TTL, time::span_from_proto);
         if ttl.is_zero() || ttl > LONGEST_TTL {
-            violations.push(Violation::new("ttl", format!("{}s is out of range", ttl.as_secs()), "at least one second, at most 24 hours"));
+            violations.push(Violation::new(
+                "ttl",
+                format!("{}s is out of range", ttl.as_secs()),
+                "at least one second, at most 24 hours",
+            ));
         }
-        let (Ok(cluster), true) = (cluster, violations.is_empty()) else { return Err(invalid(violations)) };
+        let (Ok(cluster), true) = (cluster, violations.is_empty()) else {
+            return Err(invalid(violations));
+        };
         let made = self
             .0
             .registry
@@ -54,7 +65,12 @@ impl JoinTokenService for JoinTokens {
     ) -> Result<Response<v1::ListJoinTokensResponse>, Status> {
         let request = request.into_inner();
         let size = paging::size(request.page_size)?;
-        let listed = self.0.registry.tokens(paging::after(&request.page_token), size).await.map_err(status)?;
+        let listed = self
+            .0
+            .registry
+            .tokens(paging::after(&request.page_token), size)
+            .await
+            .map_err(status)?;
         Ok(Response::new(v1::ListJoinTokensResponse {
             join_tokens: listed.items.iter().map(shown).collect(),
             next_page_token: listed.next.unwrap_or_default(),

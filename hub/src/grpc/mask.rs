@@ -20,24 +20,53 @@ macro_rules! fields {
 }
 
 fields!(
-    display_name, tier, size, environment, namespaces, contacts, billing, owner, labels, features, domain, quota, members,
-    placement, bundles,
+    display_name,
+    tier,
+    size,
+    environment,
+    namespaces,
+    contacts,
+    billing,
+    owner,
+    labels,
+    features,
+    domain,
+    quota,
+    members,
+    placement,
+    bundles,
 );
 
 /// `given` where `mask` names it and `old` elsewhere; all of `given` when the mask is empty or there is no old one.
-pub(super) fn apply(old: Option<&TenantSpec>, given: &v1::TenantSpec, mask: &[String]) -> Result<TenantSpec, Vec<Violation>> {
+pub(super) fn apply(
+    old: Option<&TenantSpec>,
+    given: &v1::TenantSpec,
+    mask: &[String],
+) -> Result<TenantSpec, Vec<Violation>> {
     let whole = mask.is_empty() || mask.iter().any(|path| path == "*" || path == "spec");
-    let (Some(old), false) = (old, whole) else { return api::tenant_spec_from_proto(given) };
+    let (Some(old), false) = (old, whole) else {
+        return api::tenant_spec_from_proto(given);
+    };
     let mut merged = api::tenant_spec_to_proto(old);
     let mut violations = Vec::new();
     for path in mask {
-        let copied = path.strip_prefix("spec.").is_some_and(|field| copy(field, given, &mut merged));
+        let copied = path
+            .strip_prefix("spec.")
+            .is_some_and(|field| copy(field, given, &mut merged));
         if !copied {
             let hint = format!("name one of spec.{}", FIELDS.join(", spec."));
-            violations.push(Violation::new("update_mask", format!("{path:?} cannot be updated"), hint));
+            violations.push(Violation::new(
+                "update_mask",
+                format!("{path:?} cannot be updated"),
+                hint,
+            ));
         }
     }
-    if violations.is_empty() { api::tenant_spec_from_proto(&merged) } else { Err(violations) }
+    if violations.is_empty() {
+        api::tenant_spec_from_proto(&merged)
+    } else {
+        Err(violations)
+    }
 }
 
 #[cfg(test)]
@@ -50,17 +79,32 @@ mod tests {
     fn only_what_the_mask_names_is_changed() {
         let mut old = TenantSpec::of_tier(TierName::new("free").unwrap());
         old.domain = "a.example".into();
-        let given = v1::TenantSpec { tier: "standard".into(), size: "small".into(), ..v1::TenantSpec::default() };
+        let given = v1::TenantSpec {
+            tier: "standard".into(),
+            size: "small".into(),
+            ..v1::TenantSpec::default()
+        };
         let merged = apply(Some(&old), &given, &["spec.size".into()]).unwrap();
-        assert_eq!((merged.tier.as_str(), merged.size, merged.domain.as_str()), ("free", Some(SizeName::Small), "a.example"));
+        assert_eq!(
+            (merged.tier.as_str(), merged.size, merged.domain.as_str()),
+            ("free", Some(SizeName::Small), "a.example")
+        );
         let replaced = apply(Some(&old), &given, &[]).unwrap();
-        assert_eq!((replaced.tier.as_str(), replaced.domain.as_str()), ("standard", ""));
+        assert_eq!(
+            (replaced.tier.as_str(), replaced.domain.as_str()),
+            ("standard", "")
+        );
     }
 
     #[test]
     fn an_unknown_path_is_a_violation() {
         let old = TenantSpec::of_tier(TierName::new("free").unwrap());
-        let violations = apply(Some(&old), &v1::TenantSpec::default(), &["spec.colour".into(), "uid".into()]).unwrap_err();
+        let violations = apply(
+            Some(&old),
+            &v1::TenantSpec::default(),
+            &["spec.colour".into(), "uid".into()],
+        )
+        .unwrap_err();
         assert_eq!(violations.len(), 2);
     }
 }

@@ -5,8 +5,8 @@ pub mod bundle;
 pub mod cluster;
 mod error;
 pub mod join_token;
-pub mod operation;
 mod mask;
+pub mod operation;
 mod paging;
 pub mod tenant;
 pub mod tier;
@@ -17,7 +17,7 @@ use std::sync::Arc;
 use berth_control::{Board, Registry, Sessions, fleet::FleetHandle};
 use berth_identity::Authority;
 use berth_model::FleetId;
-use berth_runtime::Clock;
+use berth_runtime::{CancellationToken, Clock};
 
 /// What the services share.
 #[derive(Clone)]
@@ -38,6 +38,8 @@ pub struct Api {
     pub fleet_id: FleetId,
     /// Where agents dial.
     pub hub_urls: Vec<String>,
+    /// The hub is to end: what waits or streams ends too.
+    pub cancel: CancellationToken,
     /// Of this start: watch tokens of another start begin a new snapshot.
     pub incarnation: String,
 }

@@ -27,7 +27,9 @@ impl OperationService for Operations {
         request: Request<v1::GetOperationRequest>,
     ) -> Result<Response<v1::GetOperationResponse>, Status> {
         let operation = self.current(&request.into_inner().name).await?;
-        Ok(Response::new(v1::GetOperationResponse { operation: Some(operation) }))
+        Ok(Response::new(v1::GetOperationResponse {
+            operation: Some(operation),
+        }))
     }
 
     async fn list_operations(
@@ -36,14 +38,22 @@ impl OperationService for Operations {
     ) -> Result<Response<v1::ListOperationsResponse>, Status> {
         let request = request.into_inner();
         let size = paging::size(request.page_size)?;
-        let listed = self.0.registry.tenants(paging::after(&request.page_token), size).await.map_err(status)?;
+        let listed = self
+            .0
+            .registry
+            .tenants(paging::after(&request.page_token), size)
+            .await
+            .map_err(status)?;
         let operations = listed
             .items
             .iter()
             .map(|tenant| operation(tenant, self.0.board.get(&tenant.id).as_ref()))
             .filter(|operation| !operation.done || operation.error.is_some())
             .collect();
-        Ok(Response::new(v1::ListOperationsResponse { operations, next_page_token: listed.next.unwrap_or_default() }))
+        Ok(Response::new(v1::ListOperationsResponse {
+            operations,
+            next_page_token: listed.next.unwrap_or_default(),
+        }))
     }
 
     async fn wait_operation(
@@ -51,7 +61,11 @@ impl OperationService for Operations {
         request: Request<v1::WaitOperationRequest>,
     ) -> Result<Response<v1::WaitOperationResponse>, Status> {
         let request = request.into_inner();
-        let timeout = request.timeout.as_ref().map_or(USUAL_WAIT, time::span_from_proto).min(LONGEST_WAIT);
+        let timeout = request
+            .timeout
+            .as_ref()
+            .map_or(USUAL_WAIT, time::span_from_proto)
+            .min(LONGEST_WAIT);
         let until = self.0.clock.monotonic() + timeout;
         let mut follow = self.0.board.follow();
         loop {
@@ -59,7 +73,9 @@ impl OperationService for Operations {
             let operation = self.current(&request.name).await?;
             let left = until.saturating_sub(self.0.clock.monotonic());
             if operation.done || left.is_zero() {
-                return Ok(Response::new(v1::WaitOperationResponse { operation: Some(operation) }));
+                return Ok(Response::new(v1::WaitOperationResponse {
+                    operation: Some(operation),
+                }));
             }
             tokio::select! {
                 changed = follow.changed() => {
@@ -67,6 +83,7 @@ impl OperationService for Operations {
                         return Err(refused(Code::Unavailable, "DRAINING", "the hub is ending; ask again"));
                     }
                 }
+                () = self.0.cancel.cancelled() => return Err(refused(Code::Unavailable, "DRAINING", "the hub is ending; ask again")),
                 () = self.0.clock.sleep(left) => {}
             }
         }
@@ -78,15 +95,25 @@ impl Operations {
     async fn current(&self, name: &str) -> Result<v1::Operation, Status> {
         let id = names::parse_operation("name", name).map_err(|v| invalid(vec![v]))?;
         let Some((tenant_id, verb, generation)) = parse_operation(id) else {
-            return Err(refused(Code::NotFound, "NOT_FOUND", format!("operation {id:?} does not exist")));
+            return Err(refused(
+                Code::NotFound,
+                "NOT_FOUND",
+                format!("operation {id:?} does not exist"),
+            ));
         };
         match self.0.registry.tenant(&tenant_id).await {
             Ok(tenant) if tenant.generation == Generation(generation.0) => {
                 Ok(operation(&tenant, self.0.board.get(&tenant_id).as_ref()))
             }
             Ok(tenant) if tenant.generation > Generation(generation.0) => Ok(replaced(id, &tenant_id, verb)),
-            Ok(_) => Err(refused(Code::NotFound, "NOT_FOUND", format!("operation {id:?} does not exist"))),
-            Err(berth_control::RegistryError::NotFound { .. }) if verb == OperationVerb::Delete => Ok(ended(id, &tenant_id, verb)),
+            Ok(_) => Err(refused(
+                Code::NotFound,
+                "NOT_FOUND",
+                format!("operation {id:?} does not exist"),
+            )),
+            Err(berth_control::RegistryError::NotFound { .. }) if verb == OperationVerb::Delete => {
+                Ok(ended(id, &tenant_id, verb))
+            }
             Err(error) => Err(status(error)),
         }
     }
@@ -103,6 +130,12 @@ fn ended(id: &str, tenant: &TenantId, verb: OperationVerb) -> v1::Operation {
 }
 
 fn replaced(id: &str, tenant: &TenantId, verb: OperationVerb) -> v1::Operation {
-    let error = v1::OperationError { reason: "Replaced".into(), message: "the tenant has been changed again since".into() };
-    v1::Operation { error: Some(error), ..ended(id, tenant, verb) }
+    let error = v1::OperationError {
+        reason: "Replaced".into(),
+        message: "the tenant has been changed again since".into(),
+    };
+    v1::Operation {
+        error: Some(error),
+        ..ended(id, tenant, verb)
+    }
 }

@@ -12,7 +12,11 @@ pub(super) fn size(asked: i32) -> Result<usize, tonic::Status> {
     match usize::try_from(asked) {
         Ok(0) => Ok(MOST),
         Ok(size) => Ok(size.min(MOST)),
-        Err(_) => Err(invalid(vec![Violation::new("page_size", "is negative", "0 takes the default of 1000")])),
+        Err(_) => Err(invalid(vec![Violation::new(
+            "page_size",
+            "is negative",
+            "0 takes the default of 1000",
+        )])),
     }
 }
 

@@ -32,7 +32,12 @@ impl TenantService for Tenants {
         let Accepted { tenant, warnings } = self
             .0
             .registry
-            .create_tenant(&request.tenant_id, spec, &request.request_id, request.validate_only)
+            .create_tenant(
+                &request.tenant_id,
+                spec,
+                &request.request_id,
+                request.validate_only,
+            )
             .await
             .map_err(status)?;
         Ok(Response::new(v1::CreateTenantResponse {
@@ -42,10 +47,15 @@ impl TenantService for Tenants {
         }))
     }
 
-    async fn get_tenant(&self, request: Request<v1::GetTenantRequest>) -> Result<Response<v1::GetTenantResponse>, Status> {
+    async fn get_tenant(
+        &self,
+        request: Request<v1::GetTenantRequest>,
+    ) -> Result<Response<v1::GetTenantResponse>, Status> {
         let id = names::parse_tenant("name", &request.into_inner().name).map_err(|v| invalid(vec![v]))?;
         let tenant = self.0.registry.tenant(&id).await.map_err(status)?;
-        Ok(Response::new(v1::GetTenantResponse { tenant: Some(self.shown(&tenant)) }))
+        Ok(Response::new(v1::GetTenantResponse {
+            tenant: Some(self.shown(&tenant)),
+        }))
     }
 
     async fn list_tenants(
@@ -55,9 +65,22 @@ impl TenantService for Tenants {
         let request = request.into_inner();
         let filter = Filter::parse(&request.filter).map_err(|v| invalid(vec![v]))?;
         let size = paging::size(request.page_size)?;
-        let listed = self.0.registry.tenants(paging::after(&request.page_token), size).await.map_err(status)?;
-        let tenants = listed.items.iter().map(|tenant| self.shown(tenant)).filter(|tenant| filter.takes(tenant)).collect();
-        Ok(Response::new(v1::ListTenantsResponse { tenants, next_page_token: listed.next.unwrap_or_default() }))
+        let listed = self
+            .0
+            .registry
+            .tenants(paging::after(&request.page_token), size)
+            .await
+            .map_err(status)?;
+        let tenants = listed
+            .items
+            .iter()
+            .map(|tenant| self.shown(tenant))
+            .filter(|tenant| filter.takes(tenant))
+            .collect();
+        Ok(Response::new(v1::ListTenantsResponse {
+            tenants,
+            next_page_token: listed.next.unwrap_or_default(),
+        }))
     }
 
     async fn update_tenant(
@@ -66,7 +89,11 @@ impl TenantService for Tenants {
     ) -> Result<Response<v1::UpdateTenantResponse>, Status> {
         let request = request.into_inner();
         let Some(given) = request.tenant else {
-            return Err(invalid(vec![Violation::new("tenant", "is missing", "send the tenant with its name")]));
+            return Err(invalid(vec![Violation::new(
+                "tenant",
+                "is missing",
+                "send the tenant with its name",
+            )]));
         };
         let id = names::parse_tenant("tenant.name", &given.name).map_err(|v| invalid(vec![v]))?;
         let etag = names::parse_etag("tenant.etag", &given.etag).map_err(|v| invalid(vec![v]))?;
@@ -100,7 +127,12 @@ impl TenantService for Tenants {
         let request = request.into_inner();
         let id = names::parse_tenant("name", &request.name).map_err(|v| invalid(vec![v]))?;
         let etag = names::parse_etag("etag", &request.etag).map_err(|v| invalid(vec![v]))?;
-        match self.0.registry.delete_tenant(&id, etag, request.validate_only).await {
+        match self
+            .0
+            .registry
+            .delete_tenant(&id, etag, request.validate_only)
+            .await
+        {
             Ok(tenant) => Ok(Response::new(v1::DeleteTenantResponse {
                 operation: Some(operation(&tenant, None)),
                 tenant: Some(self.shown(&tenant)),
@@ -130,7 +162,11 @@ impl TenantService for Tenants {
             }
         };
         let Some(explanation) = explanation else {
-            return Err(refused(tonic::Code::Unavailable, "NOT_SEEN_YET", "the tenant was accepted just now and not looked at yet; ask again"));
+            return Err(refused(
+                tonic::Code::Unavailable,
+                "NOT_SEEN_YET",
+                "the tenant was accepted just now and not looked at yet; ask again",
+            ));
         };
         Ok(Response::new(v1::ExplainTenantResponse {
             summary: explanation.summary,
@@ -160,23 +196,38 @@ impl TenantService for Tenants {
             "" => None,
             name => Some(names::parse_tenant("name", name).map_err(|v| invalid(vec![v]))?),
         };
-        Ok(Response::new(watch::stream(self.0.board.clone(), self.0.incarnation.clone(), &request.resume_token, only)))
+        Ok(Response::new(watch::stream(
+            self.0.board.clone(),
+            self.0.incarnation.clone(),
+            &request.resume_token,
+            only,
+            self.0.cancel.clone(),
+        )))
     }
 }
 
 impl Tenants {
     /// The tenant as stored, with the status as last published.
     fn shown(&self, tenant: &Tenant) -> v1::Tenant {
-        let snapshot = self.0.board.get(&tenant.id).filter(|snapshot| snapshot.tenant.uid == tenant.uid);
+        let snapshot = self
+            .0
+            .board
+            .get(&tenant.id)
+            .filter(|snapshot| snapshot.tenant.uid == tenant.uid);
         let mut shown = shown(tenant, snapshot.as_ref());
         // A live session makes what was said in it as fresh as its last heartbeat, which nobody plans for.
-        let cluster = snapshot.as_ref().and_then(|snapshot| Some(snapshot.placement.as_ref()?.cluster().clone()));
+        let cluster = snapshot
+            .as_ref()
+            .and_then(|snapshot| Some(snapshot.placement.as_ref()?.cluster().clone()));
         if let Some(cluster) = cluster
             && let Some(heard) = self.0.sessions.evidence_at(&cluster)
             && self.0.sessions.evidence(&cluster, &tenant.id).is_some()
             && let Some(status) = &mut shown.status
         {
-            let said = status.evidence_time.as_ref().and_then(berth_wire::time::from_proto);
+            let said = status
+                .evidence_time
+                .as_ref()
+                .and_then(berth_wire::time::from_proto);
             status.evidence_time = said.map(|said| berth_wire::time::to_proto(said.max(heard)));
         }
         shown
@@ -192,7 +243,11 @@ pub(super) fn shown(tenant: &Tenant, snapshot: Option<&TenantSnapshot>) -> v1::T
         observed_generation: seen.map(|s| s.observed_generation).unwrap_or_default(),
         conditions: seen.map_or(&none, |s| &s.conditions),
         placement,
-        namespaces: if placement.is_some() { tenant.namespaces() } else { Vec::new() },
+        namespaces: if placement.is_some() {
+            tenant.namespaces()
+        } else {
+            Vec::new()
+        },
         health: seen.map_or_else(|| Health::new(HealthState::Unknown, ""), |s| s.health.clone()),
         evidence: seen.and_then(|s| s.evidence_at),
         warnings: seen.map(|s| s.warnings.clone()).unwrap_or_default(),
@@ -202,14 +257,22 @@ pub(super) fn shown(tenant: &Tenant, snapshot: Option<&TenantSnapshot>) -> v1::T
 
 fn spec_of(tenant: Option<&v1::Tenant>) -> Result<TenantSpec, Vec<Violation>> {
     let Some(spec) = tenant.and_then(|tenant| tenant.spec.as_ref()) else {
-        return Err(vec![Violation::new("spec", "is missing", "a tenant needs at least spec.tier")]);
+        return Err(vec![Violation::new(
+            "spec",
+            "is missing",
+            "a tenant needs at least spec.tier",
+        )]);
     };
     api::tenant_spec_from_proto(spec)
 }
 
 /// What goes on for a tenant.
 pub(super) fn operation(tenant: &Tenant, snapshot: Option<&TenantSnapshot>) -> v1::Operation {
-    let verb = if tenant.deleting_since.is_some() { OperationVerb::Delete } else { OperationVerb::Reconcile };
+    let verb = if tenant.deleting_since.is_some() {
+        OperationVerb::Delete
+    } else {
+        OperationVerb::Reconcile
+    };
     api::operation_to_proto(&Operation {
         id: format!("{}.{}.{}", tenant.id, verb.as_str(), tenant.generation),
         tenant: tenant.id.clone(),
@@ -223,21 +286,40 @@ pub(super) fn operation(tenant: &Tenant, snapshot: Option<&TenantSnapshot>) -> v
 
 fn outcome(tenant: &Tenant, snapshot: Option<&TenantSnapshot>) -> Outcome {
     use berth_model::ConditionKind as K;
-    let running = |text: &str| Outcome::Running { waiting_for: text.to_owned() };
-    let Some(seen) = snapshot.and_then(|snapshot| snapshot.status.as_ref()) else { return running("the control loop") };
+    let running = |text: &str| Outcome::Running {
+        waiting_for: text.to_owned(),
+    };
+    let Some(seen) = snapshot.and_then(|snapshot| snapshot.status.as_ref()) else {
+        return running("the control loop");
+    };
     if seen.observed_generation < tenant.generation {
         return running("the control loop");
     }
-    if let Some(stalled) = seen.conditions.get(K::Stalled).filter(|condition| condition.status == Truth::True) {
-        return Outcome::Failed { reason: stalled.reason.clone(), message: stalled.message.clone() };
+    if let Some(stalled) = seen
+        .conditions
+        .get(K::Stalled)
+        .filter(|condition| condition.status == Truth::True)
+    {
+        return Outcome::Failed {
+            reason: stalled.reason.clone(),
+            message: stalled.message.clone(),
+        };
     }
     if tenant.deleting_since.is_some() {
-        return running(seen.conditions.get(K::Deleting).map_or("removal", |condition| condition.message.as_str()));
+        return running(
+            seen.conditions
+                .get(K::Deleting)
+                .map_or("removal", |condition| condition.message.as_str()),
+        );
     }
     if seen.conditions.is_true(K::Ready) {
         return Outcome::Succeeded;
     }
-    running(seen.conditions.get(K::Ready).map_or("the control loop", |condition| condition.message.as_str()))
+    running(
+        seen.conditions
+            .get(K::Ready)
+            .map_or("the control loop", |condition| condition.message.as_str()),
+    )
 }
 
 /// Which tenants a list is of.
@@ -248,12 +330,21 @@ impl Filter {
         let mut terms = Vec::new();
         for term in text.split(',').map(str::trim).filter(|term| !term.is_empty()) {
             let Some((key, value)) = term.split_once('=') else {
-                return Err(Violation::new("filter", format!("{term:?} has no '='"), "write key=value, such as tier=free"));
+                return Err(Violation::new(
+                    "filter",
+                    format!("{term:?} has no '='"),
+                    "write key=value, such as tier=free",
+                ));
             };
-            let known = matches!(key, "tier" | "isolation" | "cluster" | "ready") || key.starts_with("label.");
+            let known =
+                matches!(key, "tier" | "isolation" | "cluster" | "ready") || key.starts_with("label.");
             if !known {
                 let hint = "use tier, isolation, cluster, ready or label.<key>";
-                return Err(Violation::new("filter", format!("{key:?} cannot be filtered by"), hint));
+                return Err(Violation::new(
+                    "filter",
+                    format!("{key:?} cannot be filtered by"),
+                    hint,
+                ));
             }
             terms.push((key.to_owned(), value.to_owned()));
         }
@@ -266,13 +357,19 @@ impl Filter {
         let spec = tenant.spec.as_ref().unwrap_or(&empty_spec);
         let status = tenant.status.as_ref().unwrap_or(&empty_status);
         let placement = status.placement.clone().unwrap_or_default();
-        let ready = status.conditions.iter().find(|c| c.r#type == "Ready").map_or("Unknown", |c| c.status.as_str());
+        let ready = status
+            .conditions
+            .iter()
+            .find(|c| c.r#type == "Ready")
+            .map_or("Unknown", |c| c.status.as_str());
         self.0.iter().all(|(key, value)| match key.as_str() {
             "tier" => spec.tier == *value,
             "isolation" => placement.isolation == *value,
             "cluster" => placement.cluster == *value,
             "ready" => ready.eq_ignore_ascii_case(value),
-            label => label.strip_prefix("label.").is_some_and(|label| spec.labels.get(label) == Some(value)),
+            label => label
+                .strip_prefix("label.")
+                .is_some_and(|label| spec.labels.get(label) == Some(value)),
         })
     }
 }

@@ -5,6 +5,7 @@ use std::{collections::VecDeque, pin::Pin};
 use berth_control::{Board, TenantSnapshot};
 use berth_model::TenantId;
 use berth_proto::v1::{self, watch_tenants_response::Event};
+use berth_runtime::CancellationToken;
 use berth_wire::names;
 use futures::Stream;
 use tokio::sync::watch;
@@ -22,24 +23,53 @@ struct Reader {
     follow: watch::Receiver<u64>,
     at: u64,
     queue: VecDeque<Event>,
+    /// Where to resume while a batch is only partly read: before it.
+    resume: String,
+    cancel: CancellationToken,
 }
 
 /// Starts where `token` says, or with a snapshot when it says nothing this hub knows.
-pub(super) fn stream(board: Board, incarnation: String, token: &str, only: Option<TenantId>) -> TenantStream {
+pub(super) fn stream(
+    board: Board,
+    incarnation: String,
+    token: &str,
+    only: Option<TenantId>,
+    cancel: CancellationToken,
+) -> TenantStream {
     let follow = board.follow();
-    let mut reader = Reader { board, incarnation, only, follow, at: 0, queue: VecDeque::new() };
+    let mut reader = Reader {
+        board,
+        incarnation,
+        only,
+        follow,
+        at: 0,
+        queue: VecDeque::new(),
+        resume: String::new(),
+        cancel,
+    };
     let resumed = token
         .split_once(':')
         .filter(|(incarnation, _)| *incarnation == reader.incarnation)
         .and_then(|(_, sequence)| sequence.parse().ok())
         .is_some_and(|sequence| reader.news(sequence));
-    if !resumed {
+    if resumed {
+        token.clone_into(&mut reader.resume);
+    } else {
         reader.snapshot();
     }
     Box::pin(futures::stream::unfold(reader, |mut reader| async move {
         let event = reader.next().await?;
-        let resume_token = format!("{}:{}", reader.incarnation, reader.at);
-        Some((Ok(v1::WatchTenantsResponse { event: Some(event), resume_token }), reader))
+        if reader.queue.is_empty() {
+            reader.resume = format!("{}:{}", reader.incarnation, reader.at);
+        }
+        let resume_token = reader.resume.clone();
+        Some((
+            Ok(v1::WatchTenantsResponse {
+                event: Some(event),
+                resume_token,
+            }),
+            reader,
+        ))
     }))
 }
 
@@ -51,6 +81,8 @@ impl Reader {
     fn snapshot(&mut self) {
         let (all, at) = self.board.snapshot();
         self.at = at;
+        // Until the snapshot is read whole, there is nothing to resume from.
+        self.resume.clear();
         self.queue.clear();
         for snapshot in all {
             self.upserted(&snapshot);
@@ -60,13 +92,16 @@ impl Reader {
 
     fn upserted(&mut self, snapshot: &TenantSnapshot) {
         if self.wants(&snapshot.tenant.id) {
-            self.queue.push_back(Event::Upserted(shown(&snapshot.tenant, Some(snapshot))));
+            self.queue
+                .push_back(Event::Upserted(shown(&snapshot.tenant, Some(snapshot))));
         }
     }
 
     /// Takes what changed since `sequence`; false when that is too long ago.
     fn news(&mut self, sequence: u64) -> bool {
-        let Some(news) = self.board.since(sequence) else { return false };
+        let Some(news) = self.board.since(sequence) else {
+            return false;
+        };
         self.at = news.sequence;
         for snapshot in &news.upserted {
             self.upserted(snapshot);
@@ -85,8 +120,11 @@ impl Reader {
                 return Some(event);
             }
             let at = self.at;
-            // The board is gone: the hub ends.
-            self.follow.wait_for(|sequence| *sequence > at).await.ok()?;
+            tokio::select! {
+                changed = self.follow.wait_for(|sequence| *sequence > at) => drop(changed.ok()?),
+                // The hub ends.
+                () = self.cancel.cancelled() => return None,
+            }
             if !self.news(at) {
                 self.snapshot();
             }

@@ -21,7 +21,9 @@ use crate::CLUSTER;
 fn violations(status: &tonic::Status) -> Vec<(String, String)> {
     let request = status.get_details_bad_request();
     let violations = request.into_iter().flat_map(|request| request.field_violations);
-    violations.map(|violation| (violation.field, violation.description)).collect()
+    violations
+        .map(|violation| (violation.field, violation.description))
+        .collect()
 }
 
 pub(crate) async fn an_invalid_spec_gets_all_violations_at_once_and_nothing_is_stored(
@@ -33,7 +35,11 @@ pub(crate) async fn an_invalid_spec_gets_all_violations_at_once_and_nothing_is_s
         size: "gigantic".to_owned(),
         environment: "prod".to_owned(),
         namespaces: vec!["Jobs".to_owned()],
-        quota: [("requests.cpu".to_owned(), "eight".to_owned()), ("requests.cpus".to_owned(), "8".to_owned())].into(),
+        quota: [
+            ("requests.cpu".to_owned(), "eight".to_owned()),
+            ("requests.cpus".to_owned(), "8".to_owned()),
+        ]
+        .into(),
         bundles: vec![v1::BundleRef {
             name: "nowhere".to_owned(),
             version: "1.0.0".to_owned(),
@@ -41,13 +47,24 @@ pub(crate) async fn an_invalid_spec_gets_all_violations_at_once_and_nothing_is_s
         }],
         ..v1::TenantSpec::default()
     };
-    let status = api.create("faulty", spec).await.err().context("an invalid spec is accepted")?;
+    let status = api
+        .create("faulty", spec)
+        .await
+        .err()
+        .context("an invalid spec is accepted")?;
     ensure!(status.code() == Code::InvalidArgument, "{status:?}");
     let found = violations(&status);
     for path in ["size", "environment", "namespaces[0]", "quota"] {
-        ensure!(found.iter().any(|(field, _)| field.contains(path)), "nothing about {path} in {found:?}");
+        ensure!(
+            found.iter().any(|(field, _)| field.contains(path)),
+            "nothing about {path} in {found:?}"
+        );
     }
-    ensure!(api.tenant("faulty").await.is_err_and(|status| status.code() == Code::NotFound));
+    ensure!(
+        api.tenant("faulty")
+            .await
+            .is_err_and(|status| status.code() == Code::NotFound)
+    );
 
     // What is well formed but cannot be is told at once, too: the tier with what was probably meant.
     let spec = v1::TenantSpec {
@@ -59,20 +76,39 @@ pub(crate) async fn an_invalid_spec_gets_all_violations_at_once_and_nothing_is_s
         }],
         ..v1::TenantSpec::default()
     };
-    let status = api.create("faulty", spec).await.err().context("an unknown tier is accepted")?;
+    let status = api
+        .create("faulty", spec)
+        .await
+        .err()
+        .context("an unknown tier is accepted")?;
     ensure!(status.code() == Code::InvalidArgument, "{status:?}");
     let found = violations(&status);
-    let told = |path: &str, word: &str| found.iter().any(|(field, text)| field.contains(path) && text.contains(word));
+    let told = |path: &str, word: &str| {
+        found
+            .iter()
+            .any(|(field, text)| field.contains(path) && text.contains(word))
+    };
     ensure!(told("tier", "standard"), "no hint for the tier: {found:?}");
-    ensure!(told("bundles[0]", "nowhere"), "nothing about the bundle: {found:?}");
+    ensure!(
+        told("bundles[0]", "nowhere"),
+        "nothing about the bundle: {found:?}"
+    );
 
     // The same by the command line, with the paths as in the file.
     let file = "apiVersion: berth.dev/v1\nkind: Tenant\nmetadata:\n  name: faulty\nspec:\n  teir: free\n  size: gigantic\n";
     let called = cli.call_with(&["apply", "-f", "-"], file).await?;
     ensure!(called.code == 3, "{called:?}");
-    ensure!(called.said().contains("spec.teir") && called.said().contains("tier"), "{}", called.said());
+    ensure!(
+        called.said().contains("spec.teir") && called.said().contains("tier"),
+        "{}",
+        called.said()
+    );
     ensure!(called.said().contains("spec.size"), "{}", called.said());
-    ensure!(api.tenant("faulty").await.is_err_and(|status| status.code() == Code::NotFound));
+    ensure!(
+        api.tenant("faulty")
+            .await
+            .is_err_and(|status| status.code() == Code::NotFound)
+    );
     Ok(())
 }
 
@@ -80,31 +116,89 @@ pub(crate) async fn unknown_tiers_duplicates_stale_etags_and_bad_names_get_a_cle
     world: &World,
 ) -> anyhow::Result<()> {
     let api = world.api()?;
-    for name in ["Upper", "two--dashes", "-edge", "under_score", "a-name-that-is-much-longer-than-forty-letters", "", "a/b"] {
-        let status = api.create(name, of_tier("free")).await.err().with_context(|| format!("{name:?} is accepted"))?;
+    for name in [
+        "Upper",
+        "two--dashes",
+        "-edge",
+        "under_score",
+        "a-name-that-is-much-longer-than-forty-letters",
+        "",
+        "a/b",
+    ] {
+        let status = api
+            .create(name, of_tier("free"))
+            .await
+            .err()
+            .with_context(|| format!("{name:?} is accepted"))?;
         ensure!(status.code() == Code::InvalidArgument, "{name:?}: {status:?}");
     }
     api.create("twin", of_tier("free")).await?;
-    let status = api.create("twin", of_tier("free")).await.err().context("a duplicate is accepted")?;
+    let status = api
+        .create("twin", of_tier("free"))
+        .await
+        .err()
+        .context("a duplicate is accepted")?;
     ensure!(status.code() == Code::AlreadyExists, "{status:?}");
 
     let first = api.tenant("twin").await?;
-    let change = v1::TenantSpec { size: "small".to_owned(), ..of_tier("free") };
+    let change = v1::TenantSpec {
+        size: "small".to_owned(),
+        ..of_tier("free")
+    };
     api.update("twin", change.clone()).await?;
-    let stale = v1::Tenant { spec: Some(of_tier("free")), ..first };
-    let request = v1::UpdateTenantRequest { tenant: Some(stale), ..v1::UpdateTenantRequest::default() };
-    let status = api.tenants().update_tenant(request).await.err().context("a stale etag is accepted")?;
+    let stale = v1::Tenant {
+        spec: Some(of_tier("free")),
+        ..first
+    };
+    let request = v1::UpdateTenantRequest {
+        tenant: Some(stale),
+        ..v1::UpdateTenantRequest::default()
+    };
+    let status = api
+        .tenants()
+        .update_tenant(request)
+        .await
+        .err()
+        .context("a stale etag is accepted")?;
     ensure!(status.code() == Code::Aborted, "{status:?}");
-    ensure!(api.tenant("twin").await?.spec.is_some_and(|spec| spec.size == change.size));
+    ensure!(
+        api.tenant("twin")
+            .await?
+            .spec
+            .is_some_and(|spec| spec.size == change.size)
+    );
 
-    let status = api.update("twin", of_tier("premium")).await.err().context("the isolation may change")?;
-    ensure!(matches!(status.code(), Code::InvalidArgument | Code::FailedPrecondition), "{status:?}");
-    let status = api.update("nobody-here", of_tier("free")).await.err().context("an update of nobody")?;
+    let status = api
+        .update("twin", of_tier("premium"))
+        .await
+        .err()
+        .context("the isolation may change")?;
+    ensure!(
+        matches!(status.code(), Code::InvalidArgument | Code::FailedPrecondition),
+        "{status:?}"
+    );
+    let status = api
+        .update("nobody-here", of_tier("free"))
+        .await
+        .err()
+        .context("an update of nobody")?;
     ensure!(status.code() == Code::NotFound, "{status:?}");
-    let status = api.delete("nobody-here").await.err().context("a deletion of nobody")?;
+    let status = api
+        .delete("nobody-here")
+        .await
+        .err()
+        .context("a deletion of nobody")?;
     ensure!(status.code() == Code::NotFound, "{status:?}");
-    let request = v1::DeleteTierRequest { name: "tiers/free".to_owned(), ..v1::DeleteTierRequest::default() };
-    let status = api.tiers().delete_tier(request).await.err().context("a tier in use is deleted")?;
+    let request = v1::DeleteTierRequest {
+        name: "tiers/free".to_owned(),
+        ..v1::DeleteTierRequest::default()
+    };
+    let status = api
+        .tiers()
+        .delete_tier(request)
+        .await
+        .err()
+        .context("a tier in use is deleted")?;
     ensure!(status.code() == Code::FailedPrecondition, "{status:?}");
     api.remove("twin").await
 }
@@ -113,25 +207,49 @@ pub(crate) async fn a_quota_larger_than_any_cluster_is_placed_nowhere_and_explai
     world: &World,
 ) -> anyhow::Result<()> {
     let (api, cli) = (world.api()?, world.cli());
-    let quota = [("requests.cpu".to_owned(), "5000".to_owned()), ("limits.cpu".to_owned(), "5000".to_owned())];
-    let spec = v1::TenantSpec { quota: quota.into(), ..of_tier("standard") };
+    let quota = [
+        ("requests.cpu".to_owned(), "5000".to_owned()),
+        ("limits.cpu".to_owned(), "5000".to_owned()),
+    ];
+    let spec = v1::TenantSpec {
+        quota: quota.into(),
+        ..of_tier("standard")
+    };
     match api.create("giant", spec).await {
         // Told at once that no cluster will do is as good as an accepted tenant that says so.
         Err(status) => ensure!(status.code() == Code::InvalidArgument, "{status:?}"),
         Ok(_) => {
             let tenant = api
-                .until("giant", "placed nowhere", |tenant| condition(tenant, "Placed").status == "False")
+                .until("giant", "placed nowhere", |tenant| {
+                    condition(tenant, "Placed").status == "False"
+                })
                 .await?;
             let placed = condition(&tenant, "Placed");
-            ensure!(!placed.reason.is_empty() && !placed.message.is_empty(), "{placed:?}");
-            let request = v1::ExplainTenantRequest { name: "tenants/giant".to_owned(), tenant: None };
+            ensure!(
+                !placed.reason.is_empty() && !placed.message.is_empty(),
+                "{placed:?}"
+            );
+            let request = v1::ExplainTenantRequest {
+                name: "tenants/giant".to_owned(),
+                tenant: None,
+            };
             let explained = api.tenants().explain_tenant(request).await?.into_inner();
-            let candidate = explained.candidates.iter().find(|candidate| candidate.cluster.ends_with(CLUSTER));
-            let candidate = candidate.with_context(|| format!("{CLUSTER} is not explained: {explained:?}"))?;
-            ensure!(!candidate.fits && !candidate.constraint.is_empty(), "{candidate:?}");
+            let candidate = explained
+                .candidates
+                .iter()
+                .find(|candidate| candidate.cluster.ends_with(CLUSTER));
+            let candidate =
+                candidate.with_context(|| format!("{CLUSTER} is not explained: {explained:?}"))?;
+            ensure!(
+                !candidate.fits && !candidate.constraint.is_empty(),
+                "{candidate:?}"
+            );
             ensure!(candidate.detail.contains("5000"), "no numbers: {candidate:?}");
             let said = cli.output(&["explain", "tenant", "giant"]).await?;
-            ensure!(said.contains(CLUSTER) && said.contains(&candidate.constraint), "{said}");
+            ensure!(
+                said.contains(CLUSTER) && said.contains(&candidate.constraint),
+                "{said}"
+            );
             api.remove("giant").await?;
         }
     }
@@ -140,8 +258,18 @@ pub(crate) async fn a_quota_larger_than_any_cluster_is_placed_nowhere_and_explai
         cluster_labels: [("compliance".to_owned(), "none-has-it".to_owned())].into(),
         ..v1::PlacementConstraints::default()
     };
-    api.create("picky", v1::TenantSpec { placement: Some(placement), ..of_tier("free") }).await?;
-    api.until("picky", "placed nowhere", |tenant| condition(tenant, "Placed").status == "False").await?;
+    api.create(
+        "picky",
+        v1::TenantSpec {
+            placement: Some(placement),
+            ..of_tier("free")
+        },
+    )
+    .await?;
+    api.until("picky", "placed nowhere", |tenant| {
+        condition(tenant, "Placed").status == "False"
+    })
+    .await?;
     let said = cli.output(&["explain", "tenant", "picky"]).await?;
     ensure!(said.contains(CLUSTER) && said.contains("compliance"), "{said}");
     api.remove("picky").await
@@ -153,7 +281,9 @@ pub(crate) async fn a_namespace_that_is_not_ours_is_a_conflict_and_stays_untouch
     let (api, kube) = (world.api()?, world.kube(CLUSTER)?);
     let namespaces = Api::<Namespace>::all(kube.clone());
     let foreign = json!({"metadata": {"name": "t-squatter", "labels": {"owner": "somebody-else"}}});
-    namespaces.create(&PostParams::default(), &serde_json::from_value(foreign)?).await?;
+    namespaces
+        .create(&PostParams::default(), &serde_json::from_value(foreign)?)
+        .await?;
     let configs = Api::<ConfigMap>::namespaced(kube.clone(), "t-squatter");
     kubernetes::appears(&configs, "kube-root-ca.crt").await?;
     let before = namespaces.get("t-squatter").await?;
@@ -168,7 +298,10 @@ pub(crate) async fn a_namespace_that_is_not_ours_is_a_conflict_and_stays_untouch
     ensure!(condition(&tenant, "Ready").status == "False");
     ensure!(condition(&tenant, "Applied").message.contains("t-squatter"));
     let after = namespaces.get("t-squatter").await?;
-    ensure!(before.metadata.resource_version == after.metadata.resource_version, "{after:?}");
+    ensure!(
+        before.metadata.resource_version == after.metadata.resource_version,
+        "{after:?}"
+    );
     let quotas = Api::<k8s_openapi::api::core::v1::ResourceQuota>::namespaced(kube.clone(), "t-squatter");
     ensure!(kubernetes::names(&quotas, "").await?.is_empty());
 
@@ -180,13 +313,19 @@ pub(crate) async fn a_namespace_that_is_not_ours_is_a_conflict_and_stays_untouch
     Ok(())
 }
 
-pub(crate) async fn a_token_that_was_used_or_is_expired_or_foreign_is_refused(world: &World) -> anyhow::Result<()> {
+pub(crate) async fn a_token_that_was_used_or_is_expired_or_foreign_is_refused(
+    world: &World,
+) -> anyhow::Result<()> {
     let api = world.api()?;
     let kube = world.kube(CLUSTER)?;
     let member = world.members.get(CLUSTER).context("the shared cluster")?;
     let good = api.token("stranger").await?;
     // Any cluster will do: whoever is refused writes nothing into it but the key it made.
-    install::apply(&kube, &[json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "elsewhere"}})]).await?;
+    install::apply(
+        &kube,
+        &[json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "elsewhere"}})],
+    )
+    .await?;
     let directory = world.directory("refused")?;
     let attempt = async |name: &str, token: &str, pin: &str| -> anyhow::Result<String> {
         let options = AgentOptions {
@@ -208,7 +347,10 @@ pub(crate) async fn a_token_that_was_used_or_is_expired_or_foreign_is_refused(wo
     ensure!(said.contains("token"), "{said}");
     let foreign_pin = format!("sha256:{}", "ab".repeat(32));
     let said = attempt("foreign-pin", &good.token, &foreign_pin).await?;
-    ensure!(said.contains("--ca-pin") || said.contains("certificate authority"), "{said}");
+    ensure!(
+        said.contains("--ca-pin") || said.contains("certificate authority"),
+        "{said}"
+    );
 
     let expired = api
         .token_for(v1::CreateJoinTokenRequest {
@@ -217,7 +359,11 @@ pub(crate) async fn a_token_that_was_used_or_is_expired_or_foreign_is_refused(wo
             ..v1::CreateJoinTokenRequest::default()
         })
         .await?;
-    let expires = expired.join_token.clone().and_then(|token| token.expire_time).context("no expiry")?;
+    let expires = expired
+        .join_token
+        .clone()
+        .and_then(|token| token.expire_time)
+        .context("no expiry")?;
     berth_tests::waiting::until(Duration::from_secs(30), "the token expires", || async {
         #[expect(clippy::disallowed_methods, reason = "the hub's clock is this machine's")]
         let now = jiff::Timestamp::now().as_second();
@@ -228,12 +374,20 @@ pub(crate) async fn a_token_that_was_used_or_is_expired_or_foreign_is_refused(wo
     ensure!(said.contains("token"), "{said}");
 
     let mine = api.token("stranger").await?;
-    let request = v1::DeleteJoinTokenRequest { name: mine.join_token.clone().unwrap_or_default().name };
+    let request = v1::DeleteJoinTokenRequest {
+        name: mine.join_token.clone().unwrap_or_default().name,
+    };
     api.tokens().delete_join_token(request).await?;
     let said = attempt("taken-back", &mine.token, &mine.ca_pin).await?;
     ensure!(said.contains("token"), "{said}");
-    ensure!(world.hub.log_end(400).contains("token"), "the hub logs no refusal");
-    ensure!(api.cluster("stranger").await?.is_none(), "a refused agent has made a cluster");
+    ensure!(
+        world.hub.log_end(400).contains("token"),
+        "the hub logs no refusal"
+    );
+    ensure!(
+        api.cluster("stranger").await?.is_none(),
+        "a refused agent has made a cluster"
+    );
     let namespaces = Api::<Namespace>::all(kube.clone());
     namespaces.delete("elsewhere", &DeleteParams::default()).await?;
     Ok(())

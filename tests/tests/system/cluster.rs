@@ -11,30 +11,65 @@ use kube::api::ListParams;
 
 use crate::{CLUSTER, files, members};
 
-pub(crate) async fn a_cluster_tenant_gets_a_cluster_of_its_own_which_goes_last(world: &World) -> anyhow::Result<()> {
+pub(crate) async fn a_cluster_tenant_gets_a_cluster_of_its_own_which_goes_last(
+    world: &World,
+) -> anyhow::Result<()> {
     let (api, cli) = (world.api()?, world.cli());
     cli.apply(&files::web_bundle("web-d")).await?;
-    cli.apply(&files::tenant_with_web("owner", "enterprise", "web-d", "registry.example/web:1")).await?;
+    cli.apply(&files::tenant_with_web(
+        "owner",
+        "enterprise",
+        "web-d",
+        "registry.example/web:1",
+    ))
+    .await?;
     let tenant = api.ready("owner").await?;
-    let placement = tenant.status.clone().and_then(|status| status.placement).context("a placement")?;
-    ensure!(placement.isolation == "cluster" && placement.cluster != CLUSTER, "{placement:?}");
-    let cluster = api.cluster(&placement.cluster).await?.context("the hub knows the cluster")?;
+    let placement = tenant
+        .status
+        .clone()
+        .and_then(|status| status.placement)
+        .context("a placement")?;
+    ensure!(
+        placement.isolation == "cluster" && placement.cluster != CLUSTER,
+        "{placement:?}"
+    );
+    let cluster = api
+        .cluster(&placement.cluster)
+        .await?
+        .context("the hub knows the cluster")?;
     ensure!(cluster.dedicated_to.contains("owner"), "{cluster:?}");
-    let cloud_name = if cluster.cloud_name.is_empty() { &placement.cluster } else { &cluster.cloud_name };
+    let cloud_name = if cluster.cloud_name.is_empty() {
+        &placement.cluster
+    } else {
+        &cluster.cloud_name
+    };
 
     let clusters = world.cloud.clusters().await;
-    let access = clusters.get(cloud_name).with_context(|| format!("no {cloud_name} among {:?}", clusters.keys()))?;
+    let access = clusters
+        .get(cloud_name)
+        .with_context(|| format!("no {cloud_name} among {:?}", clusters.keys()))?;
     let kube = kubernetes::client(access).await?;
     // The hub brought the agent in, and what plays the kubelet started it from its Deployment.
-    let agent = Api::<Deployment>::namespaced(kube.clone(), label::AGENT_NAMESPACE).get("berth-agent").await?;
+    let agent = Api::<Deployment>::namespaced(kube.clone(), label::AGENT_NAMESPACE)
+        .get("berth-agent")
+        .await?;
     ensure!(agent.spec.is_some_and(|spec| spec.replicas == Some(1)));
     members::ensure_complete(&kube, "t-owner").await?;
-    let nodes = Api::<Node>::all(kube.clone()).list(&ListParams::default()).await?.items;
+    let nodes = Api::<Node>::all(kube.clone())
+        .list(&ListParams::default())
+        .await?
+        .items;
     ensure!(nodes.len() >= 3, "the cluster has {} nodes", nodes.len());
-    let web = Api::<Deployment>::namespaced(kube.clone(), "t-owner").get("web").await?;
+    let web = Api::<Deployment>::namespaced(kube.clone(), "t-owner")
+        .get("web")
+        .await?;
     ensure!(web.status.and_then(|status| status.ready_replicas) == Some(2));
     // Nothing of the tenant is anywhere else.
-    ensure!(kubernetes::namespace(&world.kube(CLUSTER)?, "t-owner").await?.is_none());
+    ensure!(
+        kubernetes::namespace(&world.kube(CLUSTER)?, "t-owner")
+            .await?
+            .is_none()
+    );
 
     // Nobody else is placed there.
     api.create("neighbour", berth_tests::api::of_tier("free")).await?;
@@ -43,7 +78,13 @@ pub(crate) async fn a_cluster_tenant_gets_a_cluster_of_its_own_which_goes_last(w
     api.remove("neighbour").await?;
 
     api.remove("owner").await?;
-    ensure!(api.cluster(&placement.cluster).await?.is_none(), "the hub still knows the cluster");
-    ensure!(!world.cloud.eks().clusters().contains(cloud_name), "EKS still has the cluster");
+    ensure!(
+        api.cluster(&placement.cluster).await?.is_none(),
+        "the hub still knows the cluster"
+    );
+    ensure!(
+        !world.cloud.eks().clusters().contains(cloud_name),
+        "EKS still has the cluster"
+    );
     Ok(())
 }

@@ -17,7 +17,10 @@ pub(crate) async fn tenants_are_printed_as_table_json_yaml_and_names(world: &Wor
     for column in ["NAME", "TIER", "ISOLATION", "CLUSTER", "READY", "HEALTH", "AGE"] {
         ensure!(head.contains(column), "no {column} in {head:?}");
     }
-    let line = table.lines().find(|line| line.starts_with("printed")).with_context(|| format!("not in\n{table}"))?;
+    let line = table
+        .lines()
+        .find(|line| line.starts_with("printed"))
+        .with_context(|| format!("not in\n{table}"))?;
     for cell in ["standard", "namespace", CLUSTER, "True"] {
         ensure!(line.contains(cell), "no {cell} in {line:?}");
     }
@@ -25,9 +28,14 @@ pub(crate) async fn tenants_are_printed_as_table_json_yaml_and_names(world: &Wor
     ensure!(bare.lines().count() == 1 && bare.starts_with("printed"), "{bare}");
 
     let json: Value = serde_json::from_str(&cli.output(&["get", "tenants", "-o", "json"]).await?)?;
-    ensure!(json["apiVersion"] == "berth.dev/v1" && json["kind"] == "List", "{json}");
+    ensure!(
+        json["apiVersion"] == "berth.dev/v1" && json["kind"] == "List",
+        "{json}"
+    );
     let items = json["items"].as_array().context("no items")?;
-    let found = items.iter().any(|item| item["kind"] == "Tenant" && item["metadata"]["name"] == "printed");
+    let found = items
+        .iter()
+        .any(|item| item["kind"] == "Tenant" && item["metadata"]["name"] == "printed");
     ensure!(found, "not among {items:?}");
 
     // What is printed can be applied.
@@ -46,7 +54,10 @@ pub(crate) async fn tenants_are_printed_as_table_json_yaml_and_names(world: &Wor
 async fn lists_of_others(cli: &Cli) -> anyhow::Result<()> {
     let tiers = cli.output(&["get", "tiers", "-o", "name"]).await?;
     for tier in ["free", "standard", "premium", "enterprise"] {
-        ensure!(tiers.lines().any(|line| line.ends_with(&format!("/{tier}"))), "{tiers}");
+        ensure!(
+            tiers.lines().any(|line| line.ends_with(&format!("/{tier}"))),
+            "{tiers}"
+        );
     }
     let clusters = cli.output(&["get", "clusters"]).await?;
     ensure!(clusters.contains(CLUSTER), "{clusters}");
@@ -78,7 +89,13 @@ pub(crate) async fn exit_codes_tell_scripts_what_went_wrong(world: &World) -> an
     context.server = "https://127.0.0.1:1".to_owned();
     std::fs::write(&nowhere, context.to_yaml()?)?;
     let stranded = Cli::new(&world.programs, &nowhere);
-    ensure!(stranded.call(&["get", "tenants", "--request-timeout=5s"]).await?.code == 6);
+    ensure!(
+        stranded
+            .call(&["get", "tenants", "--request-timeout=5s"])
+            .await?
+            .code
+            == 6
+    );
     api.remove("coded").await
 }
 
@@ -90,22 +107,41 @@ pub(crate) async fn apply_diff_wait_and_delete_work_as_in_kubectl(world: &World)
 
     let said = cli.output(&["apply", "-f", &path, "--dry-run"]).await?;
     ensure!(said.contains("scripted"), "{said}");
-    ensure!(cli.call(&["get", "tenant", "scripted"]).await?.code == 4, "a dry run has stored something");
+    ensure!(
+        cli.call(&["get", "tenant", "scripted"]).await?.code == 4,
+        "a dry run has stored something"
+    );
     let said = cli.output(&["apply", "-f", &path]).await?;
     ensure!(said.contains("scripted") && said.contains("created"), "{said}");
-    cli.output(&["wait", "tenant/scripted", "--for=condition=Ready", "--timeout=90s"]).await?;
+    cli.output(&[
+        "wait",
+        "tenant/scripted",
+        "--for=condition=Ready",
+        "--timeout=90s",
+    ])
+    .await?;
     let said = cli.output(&["apply", "-f", &path]).await?;
     ensure!(said.contains("unchanged"), "{said}");
 
-    std::fs::write(&file, format!("{}  size: medium\n", files::tenant("scripted", "standard")))?;
+    std::fs::write(
+        &file,
+        format!("{}  size: medium\n", files::tenant("scripted", "standard")),
+    )?;
     let diff = cli.call(&["diff", "-f", &path]).await?;
     ensure!(diff.code == 1 && diff.out.contains("medium"), "{diff:?}");
     let said = cli.output(&["apply", "-f", &path]).await?;
     ensure!(said.contains("configured"), "{said}");
-    cli.output(&["wait", "tenant/scripted", "--for=condition=Ready", "--timeout=90s"]).await?;
+    cli.output(&[
+        "wait",
+        "tenant/scripted",
+        "--for=condition=Ready",
+        "--timeout=90s",
+    ])
+    .await?;
 
     cli.output(&["delete", "-f", &path]).await?;
-    cli.output(&["wait", "tenant/scripted", "--for=delete", "--timeout=90s"]).await?;
+    cli.output(&["wait", "tenant/scripted", "--for=delete", "--timeout=90s"])
+        .await?;
     ensure!(cli.call(&["get", "tenant", "scripted"]).await?.code == 4);
     Ok(())
 }

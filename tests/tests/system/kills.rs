@@ -63,12 +63,20 @@ async fn killed_while_it_accepts(world: &mut World, seed: u64) -> anyhow::Result
     let kube = world.kube(CLUSTER)?;
     for (id, uid) in &uids {
         api.ready(id).await?;
-        let namespace = kubernetes::namespace(&kube, &format!("t-{id}")).await?.context("a namespace")?;
+        let namespace = kubernetes::namespace(&kube, &format!("t-{id}"))
+            .await?
+            .context("a namespace")?;
         let labels = namespace.metadata.labels.unwrap_or_default();
-        ensure!(labels.get(label::TENANT_UID) == Some(uid), "{id}: {labels:?} instead of {uid}");
+        ensure!(
+            labels.get(label::TENANT_UID) == Some(uid),
+            "{id}: {labels:?} instead of {uid}"
+        );
     }
     let namespaces = kubernetes::names(&Api::<Namespace>::all(kube.clone()), label::TENANT).await?;
-    let kept = namespaces.iter().filter(|name| name.starts_with("t-kept-")).count();
+    let kept = namespaces
+        .iter()
+        .filter(|name| name.starts_with("t-kept-"))
+        .count();
     ensure!(kept == TENANTS, "{kept} namespaces for {TENANTS} tenants");
     let deletions = uids.keys().map(|id| api.remove(id));
     futures::future::try_join_all(deletions).await?;

@@ -121,15 +121,25 @@ fn main() -> ExitCode {
     };
     let chosen = |test: &Test| {
         let matches = |filter: &String| {
-            if arguments.exact { test.name == filter } else { test.name.contains(filter.as_str()) }
+            if arguments.exact {
+                test.name == filter
+            } else {
+                test.name.contains(filter.as_str())
+            }
         };
         arguments.filter.as_ref().is_none_or(matches) && !arguments.skip.iter().any(matches)
     };
     if arguments.list || !tests.iter().any(chosen) {
-        let trials = tests.into_iter().map(|test| Trial::test(test.name, || Ok(()))).collect();
+        let trials = tests
+            .into_iter()
+            .map(|test| Trial::test(test.name, || Ok(())))
+            .collect();
         return libtest_mimic::run(&arguments, trials).exit_code();
     }
-    let options = WorldOptions { clusters: vec![CLUSTER.to_owned()], machine: Machine::default() };
+    let options = WorldOptions {
+        clusters: vec![CLUSTER.to_owned()],
+        machine: Machine::default(),
+    };
     let world = match runtime.block_on(World::start(&options)) {
         Ok(world) => world,
         Err(error) => {
@@ -137,7 +147,9 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let shared = Arc::new(Shared { world: RwLock::new(world) });
+    let shared = Arc::new(Shared {
+        world: RwLock::new(world),
+    });
     let trials = tests.into_iter().map(|Test { name, run }| {
         let (runtime, shared) = (runtime.clone(), shared.clone());
         Trial::test(name, move || runtime.block_on(execute(&shared, run)))
@@ -161,7 +173,9 @@ async fn execute(shared: &Shared, run: Run) -> Result<(), Failed> {
             let outcome = caught(test(&mut world)).await;
             let logs = world.logs();
             let healed = tokio::time::timeout(LIMIT, world.heal()).await;
-            let healed = healed.context("heal the world: too slow").and_then(|healed| healed.context("heal the world"));
+            let healed = healed
+                .context("heal the world: too slow")
+                .and_then(|healed| healed.context("heal the world"));
             (outcome.and(healed), logs)
         }
     };

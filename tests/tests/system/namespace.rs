@@ -11,7 +11,9 @@ use kube::Api;
 
 use crate::{CLUSTER, files, members};
 
-pub(crate) async fn a_namespace_tenant_gets_its_namespace_quota_walls_and_roles(world: &World) -> anyhow::Result<()> {
+pub(crate) async fn a_namespace_tenant_gets_its_namespace_quota_walls_and_roles(
+    world: &World,
+) -> anyhow::Result<()> {
     let (api, cli, kube) = (world.api()?, world.cli(), world.kube(CLUSTER)?);
     // A real tenant, as the examples have it.
     let file = workspace().join("deploy/examples/dev-sandbox.yaml");
@@ -21,13 +23,27 @@ pub(crate) async fn a_namespace_tenant_gets_its_namespace_quota_walls_and_roles(
 
     let status = tenant.status.clone().context("a status")?;
     for kind in ["Accepted", "Placed", "Provisioned", "Applied", "Healthy", "Ready"] {
-        ensure!(truth(&status.conditions, kind) == "True", "{kind} is not True: {status:?}");
+        ensure!(
+            truth(&status.conditions, kind) == "True",
+            "{kind} is not True: {status:?}"
+        );
     }
-    ensure!(status.namespaces.first().is_some_and(|first| first == "t-dev-sandbox"), "{status:?}");
+    ensure!(
+        status
+            .namespaces
+            .first()
+            .is_some_and(|first| first == "t-dev-sandbox"),
+        "{status:?}"
+    );
     for name in &status.namespaces {
-        let namespace = kubernetes::namespace(&kube, name).await?.with_context(|| format!("no namespace {name}"))?;
+        let namespace = kubernetes::namespace(&kube, name)
+            .await?
+            .with_context(|| format!("no namespace {name}"))?;
         let labels = namespace.metadata.labels.unwrap_or_default();
-        ensure!(labels.get(label::TENANT).is_some_and(|id| id == "dev-sandbox"), "{labels:?}");
+        ensure!(
+            labels.get(label::TENANT).is_some_and(|id| id == "dev-sandbox"),
+            "{labels:?}"
+        );
         ensure!(labels.get(label::TENANT_UID) == Some(&tenant.uid), "{labels:?}");
         members::ensure_complete(&kube, name).await?;
     }
@@ -39,15 +55,31 @@ pub(crate) async fn a_bundle_turns_healthy_and_a_broken_image_degrades_the_tenan
 ) -> anyhow::Result<()> {
     let (api, cli, kube) = (world.api()?, world.cli(), world.kube(CLUSTER)?);
     cli.apply(&files::web_bundle("web-a")).await?;
-    cli.apply(&files::tenant_with_web("worker", "standard", "web-a", "registry.example/web:1")).await?;
+    cli.apply(&files::tenant_with_web(
+        "worker",
+        "standard",
+        "web-a",
+        "registry.example/web:1",
+    ))
+    .await?;
     let tenant = api.ready("worker").await?;
-    let health = tenant.status.as_ref().map(|status| status.health.clone()).unwrap_or_default();
+    let health = tenant
+        .status
+        .as_ref()
+        .map(|status| status.health.clone())
+        .unwrap_or_default();
     ensure!(health == "Healthy", "{health}");
     let deployments = Api::<Deployment>::namespaced(kube.clone(), "t-worker");
     let web = deployments.get("web").await?;
     ensure!(web.status.and_then(|status| status.ready_replicas) == Some(2));
 
-    cli.apply(&files::tenant_with_web("worker", "standard", "web-a", "registry.example/web:broken")).await?;
+    cli.apply(&files::tenant_with_web(
+        "worker",
+        "standard",
+        "web-a",
+        "registry.example/web:broken",
+    ))
+    .await?;
     let tenant = api
         .until("worker", "degraded by its broken image", |tenant| {
             let healthy = condition(tenant, "Healthy");
@@ -55,13 +87,24 @@ pub(crate) async fn a_bundle_turns_healthy_and_a_broken_image_degrades_the_tenan
         })
         .await?;
     let healthy = condition(&tenant, "Healthy");
-    ensure!(healthy.message.contains("ImagePullBackOff"), "{}", healthy.message);
+    ensure!(
+        healthy.message.contains("ImagePullBackOff"),
+        "{}",
+        healthy.message
+    );
     ensure!(healthy.message.contains("web"), "{}", healthy.message);
     ensure!(condition(&tenant, "Ready").status == "False");
     ensure!(condition(&tenant, "Applied").status == "True");
 
-    cli.apply(&files::tenant_with_web("worker", "standard", "web-a", "registry.example/web:2")).await?;
-    api.until("worker", "Ready again with the next image", is_ready).await?;
+    cli.apply(&files::tenant_with_web(
+        "worker",
+        "standard",
+        "web-a",
+        "registry.example/web:2",
+    ))
+    .await?;
+    api.until("worker", "Ready again with the next image", is_ready)
+        .await?;
     api.remove("worker").await
 }
 
@@ -75,10 +118,17 @@ pub(crate) async fn deleting_a_tenant_removes_everything_it_had(world: &World) -
     members::ensure_complete(&kube, "t-leaver--jobs").await?;
 
     cli.output(&["delete", "tenant", "leaver", "--wait"]).await?;
-    ensure!(api.tenant("leaver").await.is_err_and(|status| status.code() == tonic::Code::NotFound));
+    ensure!(
+        api.tenant("leaver")
+            .await
+            .is_err_and(|status| status.code() == tonic::Code::NotFound)
+    );
     for name in ["t-leaver", "t-leaver--jobs"] {
         // Gone for the hub means gone in the cluster.
-        ensure!(kubernetes::namespace(&kube, name).await?.is_none(), "namespace {name} is still there");
+        ensure!(
+            kubernetes::namespace(&kube, name).await?.is_none(),
+            "namespace {name} is still there"
+        );
     }
     let ledger = Api::<ConfigMap>::namespaced(kube.clone(), label::AGENT_NAMESPACE);
     waiting::until(waiting::LONG, "the agent forgets the tenant", || async {

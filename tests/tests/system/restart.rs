@@ -2,7 +2,7 @@
 
 use anyhow::ensure;
 use berth_tests::api::{is_ready, of_tier};
-use berth_tests::kubernetes::{written, writes};
+use berth_tests::kubernetes::{writes, written};
 use berth_tests::waiting::{LONG, Watch};
 use berth_tests::world::World;
 
@@ -10,7 +10,9 @@ use crate::CLUSTER;
 
 const TENANTS: usize = 10;
 
-pub(crate) async fn restarting_hub_and_agent_writes_nothing_in_the_cluster(world: &mut World) -> anyhow::Result<()> {
+pub(crate) async fn restarting_hub_and_agent_writes_nothing_in_the_cluster(
+    world: &mut World,
+) -> anyhow::Result<()> {
     let (api, kube) = (world.api()?, world.kube(CLUSTER)?);
     let ids: Vec<String> = (0..TENANTS).map(|number| format!("still-{number}")).collect();
     for id in &ids {
@@ -19,7 +21,12 @@ pub(crate) async fn restarting_hub_and_agent_writes_nothing_in_the_cluster(world
     let mut evidence = Vec::new();
     for id in &ids {
         let tenant = api.ready(id).await?;
-        evidence.push(tenant.status.and_then(|status| status.evidence_time).map_or(0, |time| time.seconds));
+        evidence.push(
+            tenant
+                .status
+                .and_then(|status| status.evidence_time)
+                .map_or(0, |time| time.seconds),
+        );
     }
     settled(&kube).await?;
 

@@ -56,9 +56,12 @@ pub(crate) async fn without_a_hub_the_cluster_keeps_everything_and_drift_is_mend
     for name in members::policies(&kube, "t-alone").await? {
         let old = policies.get(&name).await?.metadata.uid;
         policies.delete(&name, &DeleteParams::default()).await?;
-        kubernetes::becomes(&policies, &name, "is back", move |policy: Option<&NetworkPolicy>| {
-            policy.is_some_and(|policy| policy.metadata.uid != old)
-        })
+        kubernetes::becomes(
+            &policies,
+            &name,
+            "is back",
+            move |policy: Option<&NetworkPolicy>| policy.is_some_and(|policy| policy.metadata.uid != old),
+        )
         .await?;
     }
     members::ensure_complete(&kube, "t-alone").await?;

@@ -18,7 +18,7 @@ use crate::{
     subcommand_negates_reqs = true,
     arg_required_else_help = true
 )]
-pub struct Agent {
+pub(crate) struct Agent {
     #[command(subcommand)]
     verb: Option<Verb>,
     #[command(flatten)]

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use berth_model::{BundleName, BundleVersion, TenantId, TenantSpec, TierName, TierSpec, bundle::BundleSpec};
+use berth_model::{
+    BundleName, BundleVersion, TenantId, TenantSpec, TierName, TierSpec, Violation, bundle::BundleSpec,
+};
 use berth_proto::v1;
 use berth_wire::{api, file::Document};
 
@@ -81,7 +83,10 @@ async fn tenant(
     let hub = &session.hub;
     let wanted = api::tenant_spec_to_proto(spec);
     let (done, warnings) = match hub.tenant(id.as_str()).await {
-        Ok(current) if current.spec.as_ref() == Some(&wanted) && current.delete_time.is_none() => {
+        Ok(current)
+            if current.delete_time.is_none()
+                && same(current.spec.as_ref(), api::tenant_spec_from_proto, spec) =>
+        {
             return Ok(Done::Unchanged);
         }
         Ok(current) => {
@@ -130,7 +135,7 @@ async fn tier(
     let hub = &session.hub;
     let wanted = api::tier_spec_to_proto(spec);
     match hub.tier(name.as_str()).await {
-        Ok(current) if current.spec.as_ref() == Some(&wanted) => Ok(Done::Unchanged),
+        Ok(current) if same(current.spec.as_ref(), api::tier_spec_from_proto, spec) => Ok(Done::Unchanged),
         Ok(current) => {
             let tier = v1::Tier {
                 name: current.name,
@@ -173,7 +178,7 @@ async fn bundle(
     let hub = &session.hub;
     let wanted = api::bundle_spec_to_proto(spec);
     match hub.bundle(name.as_str(), version.as_str()).await {
-        Ok(current) if current.spec.as_ref() == Some(&wanted) => Ok(Done::Unchanged),
+        Ok(current) if same(current.spec.as_ref(), api::bundle_spec_from_proto, spec) => Ok(Done::Unchanged),
         Ok(_) => Err(Failure::new(
             Exit::Conflict,
             format!(
@@ -195,4 +200,13 @@ async fn bundle(
         }
         Err(failure) => Err(failure),
     }
+}
+
+/// Whether the hub has what is wanted already. Compared as what it means: the wire has several ways to say nothing.
+fn same<P, M: PartialEq>(
+    current: Option<&P>,
+    read: impl Fn(&P) -> Result<M, Vec<Violation>>,
+    wanted: &M,
+) -> bool {
+    current.is_some_and(|current| read(current).is_ok_and(|current| current == *wanted))
 }

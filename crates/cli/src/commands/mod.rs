@@ -1,6 +1,6 @@
 //! One file per command. To add one: a variant in `args::Command`, a file here, an arm below.
 
-pub mod agent;
+pub(crate) mod agent;
 mod apply;
 mod completion;
 mod cordon;

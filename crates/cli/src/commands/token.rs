@@ -48,9 +48,11 @@ async fn create(session: &Session<'_>, args: TokenCreate) -> Result<(), Failure>
     session.terminal.print(&text)
 }
 
+/// When the token stops working, to the second.
 fn expires(token: &v1::JoinToken) -> String {
     token
         .expire_time
+        .map(|at| prost_types::Timestamp { nanos: 0, ..at })
         .as_ref()
         .and_then(time::from_proto)
         .map(|at| at.to_string())

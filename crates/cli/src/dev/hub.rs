@@ -1,6 +1,11 @@
 //! The hub of `berth dev`: the real one, in this process, with the fake EKS as its cloud.
 
-use std::{fs, net::SocketAddr, path::Path, time::Duration};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use berth_fake::cloud::LocalCloud;
 use berth_hub::{HubError, LogFormat, Running};
@@ -44,6 +49,28 @@ pub(super) async fn start(
             ports
         }
     };
+    let config = configure(place, cloud, region)?;
+    let options = berth_hub::Options {
+        data_dir: place.path("hub"),
+        listen: ports.api,
+        agent_listen: ports.agents,
+        ops_listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        config: Some(config),
+        log_format: LogFormat::Text,
+        log: String::new(),
+    };
+    let (tell, started) = oneshot::channel();
+    let mut task = tokio::spawn(berth_hub::run(options, cancel.clone(), |running| {
+        drop(tell.send(running.clone()))
+    }));
+    tokio::select! {
+        Ok(running) = started => Ok((running, task)),
+        result = &mut task => Err(ended(result)),
+    }
+}
+
+/// Writes the configuration of a hub whose cloud is `cloud`.
+pub(super) fn configure(place: &Place, cloud: &LocalCloud, region: &str) -> Result<PathBuf, Failure> {
     let config = place.path("hub.yaml");
     let key = cloud.credentials();
     let eks = json!({
@@ -63,24 +90,7 @@ pub(super) async fn start(
         "eks": eks,
     });
     write(&config, &format!("{text:#}"))?;
-
-    let options = berth_hub::Options {
-        data_dir: place.path("hub"),
-        listen: ports.api,
-        agent_listen: ports.agents,
-        ops_listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-        config: Some(config),
-        log_format: LogFormat::Text,
-        log: String::new(),
-    };
-    let (tell, started) = oneshot::channel();
-    let mut task = tokio::spawn(berth_hub::run(options, cancel.clone(), |running| {
-        drop(tell.send(running.clone()))
-    }));
-    tokio::select! {
-        Ok(running) = started => Ok((running, task)),
-        result = &mut task => Err(ended(result)),
-    }
+    Ok(config)
 }
 
 /// Why a hub that should run has ended.

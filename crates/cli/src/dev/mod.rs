@@ -15,6 +15,7 @@ mod show;
 use std::{path::Path, sync::Arc, time::Duration};
 
 use berth_fake::{
+    Access,
     cloud::{LocalCloud, LocalCloudOptions, LocalControlPlane, SharedCluster},
     control_plane::Binaries,
     eks::Timings,
@@ -47,12 +48,13 @@ const TIMINGS: Timings = Timings::Real {
 const REGION: &str = "eu-central-1";
 
 /// Runs it.
-pub(crate) async fn run(dev: Dev, request_timeout: Duration, terminal: &Terminal) -> Result<(), Failure> {
+pub(crate) async fn run(dev: Dev, request_timeout: Duration) -> Result<(), Failure> {
     let Dev {
         exit_when_ready,
         output,
         data_dir,
         control_plane,
+        cloud_only,
         timeout,
         log,
     } = dev;
@@ -79,8 +81,21 @@ pub(crate) async fn run(dev: Dev, request_timeout: Duration, terminal: &Terminal
     .map_err(|error| failed("start the local cloud", &error))?;
 
     let cancel = CancellationToken::new();
+    let asked = Asked {
+        exit_when_ready,
+        output,
+        timeout,
+        request_timeout,
+    };
+    let work = async {
+        if cloud_only {
+            only_cloud(&place, &cloud, &progress).await
+        } else {
+            serve(&place, &cloud, &progress, &cancel, asked).await
+        }
+    };
     let outcome = tokio::select! {
-        outcome = serve(&place, &cloud, &progress, &cancel, Asked { exit_when_ready, output, timeout, request_timeout }) => outcome,
+        outcome = work => outcome,
         signal = berth_runtime::drain::signal() => {
             progress.say(&format!("{}: ending", signal.unwrap_or("signal")));
             if exit_when_ready { Err(Failure::new(Exit::Failure, "interrupted before every tenant was Ready")) } else { Ok(()) }
@@ -116,10 +131,7 @@ async fn serve(
     let hub = Hub::new(&context, asked.request_timeout)?;
 
     for (name, region) in SHARED {
-        let access = cloud
-            .shared_cluster(&SharedCluster::new(name, region))
-            .await
-            .map_err(|error| failed(&format!("start cluster {name}"), &error))?;
+        let access = shared(cloud, name, region).await?;
         agents::bring_in(&hub, name, region, &access).await?;
         progress.say(&format!(
             "cluster {name} in {region}: kubectl --kubeconfig {}",
@@ -148,6 +160,26 @@ async fn serve(
     show::next_commands(&running.admin_context, &kubeconfig(place.dir(), SHARED[0].0));
     progress.say("running until Ctrl-C; changes are shown here");
     progress.changes(&hub).await
+}
+
+/// The cloud and its clusters, for a hub that somebody else starts.
+async fn only_cloud(place: &Place, cloud: &LocalCloud, progress: &Progress) -> Result<(), Failure> {
+    for (name, region) in SHARED {
+        shared(cloud, name, region).await?;
+        progress.say(&format!(
+            "cluster {name} in {region}: kubectl --kubeconfig {}",
+            kubeconfig(place.dir(), name)
+        ));
+    }
+    let config = hub::configure(place, cloud, REGION)?;
+    progress.say(&format!("configuration for a hub: {}", config.display()));
+    progress.say("running until Ctrl-C");
+    std::future::pending().await
+}
+
+async fn shared(cloud: &LocalCloud, name: &str, region: &str) -> Result<Access, Failure> {
+    let started = cloud.shared_cluster(&SharedCluster::new(name, region)).await;
+    started.map_err(|error| failed(&format!("start cluster {name}"), &error))
 }
 
 /// Why each tenant is not Ready.

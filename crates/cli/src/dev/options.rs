@@ -19,6 +19,9 @@ pub(crate) struct Dev {
     /// What clusters are made of: the embedded Kubernetes API, or real kube-apiservers (see `cargo xtask control-plane`)
     #[arg(long, default_value = "embedded", value_name = "KIND")]
     pub control_plane: ControlPlaneKind,
+    /// Only the played cloud and its clusters, without hub, agents and tenants: for a hub of your own (see hub/README.md)
+    #[arg(long, conflicts_with_all = ["exit_when_ready", "output"])]
+    pub cloud_only: bool,
     /// Longest wait for every tenant to be Ready
     #[arg(long, default_value = "5m", value_name = "DURATION", value_parser = crate::args::duration)]
     pub timeout: Duration,

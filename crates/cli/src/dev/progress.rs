@@ -24,7 +24,7 @@ impl Progress {
     pub(super) fn new(quiet: bool) -> Self {
         let lively = std::io::stderr().is_terminal();
         Self {
-            bars: lively.then(MultiProgress::new),
+            bars: Mutex::new(lively.then(MultiProgress::new)),
             quiet: quiet && !lively,
         }
     }

@@ -1,13 +1,16 @@
 //! Several steps in one write: each with its own conditions, its own writes, and what is said to agents when they are durable.
 
 use berth_model::{ClusterName, Revision, TenantId};
-use berth_store::{Store, StoreError, Txn};
+use berth_store::{Key, Store, StoreError, Txn};
+use bytes::Bytes;
 use tracing::{debug, warn};
 
 use crate::{outbox::Command, sessions::Sessions};
 
 /// Writes of one transaction, under the store's own limit.
 const MOST_WRITES: usize = 100;
+/// Parts of content in one transaction.
+const PARTS_AT_ONCE: usize = 32;
 
 /// One step, ready to be written.
 #[derive(Debug)]
@@ -16,6 +19,24 @@ pub(crate) struct Prepared {
     pub(crate) txn: Txn,
     pub(crate) tell: Option<(ClusterName, Command)>,
     pub(crate) forget: bool,
+    /// Written before, in as many transactions as it needs: content under its own digest, so that a crash in between does no harm.
+    pub(crate) before: Vec<(Key, Bytes)>,
+    /// Taken away when the step is durable; what a crash leaves behind is never looked at again.
+    pub(crate) after: Vec<Key>,
+}
+
+impl Prepared {
+    /// A step that is one transaction and tells nobody.
+    pub(crate) const fn new(tenant: TenantId, txn: Txn) -> Self {
+        Self {
+            tenant,
+            txn,
+            tell: None,
+            forget: false,
+            before: Vec::new(),
+            after: Vec::new(),
+        }
+    }
 }
 
 /// Steps of one plan that are written together.
@@ -33,6 +54,8 @@ pub(crate) struct Committed {
     pub(crate) tenants: Vec<TenantId>,
     /// Tenants that are no more.
     pub(crate) forgotten: Vec<TenantId>,
+    /// Steps the store can never take, and why.
+    pub(crate) impossible: Vec<(TenantId, String)>,
 }
 
 impl Batch {
@@ -42,11 +65,22 @@ impl Batch {
 
     /// Writes the steps, many in one transaction; where a condition of one does not hold, each by itself.
     /// What is told to agents is told after its write is durable.
-    pub(crate) async fn commit(self, store: &dyn Store, sessions: &Sessions) -> Result<Committed, StoreError> {
+    pub(crate) async fn commit(
+        self,
+        store: &dyn Store,
+        sessions: &Sessions,
+    ) -> Result<Committed, StoreError> {
         let mut done = Committed::default();
         let mut group: Vec<Prepared> = Vec::new();
         let mut writes = 0;
-        for step in self.steps {
+        for mut step in self.steps {
+            for part in std::mem::take(&mut step.before).chunks(PARTS_AT_ONCE) {
+                let txn = Txn {
+                    puts: part.to_vec(),
+                    ..Txn::new()
+                };
+                store.txn(txn).await?;
+            }
             let size = (step.txn.puts.len() + step.txn.deletes.len()).max(step.txn.compares.len());
             if writes + size > MOST_WRITES && !group.is_empty() {
                 commit_group(std::mem::take(&mut group), store, sessions, &mut done).await?;
@@ -77,15 +111,16 @@ async fn commit_group(
     match store.txn(joint).await {
         Ok(revision) => {
             for step in group {
-                settle(step, revision, sessions, done);
+                settle(step, revision, store, sessions, done).await?;
             }
             Ok(())
         }
         Err(StoreError::Conflict { .. } | StoreError::Invalid { .. }) if group.len() > 1 => {
             for mut step in group {
                 match store.txn(std::mem::take(&mut step.txn)).await {
-                    Ok(revision) => settle(step, revision, sessions, done),
+                    Ok(revision) => settle(step, revision, store, sessions, done).await?,
                     Err(StoreError::Conflict { key, .. }) => passed_over(&step.tenant, key.as_str()),
+                    Err(StoreError::Invalid { problem }) => impossible(step.tenant, problem, done),
                     Err(error) => return Err(error),
                 }
             }
@@ -97,10 +132,9 @@ async fn commit_group(
             }
             Ok(())
         }
-        Err(error @ StoreError::Invalid { .. }) => {
-            // Too large for the store by itself: it would be refused for ever, and must not stop the others.
-            for step in &group {
-                warn!(tenant = %step.tenant, %error, "a step cannot be written");
+        Err(StoreError::Invalid { problem }) => {
+            for step in group {
+                impossible(step.tenant, problem.clone(), done);
             }
             Ok(())
         }
@@ -113,7 +147,19 @@ fn passed_over(tenant: &TenantId, key: &str) {
     debug!(%tenant, %key, "a step was overtaken and is decided again");
 }
 
-fn settle(step: Prepared, revision: Revision, sessions: &Sessions, done: &mut Committed) {
+/// Refused for ever; it must not stop the others, and the tenant says why.
+fn impossible(tenant: TenantId, problem: String, done: &mut Committed) {
+    warn!(%tenant, %problem, "a step cannot be written");
+    done.impossible.push((tenant, problem));
+}
+
+async fn settle(
+    step: Prepared,
+    revision: Revision,
+    store: &dyn Store,
+    sessions: &Sessions,
+    done: &mut Committed,
+) -> Result<(), StoreError> {
     done.revision = done.revision.max(Some(revision));
     if let Some((cluster, command)) = step.tell
         && let Some(outbox) = sessions.outbox(&cluster)
@@ -124,4 +170,13 @@ fn settle(step: Prepared, revision: Revision, sessions: &Sessions, done: &mut Co
         done.forgotten.push(step.tenant.clone());
     }
     done.tenants.push(step.tenant);
+    for keys in step.after.chunks(MOST_WRITES) {
+        store
+            .txn(Txn {
+                deletes: keys.to_vec(),
+                ..Txn::new()
+            })
+            .await?;
+    }
+    Ok(())
 }

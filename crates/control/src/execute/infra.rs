@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use berth_model::{FleetId, Infra, Observed, Tenant, TenantId, infra::Trouble, label};
+use berth_model::{
+    FleetId, Infra, Observed, Revision, Tenant, TenantId, condition::clipped, infra::Trouble, label,
+};
 use berth_plan::{
     plan::{ClusterStep, NodePoolStep},
     view::{InfraView, TenantView},
@@ -33,8 +35,22 @@ pub(crate) struct InfraDone {
     pub(crate) tenant: TenantId,
     /// What was wrong with a bootstrap.
     pub(crate) bootstrap_trouble: Option<String>,
+    /// Up to where the watch has to be followed before the view holds what was found out.
+    pub(crate) revision: Option<Revision>,
     /// The record could not be written.
     pub(crate) store_error: Option<StoreError>,
+}
+
+impl InfraDone {
+    /// Of a call that found out nothing.
+    pub(crate) const fn of(tenant: TenantId) -> Self {
+        Self {
+            tenant,
+            bootstrap_trouble: None,
+            revision: None,
+            store_error: None,
+        }
+    }
 }
 
 impl InfraCall {
@@ -49,19 +65,31 @@ impl InfraCall {
             labels: node_labels(&known.tenant),
             tags: tags(&known.tenant),
         };
-        Self { tenant: known.tenant.clone(), before: with_attempt(known, step.attempt), what: What::NodePool { request, release } }
+        Self {
+            tenant: known.tenant.clone(),
+            before: with_attempt(known, step.attempt),
+            what: What::NodePool { request, release },
+        }
     }
 
     pub(crate) fn cluster(fleet: &FleetId, known: &TenantView, step: ClusterStep, release: bool) -> Self {
         let attempt = step.attempt;
         let request = cluster_request(fleet, known, step);
-        Self { tenant: known.tenant.clone(), before: with_attempt(known, attempt), what: What::Cluster { request, release } }
+        Self {
+            tenant: known.tenant.clone(),
+            before: with_attempt(known, attempt),
+            what: What::Cluster { request, release },
+        }
     }
 
     pub(crate) fn bootstrap(fleet: &FleetId, known: &TenantView, step: ClusterStep) -> Self {
         let attempt = step.attempt;
         let request = cluster_request(fleet, known, step);
-        Self { tenant: known.tenant.clone(), before: with_attempt(known, attempt), what: What::Bootstrap { request } }
+        Self {
+            tenant: known.tenant.clone(),
+            before: with_attempt(known, attempt),
+            what: What::Bootstrap { request },
+        }
     }
 
     /// Makes the call.
@@ -72,11 +100,19 @@ impl InfraCall {
         bootstrapper: Arc<dyn Bootstrapper>,
     ) -> InfraDone {
         let tenant = self.tenant.id.clone();
-        let mut done = InfraDone { tenant, bootstrap_trouble: None, store_error: None };
+        let mut done = InfraDone::of(tenant);
         let result = match self.what {
             What::Bootstrap { request } => {
-                bootstrap(&self.tenant, &self.before, &request, store.as_ref(), provisioner.as_ref(), bootstrapper.as_ref(), &mut done)
-                    .await
+                bootstrap(
+                    &self.tenant,
+                    &self.before,
+                    &request,
+                    store.as_ref(),
+                    provisioner.as_ref(),
+                    bootstrapper.as_ref(),
+                    &mut done,
+                )
+                .await
             }
             What::NodePool { ref request, release } => {
                 let mut infra = self.before.observed.clone();
@@ -96,7 +132,9 @@ impl InfraCall {
                             infra.pool = Some(seen);
                             infra.trouble = None;
                         }
-                        Err(failure) => infra.trouble = Some(counted(failure, self.before.observed.trouble.as_ref())),
+                        Err(failure) => {
+                            infra.trouble = Some(counted(failure, self.before.observed.trouble.as_ref()))
+                        }
                     }
                     self.save_after(&infra, store.as_ref()).await
                 }
@@ -108,45 +146,60 @@ impl InfraCall {
                 if let Err(error) = saved {
                     Err(error)
                 } else {
-                    let answer =
-                        if release { provisioner.release_cluster(request).await } else { provisioner.ensure_cluster(request).await };
+                    let answer = if release {
+                        provisioner.release_cluster(request).await
+                    } else {
+                        provisioner.ensure_cluster(request).await
+                    };
                     note(&self.tenant.id, "cluster", answer.as_ref().err());
                     match answer {
                         Ok(seen) => {
                             infra.cluster = Some(seen);
                             infra.trouble = None;
                         }
-                        Err(failure) => infra.trouble = Some(counted(failure, self.before.observed.trouble.as_ref())),
+                        Err(failure) => {
+                            infra.trouble = Some(counted(failure, self.before.observed.trouble.as_ref()))
+                        }
                     }
                     self.save_after(&infra, store.as_ref()).await
                 }
             }
         };
-        done.store_error = result.err();
+        match result {
+            Ok(revision) => done.revision = revision,
+            Err(error) => done.store_error = Some(error),
+        }
         done
     }
 
     /// Saves the origin and that nobody knows, before a call that may change something: a hub that dies between the two finds
     /// its work again. A look at something that is known to be under way needs no such note.
-    async fn save_before(&self, unknown: &Infra, store: &dyn Store) -> Result<(), StoreError> {
+    async fn save_before(&self, unknown: &Infra, store: &dyn Store) -> Result<Option<Revision>, StoreError> {
         let noted = self.before.observed.pool.is_some() || self.before.observed.cluster.is_some();
         let under_way = matches!(&self.before.observed.pool, Some(Observed::Known(pool)) if moving(pool.phase))
             || matches!(&self.before.observed.cluster, Some(Observed::Known(cluster)) if moving(cluster.phase));
         if noted && (under_way || self.before.observed == *unknown) {
-            return Ok(());
+            return Ok(None);
         }
         self.save(unknown, store).await
     }
 
-    async fn save_after(&self, infra: &Infra, store: &dyn Store) -> Result<(), StoreError> {
+    async fn save_after(&self, infra: &Infra, store: &dyn Store) -> Result<Option<Revision>, StoreError> {
         if *infra == self.before.observed {
-            return Ok(());
+            return Ok(None);
         }
         self.save(infra, store).await
     }
 
-    async fn save(&self, infra: &Infra, store: &dyn Store) -> Result<(), StoreError> {
-        save(&self.tenant, self.before.attempt, infra, self.before.bootstrapped, store).await
+    async fn save(&self, infra: &Infra, store: &dyn Store) -> Result<Option<Revision>, StoreError> {
+        save(
+            &self.tenant,
+            self.before.attempt,
+            infra,
+            self.before.bootstrapped,
+            store,
+        )
+        .await
     }
 }
 
@@ -155,12 +208,43 @@ const fn moving(phase: berth_model::infra::InfraPhase) -> bool {
     matches!(phase, P::Creating | P::Updating | P::Deleting)
 }
 
-async fn save(tenant: &Tenant, attempt: u32, infra: &Infra, bootstrapped: bool, store: &dyn Store) -> Result<(), StoreError> {
-    let record = InfraRecord { tenant_uid: tenant.uid.clone(), attempt, observed: infra.clone(), bootstrapped };
-    let encoded = record::encode_infra(&record).map_err(|error| StoreError::Invalid { problem: error.to_string() })?;
+async fn save(
+    tenant: &Tenant,
+    attempt: u32,
+    infra: &Infra,
+    bootstrapped: bool,
+    store: &dyn Store,
+) -> Result<Option<Revision>, StoreError> {
+    let record = InfraRecord {
+        tenant_uid: tenant.uid.clone(),
+        attempt,
+        observed: infra.clone(),
+        bootstrapped,
+    };
+    let encoded = record::encode_infra(&record).map_err(|error| StoreError::Invalid {
+        problem: error.to_string(),
+    })?;
     let key = keys::tenant(&tenant.id);
-    let txn = Txn::new().if_exists(key).put(keys::infra(&tenant.id), encoded);
-    store.txn(txn).await.map(|_| ())
+    // The record is the tenant's of this uid, whatever else has changed of it meanwhile.
+    loop {
+        let Some(entry) = store.get(&key).await? else {
+            return Err(StoreError::Conflict { key, found: None });
+        };
+        let ours = crate::load::tenant(&entry.value, entry.revision).is_ok_and(|now| now.uid == tenant.uid);
+        if !ours {
+            return Err(StoreError::Conflict {
+                key,
+                found: Some(entry.revision),
+            });
+        }
+        let txn = Txn::new()
+            .if_revision(key.clone(), entry.revision)
+            .put(keys::infra(&tenant.id), encoded.clone());
+        match store.txn(txn).await {
+            Err(StoreError::Conflict { .. }) => {}
+            other => return other.map(Some),
+        }
+    }
 }
 
 async fn bootstrap(
@@ -171,7 +255,7 @@ async fn bootstrap(
     provisioner: &dyn Provisioner,
     bootstrapper: &dyn Bootstrapper,
     done: &mut InfraDone,
-) -> Result<(), StoreError> {
+) -> Result<Option<Revision>, StoreError> {
     let outcome = match provisioner.cluster_access(request).await {
         Ok(access) => bootstrapper.bootstrap(&request.cluster, &access).await,
         Err(failure) => Err(failure.to_string()),
@@ -183,8 +267,8 @@ async fn bootstrap(
         }
         Err(problem) => {
             warn!(tenant = %tenant.id, cluster = %request.cluster, %problem, "the agent could not be brought in yet");
-            done.bootstrap_trouble = Some(problem);
-            Ok(())
+            done.bootstrap_trouble = Some(clipped(problem));
+            Ok(None)
         }
     }
 }
@@ -197,15 +281,31 @@ fn note(tenant: &TenantId, what: &str, failure: Option<&Failure>) {
 
 fn counted(failure: Failure, before: Option<&Trouble>) -> Trouble {
     let attempts = before.map_or(0, |trouble| trouble.attempts).saturating_add(1);
-    Trouble { attempts, ..failure.trouble }
+    let Trouble {
+        class, code, message, ..
+    } = failure.trouble;
+    Trouble {
+        class,
+        code: clipped(code),
+        message: clipped(message),
+        attempts,
+    }
 }
 
 fn with_attempt(known: &TenantView, attempt: u32) -> InfraView {
-    InfraView { attempt, ..known.infra.clone() }
+    InfraView {
+        attempt,
+        ..known.infra.clone()
+    }
 }
 
 fn origin(fleet: &FleetId, tenant: &Tenant, attempt: u32) -> Origin {
-    Origin { fleet: fleet.clone(), tenant: tenant.id.clone(), uid: tenant.uid.clone(), attempt }
+    Origin {
+        fleet: fleet.clone(),
+        tenant: tenant.id.clone(),
+        uid: tenant.uid.clone(),
+        attempt,
+    }
 }
 
 fn cluster_request(fleet: &FleetId, known: &TenantView, step: ClusterStep) -> ClusterRequest {
@@ -227,7 +327,10 @@ fn node_labels(tenant: &Tenant) -> BTreeMap<String, String> {
 fn tags(tenant: &Tenant) -> BTreeMap<String, String> {
     let mut tags = BTreeMap::from([(label::TIER.to_owned(), tenant.spec.tier.to_string())]);
     if !tenant.spec.billing.cost_centre.is_empty() {
-        tags.insert(label::COST_CENTRE.to_owned(), tenant.spec.billing.cost_centre.clone());
+        tags.insert(
+            label::COST_CENTRE.to_owned(),
+            tenant.spec.billing.cost_centre.clone(),
+        );
     }
     tags
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use berth_model::{Assignment, FleetId, Generation, TenantId, Term, Timestamp, Uid};
+use berth_model::{Assignment, ClusterName, FleetId, Generation, TenantId, Term, Timestamp, Uid};
 use berth_plan::{
     plan::Step,
     view::{Assigned, Placed, View},
@@ -17,6 +17,9 @@ use super::{
 };
 use crate::{keys, objects, outbox::Command, sessions::Sessions};
 
+/// Parts of content that are written in the same transaction as what names them: one sync for the usual tenant.
+const PARTS_WITH_THE_STEP: usize = 4;
+
 /// Turns steps into writes and calls.
 pub(crate) struct Executor {
     pub(crate) store: Arc<dyn Store>,
@@ -26,6 +29,8 @@ pub(crate) struct Executor {
     pub(crate) bundles: Bundles,
     /// Placements of the plan that is being carried out: an assignment of the same plan follows them into the same write.
     pub(crate) placing: BTreeMap<TenantId, Placed>,
+    /// When each tenant's agent was last told of it: what was said a moment ago is not said again.
+    pub(crate) told: BTreeMap<TenantId, Timestamp>,
 }
 
 /// What a step came to before anything was written.
@@ -51,64 +56,126 @@ impl Executor {
         now: Timestamp,
         batch: &mut Batch,
     ) -> Result<Outcome, StoreError> {
-        let Some(known) = view.tenants.get(step.tenant()) else { return Ok(Outcome::Overtaken) };
+        let Some(known) = view.tenants.get(step.tenant()) else {
+            return Ok(Outcome::Overtaken);
+        };
         let tenant = known.tenant.clone();
         let unchanged = Txn::new().if_revision(keys::tenant(&tenant.id), tenant.revision);
         match step {
-            Step::SavePlacement { uid, placement, reserved, namespaces, generation, reason, region, .. } => {
+            Step::SavePlacement {
+                uid,
+                placement,
+                reserved,
+                namespaces,
+                generation,
+                reason,
+                region,
+                ..
+            } => {
                 info!(tenant = %tenant.id, cluster = %placement.cluster(), isolation = %placement.isolation(), %reason, "placed");
-                let mut txn = unchanged;
+                // A cluster that was cordoned, or taken out of the fleet, since it was looked at takes nobody.
+                let mut txn = match view.clusters.get(placement.cluster()) {
+                    Some(known) => {
+                        unchanged.if_revision(keys::cluster(placement.cluster()), known.cluster.revision)
+                    }
+                    None => unchanged,
+                };
                 if let berth_model::Placement::Cluster { cluster } = &placement
                     && !view.clusters.contains_key(cluster)
                 {
-                    let made = crate::load::dedicated(cluster.clone(), tenant.id.clone(), uid.clone(), region, now);
-                    txn = txn.if_absent(keys::cluster(cluster)).put(keys::cluster(cluster), crate::load::encode_cluster(&made, ""));
+                    let made =
+                        crate::load::dedicated(cluster.clone(), tenant.id.clone(), uid.clone(), region, now);
+                    txn = txn
+                        .if_absent(keys::cluster(cluster))
+                        .put(keys::cluster(cluster), crate::load::encode_cluster(&made, ""));
                 }
-                let placed = Placed { placement, reserved, namespaces, generation, decided_at: now, reason };
-                txn = txn.put(keys::placement(&tenant.id), crate::load::encode_placed(&uid, &placed));
-                batch.push(Prepared { tenant: tenant.id.clone(), txn, tell: None, forget: false });
+                let placed = Placed {
+                    placement,
+                    reserved,
+                    namespaces,
+                    generation,
+                    decided_at: now,
+                    reason,
+                };
+                txn = txn.put(
+                    keys::placement(&tenant.id),
+                    crate::load::encode_placed(&uid, &placed),
+                );
+                batch.push(Prepared::new(tenant.id.clone(), txn));
                 self.placing.insert(tenant.id.clone(), placed);
                 Ok(Outcome::Batched)
             }
-            Step::Assign { uid, cluster, tenant_generation, .. } => {
+            Step::Assign {
+                uid,
+                cluster,
+                tenant_generation,
+                ..
+            } => {
                 let placing = self.placing.get(&tenant.id).cloned();
-                let Some(placed) = placing.as_ref().or(known.placed.as_ref()) else { return Ok(Outcome::Overtaken) };
-                let rendered = match render(self.store.as_ref(), &mut self.bundles, view, &tenant, placed).await? {
-                    Ok(rendered) => rendered,
-                    Err(problem) => return Ok(Outcome::CannotRender(problem)),
+                let Some(placed) = placing.as_ref().or(known.placed.as_ref()) else {
+                    return Ok(Outcome::Overtaken);
                 };
-                let prepared = self.assign(unchanged, known.assigned.as_ref(), &tenant.id, uid, cluster, tenant_generation, rendered).await?;
+                let rendered =
+                    match render(self.store.as_ref(), &mut self.bundles, view, &tenant, placed).await? {
+                        Ok(rendered) => rendered,
+                        Err(problem) => return Ok(Outcome::CannotRender(problem)),
+                    };
+                let prepared = self
+                    .assign(
+                        unchanged,
+                        known.assigned.as_ref(),
+                        &tenant.id,
+                        uid,
+                        cluster,
+                        tenant_generation,
+                        rendered,
+                    )
+                    .await?;
+                self.told.insert(tenant.id.clone(), now);
                 batch.push(prepared);
                 Ok(Outcome::Batched)
             }
             Step::Resend { cluster, .. } => {
-                let Some(assigned) = &known.assigned else { return Ok(Outcome::Overtaken) };
+                let Some(assigned) = &known.assigned else {
+                    return Ok(Outcome::Overtaken);
+                };
                 let command = self.command(&tenant.id, &tenant.uid, assigned);
-                if let Some(outbox) = self.sessions.outbox(&cluster) {
-                    outbox.tell(command);
-                }
+                self.say_again(view, &cluster, command, now);
                 Ok(Outcome::Said)
             }
             Step::Withdraw { uid, cluster, .. } => {
-                let Some(assigned) = &known.assigned else { return Ok(Outcome::Overtaken) };
-                let withdrawing = Assigned { withdrawing: true, ..assigned.clone() };
+                let Some(assigned) = &known.assigned else {
+                    return Ok(Outcome::Overtaken);
+                };
+                let withdrawing = Assigned {
+                    withdrawing: true,
+                    ..assigned.clone()
+                };
                 let command = self.command(&tenant.id, &uid, &withdrawing);
                 if assigned.withdrawing {
-                    if let Some(outbox) = self.sessions.outbox(&cluster) {
-                        outbox.tell(command);
-                    }
+                    self.say_again(view, &cluster, command, now);
                     return Ok(Outcome::Said);
                 }
                 info!(tenant = %tenant.id, %cluster, "withdrawing");
                 let txn = unchanged.put(keys::assignment(&tenant.id), self.encode(&uid, &withdrawing));
-                batch.push(Prepared { tenant: tenant.id.clone(), txn, tell: Some((cluster, command)), forget: false });
+                self.told.insert(tenant.id.clone(), now);
+                batch.push(Prepared {
+                    tell: Some((cluster, command)),
+                    ..Prepared::new(tenant.id.clone(), txn)
+                });
                 Ok(Outcome::Batched)
             }
             Step::SaveWithdrawn { uid, .. } => {
-                let Some(assigned) = &known.assigned else { return Ok(Outcome::Overtaken) };
-                let withdrawn = Assigned { withdrawing: true, withdrawn: true, ..assigned.clone() };
+                let Some(assigned) = &known.assigned else {
+                    return Ok(Outcome::Overtaken);
+                };
+                let withdrawn = Assigned {
+                    withdrawing: true,
+                    withdrawn: true,
+                    ..assigned.clone()
+                };
                 let txn = unchanged.put(keys::assignment(&tenant.id), self.encode(&uid, &withdrawn));
-                batch.push(Prepared { tenant: tenant.id.clone(), txn, tell: None, forget: false });
+                batch.push(Prepared::new(tenant.id.clone(), txn));
                 Ok(Outcome::Batched)
             }
             Step::Forget { cluster, .. } => {
@@ -119,22 +186,53 @@ impl Executor {
                     .delete(keys::assignment(&tenant.id))
                     .delete(keys::infra(&tenant.id))
                     .delete(keys::status(&tenant.id));
-                if let Some(assigned) = &known.assigned {
-                    for key in objects::keys_under(self.store.as_ref(), &keys::object_parts(&assigned.digest)).await? {
-                        txn = txn.delete(key);
+                let after = match &known.assigned {
+                    Some(assigned) => {
+                        objects::keys_under(self.store.as_ref(), &keys::object_parts(&assigned.digest))
+                            .await?
                     }
-                }
+                    None => Vec::new(),
+                };
+                self.told.remove(&tenant.id);
                 if let Some(cluster) = cluster {
                     txn = txn.delete(keys::cluster(&cluster));
                 }
-                batch.push(Prepared { tenant: tenant.id.clone(), txn, tell: None, forget: true });
+                batch.push(Prepared {
+                    forget: true,
+                    after,
+                    ..Prepared::new(tenant.id.clone(), txn)
+                });
                 Ok(Outcome::Batched)
             }
-            Step::EnsureNodePool(step) => Ok(Outcome::Call(Box::new(InfraCall::node_pool(&self.fleet, known, step, false)))),
-            Step::ReleaseNodePool(step) => Ok(Outcome::Call(Box::new(InfraCall::node_pool(&self.fleet, known, step, true)))),
-            Step::EnsureCluster(step) => Ok(Outcome::Call(Box::new(InfraCall::cluster(&self.fleet, known, step, false)))),
-            Step::ReleaseCluster(step) => Ok(Outcome::Call(Box::new(InfraCall::cluster(&self.fleet, known, step, true)))),
-            Step::Bootstrap(step) => Ok(Outcome::Call(Box::new(InfraCall::bootstrap(&self.fleet, known, step)))),
+            Step::EnsureNodePool(step) => Ok(Outcome::Call(Box::new(InfraCall::node_pool(
+                &self.fleet,
+                known,
+                step,
+                false,
+            )))),
+            Step::ReleaseNodePool(step) => Ok(Outcome::Call(Box::new(InfraCall::node_pool(
+                &self.fleet,
+                known,
+                step,
+                true,
+            )))),
+            Step::EnsureCluster(step) => Ok(Outcome::Call(Box::new(InfraCall::cluster(
+                &self.fleet,
+                known,
+                step,
+                false,
+            )))),
+            Step::ReleaseCluster(step) => Ok(Outcome::Call(Box::new(InfraCall::cluster(
+                &self.fleet,
+                known,
+                step,
+                true,
+            )))),
+            Step::Bootstrap(step) => Ok(Outcome::Call(Box::new(InfraCall::bootstrap(
+                &self.fleet,
+                known,
+                step,
+            )))),
         }
     }
 
@@ -145,27 +243,30 @@ impl Executor {
         before: Option<&Assigned>,
         tenant: &TenantId,
         uid: Uid,
-        cluster: berth_model::ClusterName,
+        cluster: ClusterName,
         tenant_generation: Generation,
         rendered: Rendered,
     ) -> Result<Prepared, StoreError> {
-        let same = before.is_some_and(|b| b.digest == rendered.digest && b.cluster == cluster && !b.withdrawing);
+        let same =
+            before.is_some_and(|b| b.digest == rendered.digest && b.cluster == cluster && !b.withdrawing);
         let generation = match before {
             Some(before) if same => before.generation,
             Some(before) => before.generation.next(),
             None => Generation(1),
         };
+        let (mut before_parts, mut after) = (Vec::new(), Vec::new());
         if !same {
             // The digest names the tenant's uid in its content, so nobody else can need the old parts.
             if let Some(before) = before
                 && before.digest != rendered.digest
             {
-                for key in objects::keys_under(self.store.as_ref(), &keys::object_parts(&before.digest)).await? {
-                    txn = txn.delete(key);
-                }
+                after = objects::keys_under(self.store.as_ref(), &keys::object_parts(&before.digest)).await?;
             }
-            for (key, value) in objects::parts(&rendered.digest, &rendered.compressed) {
-                txn = txn.put(key, value);
+            let parts = objects::parts(&rendered.digest, &rendered.compressed);
+            if parts.len() <= PARTS_WITH_THE_STEP {
+                txn.puts.extend(parts);
+            } else {
+                before_parts = parts;
             }
         }
         let assigned = Assigned {
@@ -178,17 +279,39 @@ impl Executor {
         };
         txn = txn.put(keys::assignment(tenant), self.encode(&uid, &assigned));
         let tell = (!same).then(|| (cluster, self.command(tenant, &uid, &assigned)));
-        Ok(Prepared { tenant: tenant.clone(), txn, tell, forget: false })
+        Ok(Prepared {
+            tell,
+            before: before_parts,
+            after,
+            ..Prepared::new(tenant.clone(), txn)
+        })
     }
 
     fn encode(&self, uid: &Uid, assigned: &Assigned) -> Vec<u8> {
         crate::load::encode_assigned(uid, assigned, self.term)
     }
 
+    /// Says what was said before, unless that was a moment ago: an agent that refuses is not asked at network speed.
+    fn say_again(&mut self, view: &View, cluster: &ClusterName, command: Command, now: Timestamp) {
+        let pause = view.settings.resend_after;
+        let lately = self.told.get(command.tenant()).is_some_and(|at| {
+            u128::try_from(now.as_millisecond() - at.as_millisecond())
+                .is_ok_and(|age| age < pause.as_millis())
+        });
+        if let Some(outbox) = self.sessions.outbox(cluster).filter(|_| !lately) {
+            self.told.insert(command.tenant().clone(), now);
+            outbox.tell(command);
+        }
+    }
+
     /// What is to be said of a saved assignment.
     pub(crate) fn command(&self, tenant: &TenantId, uid: &Uid, assigned: &Assigned) -> Command {
         if assigned.withdrawing {
-            return Command::Withdraw { tenant: tenant.clone(), uid: uid.clone(), term: self.term };
+            return Command::Withdraw {
+                tenant: tenant.clone(),
+                uid: uid.clone(),
+                term: self.term,
+            };
         }
         Command::Assign(Assignment {
             tenant: tenant.clone(),

@@ -16,12 +16,19 @@ impl Bundles {
     /// Versions kept at most; one more empties the cache.
     const MOST: usize = 256;
 
-    async fn get(&mut self, store: &dyn Store, name: &BundleName, version: &BundleVersion) -> Result<Option<Arc<Bundle>>, LoadError> {
+    async fn get(
+        &mut self,
+        store: &dyn Store,
+        name: &BundleName,
+        version: &BundleVersion,
+    ) -> Result<Option<Arc<Bundle>>, LoadError> {
         let key = (name.clone(), version.clone());
         if let Some(bundle) = self.0.get(&key) {
             return Ok(Some(bundle.clone()));
         }
-        let Some(bundle) = load::bundle(store, name, version).await? else { return Ok(None) };
+        let Some(bundle) = load::bundle(store, name, version).await? else {
+            return Ok(None);
+        };
         if self.0.len() >= Self::MOST {
             self.0.clear();
         }
@@ -59,10 +66,18 @@ pub(crate) async fn render(
             Ok(Some(bundle)) => used.push((reference, bundle)),
             Err(LoadError::Store(error)) => return Err(error),
             Err(LoadError::Record(problem)) => return Ok(Err(problem.to_string())),
-            Ok(None) => return Ok(Err(format!("bundle {} {} does not exist", reference.name, reference.version))),
+            Ok(None) => {
+                return Ok(Err(format!(
+                    "bundle {} {} does not exist",
+                    reference.name, reference.version
+                )));
+            }
         }
     }
-    let used: Vec<(&berth_model::BundleRef, &Bundle)> = used.iter().map(|(reference, bundle)| (*reference, bundle.as_ref())).collect();
+    let used: Vec<(&berth_model::BundleRef, &Bundle)> = used
+        .iter()
+        .map(|(reference, bundle)| (*reference, bundle.as_ref()))
+        .collect();
     let input = berth_render::Input {
         tenant,
         tier,
@@ -78,6 +93,9 @@ pub(crate) async fn render(
     };
     let bytes = berth_render::encode(&rendered.objects);
     Ok(berth_wire::objects::compress(&bytes)
-        .map(|compressed| Rendered { digest: rendered.digest, compressed })
+        .map(|compressed| Rendered {
+            digest: rendered.digest,
+            compressed,
+        })
         .map_err(|error| error.to_string()))
 }

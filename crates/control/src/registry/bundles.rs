@@ -22,10 +22,13 @@ impl Registry {
         validate_only: bool,
     ) -> Result<Bundle, RegistryError> {
         let mut violations = berth_render::bundle::check(&spec);
-        let name = BundleName::new(name).map_err(|error| violations.push(Violation::new("metadata.name", error.to_string(), "")));
-        let version =
-            BundleVersion::new(version).map_err(|error| violations.push(Violation::new("metadata.version", error.to_string(), "")));
-        let (Ok(name), Ok(version)) = (name, version) else { return Err(RegistryError::Invalid(violations)) };
+        let name = BundleName::new(name)
+            .map_err(|error| violations.push(Violation::new("metadata.name", error.to_string(), "")));
+        let version = BundleVersion::new(version)
+            .map_err(|error| violations.push(Violation::new("metadata.version", error.to_string(), "")));
+        let (Ok(name), Ok(version)) = (name, version) else {
+            return Err(RegistryError::Invalid(violations));
+        };
         if !violations.is_empty() {
             return Err(RegistryError::Invalid(violations));
         }
@@ -45,7 +48,11 @@ impl Registry {
         if parts.len() > MOST_PARTS {
             return Err(RegistryError::Invalid(vec![Violation::new(
                 "spec.manifests",
-                format!("are {} KiB compressed, {} are the most", parts.len() * 15, MOST_PARTS * 15),
+                format!(
+                    "are {} KiB compressed, {} are the most",
+                    parts.len() * 15,
+                    MOST_PARTS * 15
+                ),
                 "split the bundle",
             )]));
         }
@@ -71,7 +78,11 @@ impl Registry {
     ///
     /// # Errors
     /// That there is none, or that it is in use.
-    pub async fn delete_bundle(&self, name: &BundleName, version: &BundleVersion) -> Result<(), RegistryError> {
+    pub async fn delete_bundle(
+        &self,
+        name: &BundleName,
+        version: &BundleVersion,
+    ) -> Result<(), RegistryError> {
         for _ in 0..MOST_TRIES {
             let mark = self.store.get(&keys::bundle_uses(name, version)).await?;
             let bundle = self.bundle(name, version).await?;
@@ -79,12 +90,17 @@ impl Registry {
             if let Some(first) = users.first() {
                 return Err(RegistryError::Precondition {
                     reason: "BUNDLE_IN_USE",
-                    message: format!("bundle {name} {version} is used by {} tenant(s), such as {first:?}", users.len()),
+                    message: format!(
+                        "bundle {name} {version} is used by {} tenant(s), such as {first:?}",
+                        users.len()
+                    ),
                 });
             }
             let key = keys::bundle(name, version);
             let mut txn = Txn::new().if_revision(key.clone(), bundle.revision).delete(key);
-            for part in crate::objects::keys_under(self.store.as_ref(), &keys::bundle_parts(name, version)).await? {
+            for part in
+                crate::objects::keys_under(self.store.as_ref(), &keys::bundle_parts(name, version)).await?
+            {
                 txn = txn.delete(part);
             }
             let uses = keys::bundle_uses(name, version);
@@ -106,7 +122,10 @@ impl Registry {
     pub async fn bundle(&self, name: &BundleName, version: &BundleVersion) -> Result<Bundle, RegistryError> {
         load::bundle(self.store.as_ref(), name, version)
             .await?
-            .ok_or_else(|| RegistryError::NotFound { kind: "bundle", name: format!("{name} {version}") })
+            .ok_or_else(|| RegistryError::NotFound {
+                kind: "bundle",
+                name: format!("{name} {version}"),
+            })
     }
 
     /// Versions in order of name and version, without their manifests.
@@ -115,15 +134,27 @@ impl Registry {
     /// When `after` is no token of this list.
     pub async fn bundles(&self, after: Option<&str>, limit: usize) -> Result<Listed<Bundle>, RegistryError> {
         let (entries, next) = self.page(keys::BUNDLES, after, limit).await?;
-        let items = entries.iter().map(|entry| load::bundle_header(&entry.value, entry.revision)).collect::<Result<Vec<_>, _>>()?;
+        let items = entries
+            .iter()
+            .map(|entry| load::bundle_header(&entry.value, entry.revision))
+            .collect::<Result<Vec<_>, _>>()?;
         Ok(Listed { items, next })
     }
 
-    async fn tenants_of_bundle(&self, name: &BundleName, version: &BundleVersion) -> Result<Vec<String>, RegistryError> {
+    async fn tenants_of_bundle(
+        &self,
+        name: &BundleName,
+        version: &BundleVersion,
+    ) -> Result<Vec<String>, RegistryError> {
         let mut users = Vec::new();
         for entry in self.all(keys::TENANTS).await? {
             let tenant = load::tenant(&entry.value, entry.revision)?;
-            if tenant.spec.bundles.iter().any(|used| used.name == *name && used.version == *version) {
+            if tenant
+                .spec
+                .bundles
+                .iter()
+                .any(|used| used.name == *name && used.version == *version)
+            {
                 users.push(tenant.id.to_string());
             }
         }
@@ -135,5 +166,8 @@ fn same(old: Bundle, spec: &BundleSpec) -> Result<Bundle, RegistryError> {
     if old.spec == *spec {
         return Ok(old);
     }
-    Err(RegistryError::AlreadyExists { kind: "bundle version with other content", name: format!("{} {}", old.name, old.version) })
+    Err(RegistryError::AlreadyExists {
+        kind: "bundle version with other content",
+        name: format!("{} {}", old.name, old.version),
+    })
 }

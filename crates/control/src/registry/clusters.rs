@@ -29,9 +29,16 @@ impl Registry {
     ///
     /// # Errors
     /// When `after` is no token of this list.
-    pub async fn clusters(&self, after: Option<&str>, limit: usize) -> Result<Listed<Cluster>, RegistryError> {
+    pub async fn clusters(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Listed<Cluster>, RegistryError> {
         let (entries, next) = self.page(keys::CLUSTERS, after, limit).await?;
-        let items = entries.iter().map(|entry| load::cluster(&entry.value, entry.revision)).collect::<Result<Vec<_>, _>>()?;
+        let items = entries
+            .iter()
+            .map(|entry| load::cluster(&entry.value, entry.revision))
+            .collect::<Result<Vec<_>, _>>()?;
         Ok(Listed { items, next })
     }
 
@@ -60,21 +67,28 @@ impl Registry {
     /// # Errors
     /// That there is none.
     pub async fn cordon_cluster(&self, name: &ClusterName, cordoned: bool) -> Result<Cluster, RegistryError> {
-        self.change_cluster(name, None, |cluster| cluster.cordoned = cordoned).await
+        self.change_cluster(name, None, |cluster| cluster.cordoned = cordoned)
+            .await
     }
 
     /// Takes a cluster that holds no tenant out of the fleet; its agent is not heard any more.
     ///
     /// # Errors
     /// That there is none, that tenants are placed there, or that it has changed meanwhile.
-    pub async fn delete_cluster(&self, name: &ClusterName, etag: Option<Revision>) -> Result<(), RegistryError> {
+    pub async fn delete_cluster(
+        &self,
+        name: &ClusterName,
+        etag: Option<Revision>,
+    ) -> Result<(), RegistryError> {
         for _ in 0..MOST_TRIES {
             let cluster = self.cluster(name).await?;
             check_etag("cluster", name.as_str(), etag, cluster.revision)?;
             if let ClusterPurpose::Dedicated { tenant, .. } = &cluster.purpose {
                 return Err(RegistryError::Precondition {
                     reason: "DEDICATED",
-                    message: format!("cluster {name:?} was made for tenant {tenant:?} and goes with it; delete the tenant"),
+                    message: format!(
+                        "cluster {name:?} was made for tenant {tenant:?} and goes with it; delete the tenant"
+                    ),
                 });
             }
             // Cordoned first, and by an earlier write: a placement that was decided meanwhile is in the store by the time
@@ -89,11 +103,18 @@ impl Registry {
             if let Some(first) = placed.first() {
                 return Err(RegistryError::Precondition {
                     reason: "CLUSTER_IN_USE",
-                    message: format!("cluster {name:?} holds {} tenant(s), such as {first:?}", placed.len()),
+                    message: format!(
+                        "cluster {name:?} holds {} tenant(s), such as {first:?}",
+                        placed.len()
+                    ),
                 });
             }
             let key = keys::cluster(name);
-            if self.write(Txn::new().if_revision(key.clone(), cluster.revision).delete(key)).await?.is_some() {
+            if self
+                .write(Txn::new().if_revision(key.clone(), cluster.revision).delete(key))
+                .await?
+                .is_some()
+            {
                 return Ok(());
             }
         }
@@ -127,7 +148,10 @@ impl Registry {
             let value = load::encode_cluster(&cluster, &key_sha256);
             check_size("labels", value.len())?;
             let key = keys::cluster(name);
-            if let Some(revision) = self.write(Txn::new().if_revision(key.clone(), old.revision).put(key, value)).await? {
+            if let Some(revision) = self
+                .write(Txn::new().if_revision(key.clone(), old.revision).put(key, value))
+                .await?
+            {
                 cluster.revision = revision;
                 return Ok(cluster);
             }
@@ -135,10 +159,16 @@ impl Registry {
         Err(contended("cluster", name.as_str()))
     }
 
-    pub(super) async fn stored_cluster(&self, name: &ClusterName) -> Result<(Cluster, String), RegistryError> {
+    pub(super) async fn stored_cluster(
+        &self,
+        name: &ClusterName,
+    ) -> Result<(Cluster, String), RegistryError> {
         match self.store.get(&keys::cluster(name)).await? {
             Some(entry) => Ok(load::stored_cluster(&entry.value, entry.revision)?),
-            None => Err(RegistryError::NotFound { kind: "cluster", name: name.to_string() }),
+            None => Err(RegistryError::NotFound {
+                kind: "cluster",
+                name: name.to_string(),
+            }),
         }
     }
 }

@@ -50,7 +50,9 @@ pub enum RegistryError {
         name: String,
     },
     /// It is at another version than the caller thought.
-    #[error("{kind} {name:?} has changed meanwhile: it is at version {found}; read it again and repeat the change")]
+    #[error(
+        "{kind} {name:?} has changed meanwhile: it is at version {found}; read it again and repeat the change"
+    )]
     Stale {
         /// `tenant`, `tier`...
         kind: &'static str,
@@ -100,7 +102,12 @@ impl Registry {
     }
 
     /// The entries under `prefix` after `after`, at most `limit`.
-    async fn page(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<(Vec<Entry>, Option<String>), RegistryError> {
+    async fn page(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<(Vec<Entry>, Option<String>), RegistryError> {
         let after = match after {
             None => None,
             Some(text) => match Key::new(text) {
@@ -115,7 +122,11 @@ impl Registry {
             },
         };
         let listing = self.store.list(prefix, Page { after, limit }).await?;
-        let next = listing.entries.last().filter(|_| listing.more).map(|entry| entry.key.as_str().to_owned());
+        let next = listing
+            .entries
+            .last()
+            .filter(|_| listing.more)
+            .map(|entry| entry.key.as_str().to_owned());
         Ok((listing.entries, next))
     }
 
@@ -135,8 +146,10 @@ impl Registry {
 
 /// A uid nobody has had.
 fn new_uid() -> Result<Uid, RegistryError> {
-    Uid::new(uuid::Uuid::new_v4().to_string())
-        .map_err(|error| RegistryError::Precondition { reason: "NO_UID", message: error.to_string() })
+    Uid::new(uuid::Uuid::new_v4().to_string()).map_err(|error| RegistryError::Precondition {
+        reason: "NO_UID",
+        message: error.to_string(),
+    })
 }
 
 /// Everybody keeps being first.
@@ -149,9 +162,18 @@ fn contended(kind: &'static str, name: impl Into<String>) -> RegistryError {
 }
 
 /// Whether the caller's version is still the one there is.
-fn check_etag(kind: &'static str, name: &str, expected: Option<Revision>, found: Revision) -> Result<(), RegistryError> {
+fn check_etag(
+    kind: &'static str,
+    name: &str,
+    expected: Option<Revision>,
+    found: Revision,
+) -> Result<(), RegistryError> {
     match expected {
-        Some(expected) if expected != found => Err(RegistryError::Stale { kind, name: name.to_owned(), found }),
+        Some(expected) if expected != found => Err(RegistryError::Stale {
+            kind,
+            name: name.to_owned(),
+            found,
+        }),
         _ => Ok(()),
     }
 }
@@ -163,7 +185,10 @@ fn check_size(path: &str, bytes: usize) -> Result<(), RegistryError> {
     }
     Err(RegistryError::Invalid(vec![Violation::new(
         path,
-        format!("is {bytes} bytes as stored, {} are the most", crate::keys::PART_BYTES),
+        format!(
+            "is {bytes} bytes as stored, {} are the most",
+            crate::keys::PART_BYTES
+        ),
         "shorten lists, labels or parameter values; large content belongs in a bundle",
     )]))
 }

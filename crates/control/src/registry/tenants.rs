@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use berth_model::{
-    Bundle, BundleName, BundleRef, BundleVersion, ClusterName, Generation, Isolation, Placement, PoolName, Revision, Tenant, TenantId,
-    TenantSpec, Violation,
+    Bundle, BundleName, BundleRef, BundleVersion, ClusterName, Generation, Isolation, Placement, PoolName,
+    Revision, Tenant, TenantId, TenantSpec, Violation,
 };
 use berth_plan::admit;
 use berth_store::Txn;
@@ -57,11 +57,21 @@ impl Registry {
                 && let Some(stored) = self.stored(&known).await?
             {
                 if !request_id.is_empty() && stored.request_ids.iter().any(|seen| seen == request_id) {
-                    return Ok(Accepted { tenant: stored.tenant, warnings: Vec::new() });
+                    return Ok(Accepted {
+                        tenant: stored.tenant,
+                        warnings: Vec::new(),
+                    });
                 }
-                return Err(RegistryError::AlreadyExists { kind: "tenant", name: id.to_owned() });
+                return Err(RegistryError::AlreadyExists {
+                    kind: "tenant",
+                    name: id.to_owned(),
+                });
             }
-            let Ground { catalogue, bundles, mut txn } = self.ground(&spec).await?;
+            let Ground {
+                catalogue,
+                bundles,
+                mut txn,
+            } = self.ground(&spec).await?;
             let warnings = admit::tenant(&catalogue, id, &spec, None).map_err(RegistryError::Invalid)?;
             let id = TenantId::new(id).map_err(|error| invalid("name", &error.to_string()))?;
             let mut tenant = Tenant {
@@ -96,7 +106,14 @@ impl Registry {
     where
         F: Fn(Option<&TenantSpec>) -> Result<TenantSpec, Vec<Violation>>,
     {
-        let TenantChange { id, change, etag, request_id, validate_only, allow_missing } = update;
+        let TenantChange {
+            id,
+            change,
+            etag,
+            request_id,
+            validate_only,
+            allow_missing,
+        } = update;
         for _ in 0..MOST_TRIES {
             let known = TenantId::new(id.clone()).map_err(|error| invalid("name", &error.to_string()))?;
             let Some(stored) = self.stored(&known).await? else {
@@ -108,33 +125,55 @@ impl Registry {
                         other => return other,
                     }
                 }
-                return Err(RegistryError::NotFound { kind: "tenant", name: id });
+                return Err(RegistryError::NotFound {
+                    kind: "tenant",
+                    name: id,
+                });
             };
             let old = stored.tenant;
             if !request_id.is_empty() && stored.request_ids.contains(&request_id) {
-                return Ok(Accepted { tenant: old, warnings: Vec::new() });
+                return Ok(Accepted {
+                    tenant: old,
+                    warnings: Vec::new(),
+                });
             }
             check_etag("tenant", &id, etag, old.revision)?;
             if old.deleting_since.is_some() {
                 return Err(RegistryError::Precondition {
                     reason: "BEING_DELETED",
-                    message: format!("tenant {id:?} is being deleted; wait until it is gone (berth wait tenant/{id} --for=delete)"),
+                    message: format!(
+                        "tenant {id:?} is being deleted; wait until it is gone (berth wait tenant/{id} --for=delete)"
+                    ),
                 });
             }
             let spec = change(Some(&old.spec)).map_err(RegistryError::Invalid)?;
-            let Ground { catalogue, bundles, mut txn } = self.ground(&spec).await?;
-            let warnings = admit::tenant(&catalogue, &id, &spec, Some(&old)).map_err(RegistryError::Invalid)?;
+            let Ground {
+                catalogue,
+                bundles,
+                mut txn,
+            } = self.ground(&spec).await?;
+            let warnings =
+                admit::tenant(&catalogue, &id, &spec, Some(&old)).map_err(RegistryError::Invalid)?;
             if spec == old.spec {
-                return Ok(Accepted { tenant: old, warnings });
+                return Ok(Accepted {
+                    tenant: old,
+                    warnings,
+                });
             }
-            let mut tenant = Tenant { generation: old.generation.next(), spec, ..old.clone() };
+            let mut tenant = Tenant {
+                generation: old.generation.next(),
+                spec,
+                ..old.clone()
+            };
             renders(&tenant, &catalogue, &bundles)?;
             let value = load::encode_tenant(&tenant, requests(&stored.request_ids, &request_id));
             check_size("spec", value.len())?;
             if validate_only {
                 return Ok(Accepted { tenant, warnings });
             }
-            txn = txn.if_revision(keys::tenant(&known), old.revision).put(keys::tenant(&known), value);
+            txn = txn
+                .if_revision(keys::tenant(&known), old.revision)
+                .put(keys::tenant(&known), value);
             if let Some(revision) = self.write(txn).await? {
                 tenant.revision = revision;
                 return Ok(Accepted { tenant, warnings });
@@ -147,10 +186,18 @@ impl Registry {
     ///
     /// # Errors
     /// That there is none, or that it has changed meanwhile.
-    pub async fn delete_tenant(&self, id: &TenantId, etag: Option<Revision>, validate_only: bool) -> Result<Tenant, RegistryError> {
+    pub async fn delete_tenant(
+        &self,
+        id: &TenantId,
+        etag: Option<Revision>,
+        validate_only: bool,
+    ) -> Result<Tenant, RegistryError> {
         for _ in 0..MOST_TRIES {
             let Some(stored) = self.stored(id).await? else {
-                return Err(RegistryError::NotFound { kind: "tenant", name: id.to_string() });
+                return Err(RegistryError::NotFound {
+                    kind: "tenant",
+                    name: id.to_string(),
+                });
             };
             let mut tenant = stored.tenant;
             check_etag("tenant", id.as_str(), etag, tenant.revision)?;
@@ -164,7 +211,9 @@ impl Registry {
                 return Ok(tenant);
             }
             let value = load::encode_tenant(&tenant, stored.request_ids);
-            let txn = Txn::new().if_revision(keys::tenant(id), before).put(keys::tenant(id), value);
+            let txn = Txn::new()
+                .if_revision(keys::tenant(id), before)
+                .put(keys::tenant(id), value);
             if let Some(revision) = self.write(txn).await? {
                 tenant.revision = revision;
                 return Ok(tenant);
@@ -181,7 +230,10 @@ impl Registry {
         let stored = self.stored(id).await?;
         stored
             .map(|stored| stored.tenant)
-            .ok_or_else(|| RegistryError::NotFound { kind: "tenant", name: id.to_string() })
+            .ok_or_else(|| RegistryError::NotFound {
+                kind: "tenant",
+                name: id.to_string(),
+            })
     }
 
     /// Tenants in order of id.
@@ -190,8 +242,10 @@ impl Registry {
     /// When `after` is no token of this list.
     pub async fn tenants(&self, after: Option<&str>, limit: usize) -> Result<Listed<Tenant>, RegistryError> {
         let (entries, next) = self.page(keys::TENANTS, after, limit).await?;
-        let items =
-            entries.iter().map(|entry| load::tenant(&entry.value, entry.revision)).collect::<Result<Vec<_>, _>>()?;
+        let items = entries
+            .iter()
+            .map(|entry| load::tenant(&entry.value, entry.revision))
+            .collect::<Result<Vec<_>, _>>()?;
         Ok(Listed { items, next })
     }
 
@@ -210,9 +264,13 @@ impl Registry {
         for entry in self.all(keys::TIERS).await? {
             let tier = load::tier(&entry.value, entry.revision)?;
             if tier.name == spec.tier {
-                txn = txn.if_exists(keys::tier(&tier.name)).put(keys::tier_uses(&tier.name), load::use_mark());
+                txn = txn
+                    .if_exists(keys::tier(&tier.name))
+                    .put(keys::tier_uses(&tier.name), load::use_mark());
             }
-            catalogue.tiers.insert(tier.name.clone(), std::sync::Arc::new(tier));
+            catalogue
+                .tiers
+                .insert(tier.name.clone(), std::sync::Arc::new(tier));
         }
         for reference in &spec.bundles {
             let key = (reference.name.clone(), reference.version.clone());
@@ -220,17 +278,28 @@ impl Registry {
                 continue;
             }
             if let Some(bundle) = load::bundle(self.store.as_ref(), &key.0, &key.1).await? {
-                txn = txn.if_exists(keys::bundle(&key.0, &key.1)).put(keys::bundle_uses(&key.0, &key.1), load::use_mark());
-                catalogue.bundles.insert(key.clone(), bundle.spec.parameters.clone());
+                txn = txn
+                    .if_exists(keys::bundle(&key.0, &key.1))
+                    .put(keys::bundle_uses(&key.0, &key.1), load::use_mark());
+                catalogue
+                    .bundles
+                    .insert(key.clone(), bundle.spec.parameters.clone());
                 bundles.insert(key, bundle);
             }
         }
         // The others too, so that a name that is nearly right is answered with the right one.
         for entry in self.all(keys::BUNDLES).await? {
             let header = load::bundle_header(&entry.value, entry.revision)?;
-            catalogue.bundles.entry((header.name, header.version)).or_insert(header.spec.parameters);
+            catalogue
+                .bundles
+                .entry((header.name, header.version))
+                .or_insert(header.spec.parameters);
         }
-        Ok(Ground { catalogue, bundles, txn })
+        Ok(Ground {
+            catalogue,
+            bundles,
+            txn,
+        })
     }
 }
 
@@ -245,22 +314,39 @@ struct Ground {
 
 /// Renders the tenant as if it were placed, so that what cannot be rendered is refused now and not found out later.
 fn renders(tenant: &Tenant, catalogue: &admit::Catalogue, bundles: &Bundles) -> Result<(), RegistryError> {
-    let Some(tier) = catalogue.tiers.get(&tenant.spec.tier) else { return Ok(()) };
+    let Some(tier) = catalogue.tiers.get(&tenant.spec.tier) else {
+        return Ok(());
+    };
     let name = |error: berth_model::InvalidId| invalid("name", &error.to_string());
     let cluster = ClusterName::new("any").map_err(name)?;
     let placement = match tier.spec.isolation {
         Isolation::Namespace => Placement::Namespace { cluster },
-        Isolation::NodePool => Placement::NodePool { cluster, pool: PoolName::new("any").map_err(name)? },
+        Isolation::NodePool => Placement::NodePool {
+            cluster,
+            pool: PoolName::new("any").map_err(name)?,
+        },
         Isolation::Cluster => Placement::Cluster { cluster },
     };
     let used: Vec<(&BundleRef, &Bundle)> = tenant
         .spec
         .bundles
         .iter()
-        .filter_map(|reference| Some((reference, bundles.get(&(reference.name.clone(), reference.version.clone()))?)))
+        .filter_map(|reference| {
+            Some((
+                reference,
+                bundles.get(&(reference.name.clone(), reference.version.clone()))?,
+            ))
+        })
         .collect();
-    let input = berth_render::Input { tenant, tier, placement: &placement, bundles: &used };
-    berth_render::render(&input).map(|_| ()).map_err(RegistryError::Invalid)
+    let input = berth_render::Input {
+        tenant,
+        tier,
+        placement: &placement,
+        bundles: &used,
+    };
+    berth_render::render(&input)
+        .map(|_| ())
+        .map_err(RegistryError::Invalid)
 }
 
 fn requests(seen: &[String], request_id: &str) -> Vec<String> {

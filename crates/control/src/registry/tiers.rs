@@ -12,25 +12,45 @@ impl Registry {
     ///
     /// # Errors
     /// All faults at once, or that there is one.
-    pub async fn create_tier(&self, name: &str, spec: TierSpec, validate_only: bool) -> Result<Tier, RegistryError> {
+    pub async fn create_tier(
+        &self,
+        name: &str,
+        spec: TierSpec,
+        validate_only: bool,
+    ) -> Result<Tier, RegistryError> {
         admit::tier(name, &spec).map_err(RegistryError::Invalid)?;
         let name = tier_name(name)?;
-        let mut tier = Tier { name: name.clone(), uid: new_uid()?, generation: Generation(1), revision: Revision(0), spec };
+        let mut tier = Tier {
+            name: name.clone(),
+            uid: new_uid()?,
+            generation: Generation(1),
+            revision: Revision(0),
+            spec,
+        };
         let value = load::encode_tier(&tier);
         check_size("spec", value.len())?;
         let key = keys::tier(&name);
         if self.store.get(&key).await?.is_some() {
-            return Err(RegistryError::AlreadyExists { kind: "tier", name: name.to_string() });
+            return Err(RegistryError::AlreadyExists {
+                kind: "tier",
+                name: name.to_string(),
+            });
         }
         if validate_only {
             return Ok(tier);
         }
-        match self.write(Txn::new().if_absent(key.clone()).put(key, value)).await? {
+        match self
+            .write(Txn::new().if_absent(key.clone()).put(key, value))
+            .await?
+        {
             Some(revision) => {
                 tier.revision = revision;
                 Ok(tier)
             }
-            None => Err(RegistryError::AlreadyExists { kind: "tier", name: name.to_string() }),
+            None => Err(RegistryError::AlreadyExists {
+                kind: "tier",
+                name: name.to_string(),
+            }),
         }
     }
 
@@ -63,14 +83,21 @@ impl Registry {
             if old.spec == spec {
                 return Ok(old);
             }
-            let mut tier = Tier { generation: old.generation.next(), spec: spec.clone(), ..old.clone() };
+            let mut tier = Tier {
+                generation: old.generation.next(),
+                spec: spec.clone(),
+                ..old.clone()
+            };
             let value = load::encode_tier(&tier);
             check_size("spec", value.len())?;
             if validate_only {
                 return Ok(tier);
             }
             let key = keys::tier(&id);
-            if let Some(revision) = self.write(Txn::new().if_revision(key.clone(), old.revision).put(key, value)).await? {
+            if let Some(revision) = self
+                .write(Txn::new().if_revision(key.clone(), old.revision).put(key, value))
+                .await?
+            {
                 tier.revision = revision;
                 return Ok(tier);
             }
@@ -92,12 +119,19 @@ impl Registry {
             if let Some(first) = users.first() {
                 return Err(RegistryError::Precondition {
                     reason: "TIER_IN_USE",
-                    message: format!("tier {name:?} is used by {} tenant(s), such as {first:?}; move or delete them first", users.len()),
+                    message: format!(
+                        "tier {name:?} is used by {} tenant(s), such as {first:?}; move or delete them first",
+                        users.len()
+                    ),
                 });
             }
-            let mut txn = Txn::new().if_revision(keys::tier(name), tier.revision).delete(keys::tier(name));
+            let mut txn = Txn::new()
+                .if_revision(keys::tier(name), tier.revision)
+                .delete(keys::tier(name));
             txn = match mark {
-                Some(mark) => txn.if_revision(keys::tier_uses(name), mark.revision).delete(keys::tier_uses(name)),
+                Some(mark) => txn
+                    .if_revision(keys::tier_uses(name), mark.revision)
+                    .delete(keys::tier_uses(name)),
                 None => txn.if_absent(keys::tier_uses(name)),
             };
             if self.write(txn).await?.is_some() {
@@ -114,7 +148,10 @@ impl Registry {
     pub async fn tier(&self, name: &TierName) -> Result<Tier, RegistryError> {
         match self.store.get(&keys::tier(name)).await? {
             Some(entry) => Ok(load::tier(&entry.value, entry.revision)?),
-            None => Err(RegistryError::NotFound { kind: "tier", name: name.to_string() }),
+            None => Err(RegistryError::NotFound {
+                kind: "tier",
+                name: name.to_string(),
+            }),
         }
     }
 
@@ -124,7 +161,10 @@ impl Registry {
     /// When `after` is no token of this list.
     pub async fn tiers(&self, after: Option<&str>, limit: usize) -> Result<Listed<Tier>, RegistryError> {
         let (entries, next) = self.page(keys::TIERS, after, limit).await?;
-        let items = entries.iter().map(|entry| load::tier(&entry.value, entry.revision)).collect::<Result<Vec<_>, _>>()?;
+        let items = entries
+            .iter()
+            .map(|entry| load::tier(&entry.value, entry.revision))
+            .collect::<Result<Vec<_>, _>>()?;
         Ok(Listed { items, next })
     }
 
@@ -142,5 +182,6 @@ impl Registry {
 }
 
 fn tier_name(name: &str) -> Result<TierName, RegistryError> {
-    TierName::new(name).map_err(|error| RegistryError::Invalid(vec![Violation::new("name", error.to_string(), "")]))
+    TierName::new(name)
+        .map_err(|error| RegistryError::Invalid(vec![Violation::new("name", error.to_string(), "")]))
 }

@@ -53,8 +53,10 @@ impl Registry {
         region: &str,
         cloud_name: &str,
     ) -> Result<NewToken, RegistryError> {
-        let token = JoinToken::generate()
-            .map_err(|error| RegistryError::Precondition { reason: "NO_RANDOMNESS", message: error.to_string() })?;
+        let token = JoinToken::generate().map_err(|error| RegistryError::Precondition {
+            reason: "NO_RANDOMNESS",
+            message: error.to_string(),
+        })?;
         let now = self.clock.now();
         let expires_at = now.checked_add(ttl).unwrap_or(now);
         let record = JoinTokenRecord {
@@ -68,11 +70,18 @@ impl Registry {
             cloud_name: cloud_name.to_owned(),
         };
         let key = token_key(token.id())?;
-        let txn = Txn::new().if_absent(key.clone()).put(key, load::encode_token(&record));
+        let txn = Txn::new()
+            .if_absent(key.clone())
+            .put(key, load::encode_token(&record));
         if self.write(txn).await?.is_none() {
             return Err(contended("join token", token.id()));
         }
-        let info = TokenInfo { id: token.id().to_owned(), cluster, expires_at, labels };
+        let info = TokenInfo {
+            id: token.id().to_owned(),
+            cluster,
+            expires_at,
+            labels,
+        };
         Ok(NewToken { token, info })
     }
 
@@ -80,7 +89,11 @@ impl Registry {
     ///
     /// # Errors
     /// When `after` is no token of this list.
-    pub async fn tokens(&self, after: Option<&str>, limit: usize) -> Result<Listed<TokenInfo>, RegistryError> {
+    pub async fn tokens(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Listed<TokenInfo>, RegistryError> {
         let now = self.clock.now();
         let (entries, next) = self.page(keys::JOIN_TOKENS, after, limit).await?;
         let mut items = Vec::new();
@@ -88,7 +101,12 @@ impl Registry {
             let record = load::token(&entry.value)?;
             if record.used_at.is_none() && record.expires_at > now {
                 let id = entry.key.name().to_owned();
-                items.push(TokenInfo { id, cluster: record.cluster, expires_at: record.expires_at, labels: record.labels });
+                items.push(TokenInfo {
+                    id,
+                    cluster: record.cluster,
+                    expires_at: record.expires_at,
+                    labels: record.labels,
+                });
             }
         }
         Ok(Listed { items, next })
@@ -101,7 +119,10 @@ impl Registry {
     pub async fn delete_token(&self, id: &str) -> Result<(), RegistryError> {
         let key = token_key(id)?;
         if self.store.get(&key).await?.is_none() {
-            return Err(RegistryError::NotFound { kind: "join token", name: id.to_owned() });
+            return Err(RegistryError::NotFound {
+                kind: "join token",
+                name: id.to_owned(),
+            });
         }
         self.store.txn(Txn::new().delete(key)).await?;
         Ok(())
@@ -125,6 +146,14 @@ impl Registry {
                     cluster.joined_at.get_or_insert(now);
                     (cluster, txn.if_revision(cluster_key.clone(), entry.revision))
                 }
+                None if record.used_at.is_some() => {
+                    return Err(RegistryError::Refused {
+                        reason: "TOKEN_USED",
+                        message: format!(
+                            "the join token has been used, and cluster {name} was taken out of the fleet since"
+                        ),
+                    });
+                }
                 None => (
                     Cluster {
                         name: name.clone(),
@@ -145,7 +174,9 @@ impl Registry {
             txn = txn_with_compare;
             record.used_at.get_or_insert(now);
             key_sha256.clone_into(&mut record.used_by_key_sha256);
-            txn = txn.put(token_key, load::encode_token(&record)).put(cluster_key, load::encode_cluster(&cluster, key_sha256));
+            txn = txn
+                .put(token_key, load::encode_token(&record))
+                .put(cluster_key, load::encode_cluster(&cluster, key_sha256));
             if self.write(txn).await?.is_some() {
                 return Ok(Redeemed { cluster: name });
             }
@@ -178,14 +209,20 @@ impl Registry {
             warn!(token = token.id(), cluster = %record.cluster, "a join token was refused: used already");
             return Err(RegistryError::Refused {
                 reason: "TOKEN_USED",
-                message: format!("the join token has been used; make another with berth token create {}", record.cluster),
+                message: format!(
+                    "the join token has been used; make another with berth token create {}",
+                    record.cluster
+                ),
             });
         }
         if record.expires_at <= self.clock.now() {
             warn!(token = token.id(), cluster = %record.cluster, "a join token was refused: expired");
             return Err(RegistryError::Refused {
                 reason: "TOKEN_EXPIRED",
-                message: format!("the join token has expired; make another with berth token create {}", record.cluster),
+                message: format!(
+                    "the join token has expired; make another with berth token create {}",
+                    record.cluster
+                ),
             });
         }
         Ok((key, entry.revision, record))
@@ -193,5 +230,8 @@ impl Registry {
 }
 
 fn token_key(id: &str) -> Result<berth_store::Key, RegistryError> {
-    keys::join_token(id).ok_or_else(|| RegistryError::NotFound { kind: "join token", name: id.chars().take(64).collect() })
+    keys::join_token(id).ok_or_else(|| RegistryError::NotFound {
+        kind: "join token",
+        name: id.chars().take(64).collect(),
+    })
 }

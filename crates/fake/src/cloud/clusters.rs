@@ -33,7 +33,9 @@ pub(super) struct LocalClusters {
 
 impl std::fmt::Debug for LocalClusters {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LocalClusters").field("directory", &self.directory).finish_non_exhaustive()
+        f.debug_struct("LocalClusters")
+            .field("directory", &self.directory)
+            .finish_non_exhaustive()
     }
 }
 
@@ -72,7 +74,12 @@ impl LocalClusters {
     }
 
     async fn slot(&self, name: &str) -> Slot {
-        self.slots.lock().await.entry(name.to_owned()).or_default().clone()
+        self.slots
+            .lock()
+            .await
+            .entry(name.to_owned())
+            .or_default()
+            .clone()
     }
 
     /// Starts a cluster with what an earlier start left in its directory, or finds it running.
@@ -103,7 +110,11 @@ impl LocalClusters {
             launcher: self.launcher.clone(),
             dir: home.join("pods"),
         });
-        *slot = Some(Running { access: access.clone(), plane, kubelet });
+        *slot = Some(Running {
+            access: access.clone(),
+            plane,
+            kubelet,
+        });
         Ok(access)
     }
 
@@ -114,7 +125,10 @@ impl LocalClusters {
         authenticator: Authenticator,
     ) -> Result<(Plane, Access), BoxError> {
         let beside = self.directory.with_file_name("etcd");
-        let etcd = self.etcd.get_or_try_init(|| SharedEtcd::start(binaries, Some(&beside), self.durable)).await?;
+        let etcd = self
+            .etcd
+            .get_or_try_init(|| SharedEtcd::start(binaries, Some(&beside), self.durable))
+            .await?;
         let options = control_plane::Options {
             data_dir: Some(home.to_owned()),
             token_webhook: Some(TokenWebhook {
@@ -164,7 +178,9 @@ async fn start_embedded(
         name: name.to_owned(),
         data_dir: Some(home.to_owned()),
         version: format!("v{version}.0"),
-        authenticator: Some(Arc::new(move |token| check(token).map(|(name, groups)| User { name, groups }))),
+        authenticator: Some(Arc::new(move |token| {
+            check(token).map(|(name, groups)| User { name, groups })
+        })),
         ..embedded::Options::default()
     })
     .await?;
@@ -175,7 +191,12 @@ async fn start_embedded(
 
 #[async_trait]
 impl Backend for LocalClusters {
-    async fn start_cluster(&self, name: &str, version: &str, authenticator: Authenticator) -> Result<Access, BoxError> {
+    async fn start_cluster(
+        &self,
+        name: &str,
+        version: &str,
+        authenticator: Authenticator,
+    ) -> Result<Access, BoxError> {
         self.start(name, version, authenticator).await
     }
 

@@ -21,7 +21,11 @@ pub struct Machine {
 
 impl Default for Machine {
     fn default() -> Self {
-        Self { cpus: 16, memory_gib: 64, pods: 200 }
+        Self {
+            cpus: 16,
+            memory_gib: 64,
+            pods: 200,
+        }
     }
 }
 
@@ -29,7 +33,10 @@ impl Default for Machine {
 pub(super) async fn make(client: &Client, cluster: &SharedCluster) -> Result<(), BoxError> {
     let nodes = Api::<Node>::all(client.clone());
     for number in 0..cluster.nodes {
-        match nodes.create(&PostParams::default(), &node(cluster, number)?).await {
+        match nodes
+            .create(&PostParams::default(), &node(cluster, number)?)
+            .await
+        {
             Ok(_) => {}
             Err(kube::Error::Api(status)) if status.code == 409 => {}
             Err(error) => return Err(error.into()),
@@ -40,7 +47,11 @@ pub(super) async fn make(client: &Client, cluster: &SharedCluster) -> Result<(),
 
 fn node(cluster: &SharedCluster, number: u32) -> Result<Node, serde_json::Error> {
     let name = format!("{}-shared-{number}", cluster.name);
-    let zone = format!("{}{}", cluster.region, if number.is_multiple_of(2) { "a" } else { "b" });
+    let zone = format!(
+        "{}{}",
+        cluster.region,
+        if number.is_multiple_of(2) { "a" } else { "b" }
+    );
     let amounts = json!({
         "cpu": cluster.machine.cpus.to_string(),
         "memory": format!("{}Gi", cluster.machine.memory_gib),

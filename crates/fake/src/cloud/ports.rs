@@ -18,14 +18,19 @@ pub(super) struct OwnPorts(pub(super) Arc<dyn Launcher>);
 #[async_trait]
 impl Launcher for OwnPorts {
     async fn launch(&self, mut launch: Launch) -> Result<Box<dyn Running>, BoxError> {
-        launch.args.iter_mut().for_each(|argument| *argument = here(argument));
+        launch
+            .args
+            .iter_mut()
+            .for_each(|argument| *argument = here(argument));
         self.0.launch(launch).await
     }
 }
 
 fn here(argument: &str) -> String {
     match argument.split_once(IN_A_POD) {
-        Some((before, port)) if port.parse::<u16>().is_ok() && (before.is_empty() || before.ends_with('=')) => {
+        Some((before, port))
+            if port.parse::<u16>().is_ok() && (before.is_empty() || before.ends_with('=')) =>
+        {
             format!("{before}{HERE}")
         }
         _ => argument.to_owned(),
@@ -40,7 +45,12 @@ mod tests {
     fn what_a_pod_listens_on_gets_a_free_port_and_nothing_else_changes() {
         assert_eq!(here("--ops-listen=0.0.0.0:8081"), "--ops-listen=127.0.0.1:0");
         assert_eq!(here("0.0.0.0:8081"), "127.0.0.1:0");
-        for other in ["--hub=https://10.0.0.0:8081", "--hub=https://127.0.0.1:7444", "0.0.0.0:all", "--x"] {
+        for other in [
+            "--hub=https://10.0.0.0:8081",
+            "--hub=https://127.0.0.1:7444",
+            "0.0.0.0:all",
+            "--x",
+        ] {
             assert_eq!(here(other), other);
         }
     }

@@ -1,7 +1,7 @@
 //! The end of a tenant: its cluster is emptied, its infrastructure removed, and only then it is forgotten.
 
 use berth_model::{
-    ClusterPurpose, ConditionKind, Observed, Placement, Truth,
+    ClusterPurpose, ConditionKind, Generation, Observed, Placement, Truth,
     infra::TroubleClass,
     report::ApplyState,
     tier::{Bootstrap, CapacityType, ClusterTemplate, NodePoolTemplate},
@@ -107,6 +107,21 @@ fn withdraw(sheet: &mut Sheet<'_>) -> Stage {
             return Stage::Over;
         }
         sheet.wake(patience);
+    }
+    // A failure from before the withdrawal is of an assignment; one of the withdrawal has no generation.
+    let refused = known
+        .report
+        .as_ref()
+        .filter(|evidence| evidence.report.generation == Generation(0));
+    if let (Some(ApplyState::Failed { reason, message }), Some(_)) = (said, refused) {
+        sheet.stall(reason, message.clone());
+        let due = later(sheet.view.now, sheet.view.settings.resend_after);
+        tell(sheet, assigned);
+        sheet.wake(due);
+        return Stage::Waiting(
+            "Withdrawing",
+            format!("cluster {cluster} cannot be emptied: {message}"),
+        );
     }
     if let Some(ApplyState::Withdrawing { waiting_for }) = said {
         return Stage::Waiting(

@@ -7,7 +7,10 @@ use berth_model::{
 };
 use berth_proto::v1;
 
-use crate::{faults::Faults, json, words};
+use crate::{
+    faults::{Faults, quoted},
+    json, words,
+};
 
 /// The spec as the API writes it.
 #[must_use]
@@ -78,7 +81,7 @@ pub fn tenant_spec_from_proto(spec: &v1::TenantSpec) -> Result<TenantSpec, Vec<V
         .filter_map(|(name, amount)| {
             Some((
                 name.clone(),
-                faults.quantity(&format!("spec.quota.{name}"), amount)?,
+                faults.quantity(&quoted("spec.quota", name), amount)?,
             ))
         })
         .collect();
@@ -279,7 +282,7 @@ mod tests {
         spec.tier: "Gold" has 'G'; use lower-case letters, digits and '-'
         spec.size: "smal" is not known (did you mean "small"? Known are micro, small, medium, large, xlarge)
         spec.environment: "prod" is not known (use one of dev, staging, production)
-        spec.quota.requests.cpu: "eight" is no Kubernetes quantity (write amounts as 500m, 2, 16Gi)
+        spec.quota["requests.cpu"]: "eight" is no Kubernetes quantity (write amounts as 500m, 2, 16Gi)
         spec.members.admins[0].name: is required
         spec.members.admins[0].kind: "group" is not known (did you mean "Group"? Known are User, Group, ServiceAccount)
         spec.bundles[0].version: is required

@@ -7,7 +7,7 @@ use serde_json::{Number, Value as Json};
 
 use super::node::{Field, Node, Value};
 use crate::{
-    faults::{Faults, closest},
+    faults::{Faults, closest, entry, quoted},
     json::LARGEST_EXACT,
 };
 
@@ -169,15 +169,15 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn text_map(&mut self, name: &'static str) -> BTreeMap<String, String> {
-        self.entries(name, text)
+        self.entries(name, quoted, text)
     }
 
     pub(super) fn flags(&mut self, name: &'static str) -> BTreeMap<String, bool> {
-        self.entries(name, |faults, path, node| flag(faults, path, &node))
+        self.entries(name, quoted, |faults, path, node| flag(faults, path, &node))
     }
 
     pub(super) fn quantities(&mut self, name: &'static str) -> BTreeMap<String, Quantity> {
-        self.entries(name, |faults, path, node| quantity(faults, path, &node))
+        self.entries(name, quoted, |faults, path, node| quantity(faults, path, &node))
     }
 
     /// Any JSON value.
@@ -192,7 +192,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn json_map(&mut self, name: &'static str) -> BTreeMap<String, Json> {
-        self.entries(name, |faults, path, node| Some(json(faults, path, node)))
+        self.entries(name, entry, |faults, path, node| Some(json(faults, path, node)))
     }
 
     /// The fields of a map below; none when there is none.
@@ -259,6 +259,7 @@ impl<'a> Reader<'a> {
     fn entries<T>(
         &mut self,
         name: &'static str,
+        at: fn(&str, &str) -> String,
         mut read: impl FnMut(&mut Faults, &str, Node) -> Option<T>,
     ) -> BTreeMap<String, T> {
         let path = self.path_of(name);
@@ -270,7 +271,7 @@ impl<'a> Reader<'a> {
                     self.faults.line = field.line;
                     Some((
                         field.name.clone(),
-                        read(self.faults, &format!("{path}.{}", field.name), field.node)?,
+                        read(self.faults, &at(&path, &field.name), field.node)?,
                     ))
                 })
                 .collect(),
@@ -369,7 +370,7 @@ fn json(faults: &mut Faults, path: &str, node: Node) -> Json {
             fields
                 .into_iter()
                 .map(|field| {
-                    let value = json(faults, &format!("{path}.{}", field.name), field.node);
+                    let value = json(faults, &entry(path, &field.name), field.node);
                     (field.name, value)
                 })
                 .collect(),

@@ -71,7 +71,7 @@ pub fn nack_from_proto(nack: &agent::Nack) -> Nack {
     Nack {
         nonce: nack.nonce,
         reason: words::find(&NACK_REASONS, &nack.reason).unwrap_or(NackReason::Other),
-        message: nack.message.clone(),
+        message: berth_model::condition::clipped(nack.message.clone()),
         highest_term: Term(nack.highest_term),
     }
 }

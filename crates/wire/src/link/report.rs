@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use berth_model::{Generation, Health, TenantReport, Timestamp, report::ApplyState};
+use berth_model::{Generation, Health, TenantReport, Timestamp, condition::clipped, report::ApplyState};
 use berth_proto::agent;
 
 use super::{LinkError, digest, name};
@@ -40,12 +40,12 @@ pub fn report_to_proto(report: &TenantReport, now: Timestamp) -> agent::Report {
 /// # Errors
 /// [`LinkError::Name`], and [`LinkError::Word`] for a state of applying that is not known here.
 pub fn report_from_proto(report: &agent::Report, now: Timestamp) -> Result<TenantReport, LinkError> {
-    let message = report.apply_message.clone();
+    let message = clipped(report.apply_message.clone());
     let apply = match report.apply_state.as_str() {
         "applying" => ApplyState::Applying { waiting_for: message },
         "applied" => ApplyState::Applied,
         "failed" => ApplyState::Failed {
-            reason: report.apply_reason.clone(),
+            reason: clipped(report.apply_reason.clone()),
             message,
         },
         "withdrawing" => ApplyState::Withdrawing { waiting_for: message },
@@ -69,7 +69,7 @@ pub fn report_from_proto(report: &agent::Report, now: Timestamp) -> Result<Tenan
         apply,
         health: Health::new(
             words::find(&words::HEALTH_STATES, &report.health).unwrap_or_default(),
-            report.health_message.clone(),
+            clipped(report.health_message.clone()),
         ),
         observed_at,
     })
@@ -102,7 +102,7 @@ pub fn heartbeat_from_proto(heartbeat: &agent::Heartbeat) -> Heartbeat {
     Heartbeat {
         now: heartbeat.now.as_ref().and_then(time::from_proto),
         api_age: heartbeat.api_age.as_ref().map(time::span_from_proto),
-        api_error: heartbeat.api_error.clone(),
+        api_error: clipped(heartbeat.api_error.clone()),
     }
 }
 

@@ -42,8 +42,11 @@ pub(crate) async fn measure(agents: usize) -> anyhow::Result<Table> {
         async move { join(&hub, &format!("small-{number}"), &directory, stop).await }
     };
     let watch = Watch::start();
-    let clusters: Vec<EmbeddedCluster> =
-        futures::stream::iter(0..agents).map(join).buffered(16).try_collect().await?;
+    let clusters: Vec<EmbeddedCluster> = futures::stream::iter(0..agents)
+        .map(join)
+        .buffered(16)
+        .try_collect()
+        .await?;
     let joined = watch.elapsed();
 
     let api = hub.api()?;
@@ -62,7 +65,12 @@ pub(crate) async fn measure(agents: usize) -> anyhow::Result<Table> {
         api.ready(&format!("far-{number}")).await?;
     }
     let mut table = Table::default();
-    table.line(format!("{agents} agents joined"), format!("{:.1} s", joined.as_secs_f64()), "", "");
+    table.line(
+        format!("{agents} agents joined"),
+        format!("{:.1} s", joined.as_secs_f64()),
+        "",
+        "",
+    );
     table.line(
         format!("one new tenant with {agents} agents, until it is seen in its cluster"),
         samples.line(),
@@ -81,15 +89,22 @@ async fn join(
     directory: &std::path::Path,
     stop: CancellationToken,
 ) -> anyhow::Result<EmbeddedCluster> {
-    let options = ClusterOptions { name: name.to_owned(), ..ClusterOptions::default() };
+    let options = ClusterOptions {
+        name: name.to_owned(),
+        ..ClusterOptions::default()
+    };
     let cluster = EmbeddedCluster::start(options).await?;
     let nodes = Api::<Node>::all(cluster.client());
     let room = json!({"cpu": "64", "memory": "256Gi", "pods": "1000"});
     let node = json!({"metadata": {"name": "node-1"}, "status": {"capacity": room, "allocatable": room}});
-    nodes.create(&PostParams::default(), &serde_json::from_value(node)?).await?;
+    nodes
+        .create(&PostParams::default(), &serde_json::from_value(node)?)
+        .await?;
     let system = json!({"metadata": {"name": berth_model::label::AGENT_NAMESPACE}});
     let namespaces = Api::<Namespace>::all(cluster.client());
-    namespaces.create(&PostParams::default(), &serde_json::from_value(system)?).await?;
+    namespaces
+        .create(&PostParams::default(), &serde_json::from_value(system)?)
+        .await?;
 
     let access = cluster.listen(([127, 0, 0, 1], 0).into()).await?;
     let kubeconfig = directory.join(format!("{name}.kubeconfig"));
@@ -119,7 +134,9 @@ async fn join(
         }
     });
     until(LONG, &format!("{name} is connected"), || async {
-        let Some(cluster) = api.cluster(name).await? else { return Ok(None) };
+        let Some(cluster) = api.cluster(name).await? else {
+            return Ok(None);
+        };
         let facts = cluster.status.and_then(|status| status.facts);
         Ok(facts.is_some_and(|facts| facts.ready_nodes > 0).then_some(()))
     })

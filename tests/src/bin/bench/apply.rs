@@ -30,7 +30,10 @@ pub(crate) async fn measure(world: &World) -> anyhow::Result<Table> {
         let id = format!("apply-{number}");
         let watch = Watch::start();
         api.create(&id, on(CLUSTERS[0])).await?;
-        api.until(&id, "applied", |tenant| berth_tests::api::condition(tenant, "Applied").status == "True").await?;
+        api.until(&id, "applied", |tenant| {
+            berth_tests::api::condition(tenant, "Applied").status == "True"
+        })
+        .await?;
         berth.add(watch.elapsed());
         let after = writes(&kube).await?;
         raw_writes += appliers(&written(&before, &between));
@@ -39,13 +42,30 @@ pub(crate) async fn measure(world: &World) -> anyhow::Result<Table> {
     for number in 0..TENANTS {
         api.remove(&format!("apply-{number}")).await?;
         let namespace = format!("t-raw-{number}");
-        kubernetes::delete_namespace(&kube, &namespace).await.with_context(|| format!("remove {namespace}"))?;
+        kubernetes::delete_namespace(&kube, &namespace)
+            .await
+            .with_context(|| format!("remove {namespace}"))?;
     }
     ensure!(raw.count() == berth.count());
     let mut table = Table::default();
-    table.line(format!("{objects} objects by raw calls, one after another"), raw.line(), "", "");
-    table.line("a tenant, from CreateTenant to Applied at the hub", berth.line(), "p50 under 150", "");
-    table.line("ratio of the medians", ratio(berth.median(), raw.median()), "1.1", "");
+    table.line(
+        format!("{objects} objects by raw calls, one after another"),
+        raw.line(),
+        "",
+        "",
+    );
+    table.line(
+        "a tenant, from CreateTenant to Applied at the hub",
+        berth.line(),
+        "p50 under 150",
+        "",
+    );
+    table.line(
+        "ratio of the medians",
+        ratio(berth.median(), raw.median()),
+        "1.1",
+        "",
+    );
     let each = |writes: u64| format!("{:.1}", writes as f64 / TENANTS as f64);
     table.line(
         "writes for a tenant, by the apiserver's metrics",
@@ -58,6 +78,12 @@ pub(crate) async fn measure(world: &World) -> anyhow::Result<Table> {
 
 /// Writes of whoever applies: the controllers' own are on statuses, on accounts and configurations they make, and on what is new.
 fn appliers(written: &BTreeMap<String, u64>) -> u64 {
-    let of_appliers = |what: &&String| what.starts_with("APPLY ") || what.starts_with("PATCH ") || what.as_str() == "POST namespaces";
-    written.iter().filter(|(what, _)| of_appliers(what) && !what.ends_with(" status")).map(|(_, count)| count).sum()
+    let of_appliers = |what: &&String| {
+        what.starts_with("APPLY ") || what.starts_with("PATCH ") || what.as_str() == "POST namespaces"
+    };
+    written
+        .iter()
+        .filter(|(what, _)| of_appliers(what) && !what.ends_with(" status"))
+        .map(|(_, count)| count)
+        .sum()
 }

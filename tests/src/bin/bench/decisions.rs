@@ -19,7 +19,10 @@ pub(crate) fn measure() -> Table {
     for number in 0..PLACEMENTS {
         let id = format!("bench-{number}");
         view.set_tenant(tenant(&id, if number % 10 == 0 { "premium" } else { "standard" }));
-        let changes = Changes { tenants: [tenant_id(&id)].into(), ..Changes::default() };
+        let changes = Changes {
+            tenants: [tenant_id(&id)].into(),
+            ..Changes::default()
+        };
         let watch = Watch::start();
         let decided = plan(&view, &closure(&view, &changes));
         samples.add(watch.elapsed());
@@ -31,16 +34,35 @@ pub(crate) fn measure() -> Table {
     let a_second = 1.0 / samples.mean().as_secs_f64();
     let what = format!("one placement, {CLUSTERS} clusters, {TENANTS} tenants");
     table.line(what, samples.line(), "p99 under 10", "");
-    table.line("placements a second, deciding alone", format!("{a_second:.0}"), "1000", "");
+    table.line(
+        "placements a second, deciding alone",
+        format!("{a_second:.0}"),
+        "1000",
+        "",
+    );
     let a_second = PLACEMENTS as f64 / all.as_secs_f64();
-    table.line("with linting and keeping the view", format!("{a_second:.0}, {findings} findings"), "1000", "");
+    table.line(
+        "with linting and keeping the view",
+        format!("{a_second:.0}, {findings} findings"),
+        "1000",
+        "",
+    );
     table
 }
 
 /// Does what a plan says of placements, so that the next tenant meets what is left.
 fn place(view: &mut View, plan: &Plan) {
     for step in &plan.steps {
-        if let Step::SavePlacement { tenant, placement, reserved, namespaces, generation, reason, .. } = step {
+        if let Step::SavePlacement {
+            tenant,
+            placement,
+            reserved,
+            namespaces,
+            generation,
+            reason,
+            ..
+        } = step
+        {
             let placed = Placed {
                 placement: placement.clone(),
                 reserved: *reserved,

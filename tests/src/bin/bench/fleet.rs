@@ -12,11 +12,19 @@ use crate::statistics::mebibytes;
 pub(crate) const CLUSTERS: [&str; 3] = ["one", "two", "three"];
 
 /// Room for all that is measured.
-const MACHINE: Machine = Machine { cpus: 256, memory_gib: 1024, pods: 8000 };
+const MACHINE: Machine = Machine {
+    cpus: 256,
+    memory_gib: 1024,
+    pods: 8000,
+};
 
 pub(crate) async fn start() -> anyhow::Result<World> {
     let clusters = CLUSTERS.map(str::to_owned).to_vec();
-    World::start(&WorldOptions { clusters, machine: MACHINE }).await
+    World::start(&WorldOptions {
+        clusters,
+        machine: MACHINE,
+    })
+    .await
 }
 
 /// A tenant of 14 objects or so that must be on `cluster`.
@@ -25,7 +33,10 @@ pub(crate) fn on(cluster: &str) -> v1::TenantSpec {
         cluster_labels: [(CLUSTER_LABEL.to_owned(), cluster.to_owned())].into(),
         ..v1::PlacementConstraints::default()
     };
-    v1::TenantSpec { placement: Some(placement), ..of_tier("standard") }
+    v1::TenantSpec {
+        placement: Some(placement),
+        ..of_tier("standard")
+    }
 }
 
 /// Resident memory of hub and agents.

@@ -71,7 +71,11 @@ async fn main() -> anyhow::Result<()> {
     // More than one provider in a program makes rustls refuse to choose.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let arguments = Arguments::parse();
-    let mut sections = if arguments.sections.is_empty() { USUAL.to_vec() } else { arguments.sections.clone() };
+    let mut sections = if arguments.sections.is_empty() {
+        USUAL.to_vec()
+    } else {
+        arguments.sections.clone()
+    };
     sections.sort_unstable();
     sections.dedup();
     let mut report = Report::new()?;
@@ -87,7 +91,12 @@ async fn measure(sections: &[Section], arguments: &Arguments, report: &mut Repor
     if sections.contains(&Section::Decisions) {
         report.add("Decisions", &decisions::measure());
     }
-    let on_clusters = [Section::Apply, Section::Propagation, Section::Drift, Section::Bulk];
+    let on_clusters = [
+        Section::Apply,
+        Section::Propagation,
+        Section::Drift,
+        Section::Bulk,
+    ];
     if sections.iter().any(|section| on_clusters.contains(section)) {
         let mut world = fleet::start().await?;
         let outcome = on_clusters_of(&mut world, sections, arguments, report).await;
@@ -96,7 +105,10 @@ async fn measure(sections: &[Section], arguments: &Arguments, report: &mut Repor
         outcome?;
     }
     if sections.contains(&Section::Agents) {
-        report.add("Propagation with many agents", &agents::measure(arguments.agents).await?);
+        report.add(
+            "Propagation with many agents",
+            &agents::measure(arguments.agents).await?,
+        );
     }
     if sections.contains(&Section::FirstRun) {
         report.add("First run", &first_run::measure().await?);
@@ -121,7 +133,10 @@ async fn on_clusters_of(
         report.add("Drift", &drift::measure(world).await?);
     }
     if sections.contains(&Section::Bulk) {
-        report.add("Many tenants at once", &bulk::measure(world, arguments.tenants).await?);
+        report.add(
+            "Many tenants at once",
+            &bulk::measure(world, arguments.tenants).await?,
+        );
         report.add("Restarts", &restart::measure(world, arguments.tenants).await?);
     }
     Ok(())

@@ -23,9 +23,12 @@ pub(crate) async fn measure(world: &World) -> anyhow::Result<Table> {
     let api = world.api()?;
     let kube = world.kube(CLUSTERS[0])?;
     let (mut first, mut complete) = (Samples::default(), Samples::default());
-    let mut namespaces = Sightings::start(Api::<Namespace>::all(kube.clone()), |it| it.metadata.name.clone()).await?;
-    let mut bindings =
-        Sightings::start(Api::<RoleBinding>::all(kube.clone()), |it| it.metadata.namespace.clone()).await?;
+    let mut namespaces =
+        Sightings::start(Api::<Namespace>::all(kube.clone()), |it| it.metadata.name.clone()).await?;
+    let mut bindings = Sightings::start(Api::<RoleBinding>::all(kube.clone()), |it| {
+        it.metadata.namespace.clone()
+    })
+    .await?;
     for number in 0..SAMPLES {
         let id = format!("near-{number}");
         api.create(&id, on(CLUSTERS[0])).await?;
@@ -44,8 +47,18 @@ pub(crate) async fn measure(world: &World) -> anyhow::Result<Table> {
         api.gone(&format!("near-{number}")).await?;
     }
     let mut table = Table::default();
-    table.line("one new tenant, until it is seen in its cluster", first.line(), "15 / - / 50", "OCM 27/46/52, Karmada 158/248/351, KubeFleet 291/435/666");
-    table.line("until its first binding is seen (quota in force)", complete.line(), "", "");
+    table.line(
+        "one new tenant, until it is seen in its cluster",
+        first.line(),
+        "15 / - / 50",
+        "OCM 27/46/52, Karmada 158/248/351, KubeFleet 291/435/666",
+    );
+    table.line(
+        "until its first binding is seen (quota in force)",
+        complete.line(),
+        "",
+        "",
+    );
     table.line(
         "three tenants to three clusters, until all are seen",
         to_three(world).await?.line(),
@@ -60,7 +73,10 @@ async fn to_three(world: &World) -> anyhow::Result<Samples> {
     let mut sightings = BTreeMap::new();
     for cluster in CLUSTERS {
         let namespaces = Api::<Namespace>::all(world.kube(cluster)?);
-        sightings.insert(cluster, Sightings::start(namespaces, |it| it.metadata.name.clone()).await?);
+        sightings.insert(
+            cluster,
+            Sightings::start(namespaces, |it| it.metadata.name.clone()).await?,
+        );
     }
     let mut samples = Samples::default();
     for number in 0..SAMPLES / 2 {
@@ -68,7 +84,11 @@ async fn to_three(world: &World) -> anyhow::Result<Samples> {
         futures::future::try_join_all(ids.iter().map(|(cluster, id)| api.create(id, on(cluster)))).await?;
         let accepted = Watch::start();
         for (cluster, id) in &ids {
-            sightings.get_mut(cluster).context("a cluster")?.of(&format!("t-{id}")).await?;
+            sightings
+                .get_mut(cluster)
+                .context("a cluster")?
+                .of(&format!("t-{id}"))
+                .await?;
         }
         samples.add(accepted.elapsed());
         for (_, id) in &ids {
@@ -96,8 +116,13 @@ impl Sightings {
     where
         T: Clone + std::fmt::Debug + DeserializeOwned + Resource + Send + 'static,
     {
-        let now = api.list_metadata(&kube::api::ListParams::default().limit(1)).await?;
-        let version = now.metadata.resource_version.context("a list without a version")?;
+        let now = api
+            .list_metadata(&kube::api::ListParams::default().limit(1))
+            .await?;
+        let version = now
+            .metadata
+            .resource_version
+            .context("a list without a version")?;
         let (sender, seen) = mpsc::channel(1024);
         tokio::spawn(async move {
             let stream = api.watch(&WatchParams::default(), &version).await?;
@@ -112,7 +137,10 @@ impl Sightings {
             }
             Ok::<_, kube::Error>(())
         });
-        Ok(Self { seen, early: std::collections::BTreeSet::new() })
+        Ok(Self {
+            seen,
+            early: std::collections::BTreeSet::new(),
+        })
     }
 
     /// Waits until `wanted` was seen.
@@ -129,7 +157,9 @@ impl Sightings {
             }
             anyhow::bail!("the watch has ended")
         };
-        tokio::time::timeout(LONG, seen).await.with_context(|| format!("{wanted} is never seen"))?
+        tokio::time::timeout(LONG, seen)
+            .await
+            .with_context(|| format!("{wanted} is never seen"))?
     }
 }
 

@@ -9,8 +9,15 @@ use anyhow::Context as _;
 pub(crate) struct Table(Vec<[String; 4]>);
 
 impl Table {
-    pub(crate) fn line(&mut self, what: impl Into<String>, measured: impl Into<String>, aim: &str, peers: &str) {
-        self.0.push([what.into(), measured.into(), aim.to_owned(), peers.to_owned()]);
+    pub(crate) fn line(
+        &mut self,
+        what: impl Into<String>,
+        measured: impl Into<String>,
+        aim: &str,
+        peers: &str,
+    ) {
+        self.0
+            .push([what.into(), measured.into(), aim.to_owned(), peers.to_owned()]);
     }
 
     /// Takes the lines of another.
@@ -26,8 +33,14 @@ pub(crate) struct Report(String);
 impl Report {
     pub(crate) fn new() -> anyhow::Result<Self> {
         let cpus = std::thread::available_parallelism().context("count CPUs")?;
-        let profile = if cfg!(debug_assertions) { "debug build: figures mean nothing" } else { "release build" };
-        let head = format!("# Berth, measured\n\n{cpus} CPUs, {profile}. Durations are p50 / p90 / p99 / max in ms where four are given.\n");
+        let profile = if cfg!(debug_assertions) {
+            "debug build: figures mean nothing"
+        } else {
+            "release build"
+        };
+        let head = format!(
+            "# Berth, measured\n\n{cpus} CPUs, {profile}. Durations are p50 / p90 / p99 / max in ms where four are given.\n"
+        );
         print!("{head}");
         Ok(Self(head))
     }

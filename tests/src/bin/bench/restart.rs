@@ -24,11 +24,26 @@ pub(crate) async fn measure(world: &mut World, tenants: usize) -> anyhow::Result
     world.hub.process().kill().await?;
     let watch = Watch::start();
     world.hub.start_again().await?;
-    table.line("hub killed, until it serves", seconds(watch.elapsed()), "3 s", "20 s Karmada, 64 s KubeFleet");
+    table.line(
+        "hub killed, until it serves",
+        seconds(watch.elapsed()),
+        "3 s",
+        "20 s Karmada, 64 s KubeFleet",
+    );
     resynced(&api, tenants, now()).await?;
-    table.line("until everything is Ready by new evidence", seconds(watch.elapsed()), "10 s", "52 s, 79 s");
+    table.line(
+        "until everything is Ready by new evidence",
+        seconds(watch.elapsed()),
+        "10 s",
+        "52 s, 79 s",
+    );
     let after = writes(&kube).await?;
-    table.line("writes in the cluster", shown(&written(&before, &after)), "none", "");
+    table.line(
+        "writes in the cluster",
+        shown(&written(&before, &after)),
+        "none",
+        "",
+    );
 
     let before = writes(&kube).await?;
     let agent = &mut world.member(CLUSTERS[0])?.agent;
@@ -76,5 +91,9 @@ fn shown(written: &BTreeMap<String, u64>) -> String {
     if written.is_empty() {
         return "none".to_owned();
     }
-    written.iter().map(|(what, count)| format!("{count} {what}")).collect::<Vec<_>>().join(", ")
+    written
+        .iter()
+        .map(|(what, count)| format!("{count} {what}"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }

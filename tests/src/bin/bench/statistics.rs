@@ -32,7 +32,6 @@ impl Samples {
         self.0.iter().sum::<Duration>() / count
     }
 
-
     /// `p50/p90/p99/max` in milliseconds.
     pub(crate) fn line(&self) -> String {
         let quantiles = [50, 90, 99, 100].map(|percent| milliseconds(self.quantile(percent)));
@@ -43,12 +42,20 @@ impl Samples {
 /// With as many digits as matter.
 pub(crate) fn milliseconds(duration: Duration) -> String {
     let milliseconds = duration.as_secs_f64() * 1000.0;
-    if milliseconds < 10.0 { format!("{milliseconds:.2}") } else { format!("{milliseconds:.0}") }
+    if milliseconds < 10.0 {
+        format!("{milliseconds:.2}")
+    } else {
+        format!("{milliseconds:.0}")
+    }
 }
 
 /// `a` as a multiple of `b`.
 pub(crate) fn ratio(a: Duration, b: Duration) -> String {
-    if b.is_zero() { "-".to_owned() } else { format!("{:.2}", a.as_secs_f64() / b.as_secs_f64()) }
+    if b.is_zero() {
+        "-".to_owned()
+    } else {
+        format!("{:.2}", a.as_secs_f64() / b.as_secs_f64())
+    }
 }
 
 /// Bytes as MiB.
