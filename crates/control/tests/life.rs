@@ -1,5 +1,7 @@
 //! The way of a tenant through the loop, on a memory store, a simulated cloud and a played agent.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test says what is wrong by panicking")]
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;

@@ -1,5 +1,7 @@
 //! What a local cloud promises, on embedded clusters.
 
+#![expect(clippy::expect_used, reason = "a test says what is wrong by panicking")]
+
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
