@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use berth_apply::BreakerLimits;
 use berth_identity::CaPin;
 use berth_runtime::telemetry::Format;
 use http::Uri;
@@ -40,6 +41,18 @@ pub struct Options {
         env = "BERTH_API_URL"
     )]
     pub api_url: Option<String>,
+
+    /// That many tenants may always be deleted within --withdraw-window; at more the agent stops until an operator confirms.
+    #[arg(long, value_name = "TENANTS", env = "BERTH_WITHDRAW_LIMIT", default_value_t = BreakerLimits::default().tenants)]
+    pub withdraw_limit: usize,
+
+    /// That share of the cluster's tenants may be deleted within --withdraw-window, in percent, when it is more.
+    #[arg(long, value_name = "PERCENT", env = "BERTH_WITHDRAW_PERCENT", default_value_t = BreakerLimits::default().percent)]
+    pub withdraw_percent: usize,
+
+    /// The window of --withdraw-limit and --withdraw-percent, in seconds.
+    #[arg(long, value_name = "SECONDS", env = "BERTH_WITHDRAW_WINDOW", default_value_t = BreakerLimits::default().window.as_secs())]
+    pub withdraw_window: u64,
 
     /// Serve /livez, /readyz and /metrics here.
     #[arg(long, value_name = "ADDR", env = "BERTH_OPS_LISTEN")]

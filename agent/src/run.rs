@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use berth_apply::{Engine, ledger::KubeLedger};
+use berth_apply::{BreakerLimits, Engine, ledger::KubeLedger};
 use berth_runtime::{
     clock::{Clock, SystemClock},
     memory,
@@ -51,6 +51,9 @@ pub async fn run_in(cluster: Cluster, options: Options, shutdown: CancellationTo
         kubeconfig: _,
         namespace,
         api_url,
+        withdraw_limit,
+        withdraw_percent,
+        withdraw_window,
         ops_listen,
         instance,
         log_format: _,
@@ -71,6 +74,11 @@ pub async fn run_in(cluster: Cluster, options: Options, shutdown: CancellationTo
             pin: ca_pin,
         },
         namespace,
+        breaker: BreakerLimits {
+            tenants: withdraw_limit,
+            percent: withdraw_percent,
+            window: Duration::from_secs(withdraw_window),
+        },
         instance: instance.unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
         clock,
     };
@@ -84,6 +92,7 @@ struct Agent {
     hubs: Hubs,
     joining: Joining,
     namespace: String,
+    breaker: BreakerLimits,
     instance: String,
     clock: Arc<dyn Clock>,
 }
@@ -132,6 +141,7 @@ impl Agent {
             clock: self.clock.clone(),
             ledger: Arc::new(KubeLedger::new(client.clone(), self.namespace.clone())),
             agent_namespace: self.namespace.clone(),
+            breaker: self.breaker,
             ..berth_apply::Options::new(client)
         };
         let (engine, task) = Engine::new(options);

@@ -19,6 +19,8 @@ pub struct AgentOptions {
     pub token: Option<String>,
     /// How it reaches its cluster.
     pub kubeconfig: String,
+    /// Tenants that may be deleted in ten minutes before it stops.
+    pub withdraw_limit: usize,
 }
 
 /// An agent, running or between two starts.
@@ -118,6 +120,8 @@ fn spawn(
         format!("--hub={}", options.hub),
         format!("--kubeconfig={}", kubeconfig.display()),
         format!("--namespace={namespace}"),
+        // Tests delete more tenants in ten minutes than an operator should without being asked.
+        format!("--withdraw-limit={}", options.withdraw_limit),
     ];
     let token = directory.join("token");
     match &options.token {

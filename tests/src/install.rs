@@ -80,5 +80,6 @@ pub async fn prepare(
         ca_pin: Some(token.ca_pin.clone()),
         token: Some(token.token.clone()),
         kubeconfig: account_kubeconfig(client, access, AGENT_NAMESPACE, "berth-agent").await?,
+        withdraw_limit: 10_000,
     })
 }

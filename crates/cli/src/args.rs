@@ -58,6 +58,8 @@ pub(crate) enum Command {
     Cordon(Cordon),
     /// New tenants on a cluster again
     Uncordon(Cordon),
+    /// Let a cluster's agent go on deleting after its mass-delete breaker stopped it
+    ReleaseBreaker(Cordon),
     /// Print a completion script for a shell
     Completion(Completion),
     /// Show the whole of Berth on this machine: hub, played EKS, clusters, agents, tenants of every isolation level

@@ -44,6 +44,8 @@ pub enum Outgoing {
     Command(Command),
     /// Everything that is to be held has been said.
     SnapshotEnd,
+    /// An operator confirmed that deletions may go on.
+    ReleaseBreaker,
     /// The session is over.
     Goodbye {
         /// `Superseded`, `Draining`, `NotLeader` or `Refused`.
@@ -65,6 +67,7 @@ struct State {
     order: VecDeque<TenantId>,
     commands: BTreeMap<TenantId, Command>,
     snapshot_end: bool,
+    release_breaker: bool,
     goodbye: Option<(&'static str, String)>,
 }
 
@@ -90,6 +93,12 @@ impl Outbox {
         self.filled.notify_one();
     }
 
+    /// Says that an operator confirmed that deletions may go on.
+    pub fn release_breaker(&self) {
+        self.state().release_breaker = true;
+        self.filled.notify_one();
+    }
+
     /// Ends the session; what is waiting is not said any more.
     pub fn goodbye(&self, reason: &'static str, message: impl Into<String>) {
         self.state().goodbye = Some((reason, message.into()));
@@ -110,6 +119,9 @@ impl Outbox {
         let mut state = self.state();
         if let Some((reason, message)) = state.goodbye.take() {
             return Some(Outgoing::Goodbye { reason, message });
+        }
+        if std::mem::take(&mut state.release_breaker) {
+            return Some(Outgoing::ReleaseBreaker);
         }
         while let Some(tenant) = state.order.pop_front() {
             if let Some(command) = state.commands.remove(&tenant) {

@@ -1,6 +1,10 @@
 //! The way of a tenant through the loop, on a memory store, a simulated cloud and a played agent.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test says what is wrong by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test says what is wrong by panicking"
+)]
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -89,7 +93,7 @@ fn play(sessions: Sessions, cluster: ClusterName, facts: ClusterFacts) -> Sessio
             };
             match outgoing {
                 Outgoing::Goodbye { .. } => return,
-                Outgoing::SnapshotEnd => {}
+                Outgoing::SnapshotEnd | Outgoing::ReleaseBreaker => {}
                 Outgoing::Command(command) => {
                     sessions.holds(&cluster, id, &command);
                     sessions.report(&cluster, id, answer(&command, &clock), Duration::ZERO);

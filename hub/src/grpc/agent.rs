@@ -430,6 +430,17 @@ impl Speaker {
                 self.send(link_response::Message::SnapshotEnd(agent::SnapshotEnd {}))
                     .await
             }
+            Outgoing::ReleaseBreaker => {
+                self.nonce += 1;
+                let question = Some(agent::request::Question::ReleaseBreaker(agent::ReleaseBreaker {}));
+                let deadline = Some(time::span_to_proto(HELLO));
+                let request = agent::Request {
+                    id: self.nonce,
+                    deadline,
+                    question,
+                };
+                self.send(link_response::Message::Request(request)).await
+            }
             Outgoing::Goodbye { reason, message } => {
                 let goodbye = agent::Goodbye {
                     reason: reason.to_owned(),

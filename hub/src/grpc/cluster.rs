@@ -4,11 +4,11 @@ use berth_model::{Cluster, ClusterName, Truth};
 use berth_plan::view::Reserved;
 use berth_proto::v1::{self, cluster_service_server::ClusterService};
 use berth_wire::{api, names};
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
 use super::{
     Api,
-    error::{invalid, status},
+    error::{invalid, refused, status},
     paging,
 };
 
@@ -120,6 +120,20 @@ impl ClusterService for Clusters {
         Ok(Response::new(v1::UncordonClusterResponse {
             cluster: Some(cluster),
         }))
+    }
+
+    async fn release_breaker(
+        &self,
+        request: Request<v1::ReleaseBreakerRequest>,
+    ) -> Result<Response<v1::ReleaseBreakerResponse>, Status> {
+        let name = names::parse_cluster("name", &request.into_inner().name).map_err(|v| invalid(vec![v]))?;
+        self.0.registry.cluster(&name).await.map_err(status)?;
+        let Some(outbox) = self.0.sessions.outbox(&name) else {
+            let message = format!("the agent of cluster {name} is not connected; ask again when it is");
+            return Err(refused(Code::FailedPrecondition, "NOT_CONNECTED", message));
+        };
+        outbox.release_breaker();
+        Ok(Response::new(v1::ReleaseBreakerResponse {}))
     }
 }
 

@@ -5,7 +5,6 @@ pub mod bundle;
 pub mod cluster;
 mod error;
 pub mod join_token;
-mod mask;
 pub mod operation;
 mod paging;
 pub mod tenant;

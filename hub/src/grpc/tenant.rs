@@ -15,7 +15,7 @@ use tonic::{Request, Response, Status};
 use super::{
     Api,
     error::{invalid, refused, status},
-    mask, paging, watch,
+    paging, watch,
 };
 
 /// The service.
@@ -99,7 +99,7 @@ impl TenantService for Tenants {
         let etag = names::parse_etag("tenant.etag", &given.etag).map_err(|v| invalid(vec![v]))?;
         let spec = given.spec.clone().unwrap_or_default();
         let mask: Vec<String> = request.update_mask.map(|mask| mask.paths).unwrap_or_default();
-        let change = |old: Option<&TenantSpec>| mask::apply(old, &spec, &mask);
+        let change = |old: Option<&TenantSpec>| api::tenant_spec_masked(old, &spec, &mask);
         let Accepted { tenant, warnings } = self
             .0
             .registry

@@ -54,7 +54,7 @@ pub(crate) async fn an_invalid_spec_gets_all_violations_at_once_and_nothing_is_s
         .context("an invalid spec is accepted")?;
     ensure!(status.code() == Code::InvalidArgument, "{status:?}");
     let found = violations(&status);
-    for path in ["size", "environment", "namespaces[0]", "quota"] {
+    for path in ["spec.size", "spec.environment", "requests.cpu"] {
         ensure!(
             found.iter().any(|(field, _)| field.contains(path)),
             "nothing about {path} in {found:?}"
@@ -69,6 +69,8 @@ pub(crate) async fn an_invalid_spec_gets_all_violations_at_once_and_nothing_is_s
     // What is well formed but cannot be is told at once, too: the tier with what was probably meant.
     let spec = v1::TenantSpec {
         tier: "standrd".to_owned(),
+        namespaces: vec!["Jobs".to_owned()],
+        quota: [("requests.cpus".to_owned(), "8".to_owned())].into(),
         bundles: vec![v1::BundleRef {
             name: "nowhere".to_owned(),
             version: "1.0.0".to_owned(),
@@ -333,6 +335,7 @@ pub(crate) async fn a_token_that_was_used_or_is_expired_or_foreign_is_refused(
             ca_pin: Some(pin.to_owned()),
             token: Some(token.to_owned()),
             kubeconfig: member.access.kubeconfig("test"),
+            withdraw_limit: 3,
         };
         let mut agent = Agent::start_in(&world.programs, &directory.join(name), options, "elsewhere")?;
         let status = agent.process().ended(Duration::from_secs(60)).await?;

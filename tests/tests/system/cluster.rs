@@ -38,16 +38,11 @@ pub(crate) async fn a_cluster_tenant_gets_a_cluster_of_its_own_which_goes_last(
         .await?
         .context("the hub knows the cluster")?;
     ensure!(cluster.dedicated_to.contains("owner"), "{cluster:?}");
-    let cloud_name = if cluster.cloud_name.is_empty() {
-        &placement.cluster
-    } else {
-        &cluster.cloud_name
-    };
-
     let clusters = world.cloud.clusters().await;
-    let access = clusters
-        .get(cloud_name)
-        .with_context(|| format!("no {cloud_name} among {:?}", clusters.keys()))?;
+    let made = clusters
+        .iter()
+        .find(|(name, _)| name.contains(&placement.cluster));
+    let (cloud_name, access) = made.with_context(|| format!("not among {:?}", clusters.keys()))?;
     let kube = kubernetes::client(access).await?;
     // The hub brought the agent in, and what plays the kubelet started it from its Deployment.
     let agent = Api::<Deployment>::namespaced(kube.clone(), label::AGENT_NAMESPACE)

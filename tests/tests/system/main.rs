@@ -152,7 +152,7 @@ fn main() -> ExitCode {
     });
     let trials = tests.into_iter().map(|Test { name, run }| {
         let (runtime, shared) = (runtime.clone(), shared.clone());
-        Trial::test(name, move || runtime.block_on(execute(&shared, run)))
+        Trial::test(name, move || runtime.block_on(execute(&shared, name, run)))
     });
     let conclusion = libtest_mimic::run(&arguments, trials.collect());
     if let Some(shared) = Arc::into_inner(shared) {
@@ -162,7 +162,7 @@ fn main() -> ExitCode {
 }
 
 /// Runs one test; a failure comes with the ends of the logs.
-async fn execute(shared: &Shared, run: Run) -> Result<(), Failed> {
+async fn execute(shared: &Shared, name: &str, run: Run) -> Result<(), Failed> {
     let (outcome, logs) = match run {
         Run::Beside(test) => {
             let world = shared.world.read().await;
@@ -179,7 +179,11 @@ async fn execute(shared: &Shared, run: Run) -> Result<(), Failed> {
             (outcome.and(healed), logs)
         }
     };
-    outcome.map_err(|error| Failed::from(format!("{error:?}\n{logs}")))
+    outcome.map_err(|error| {
+        // At once, not only at the end of all tests.
+        eprintln!("{name}: {error:?}\n{logs}");
+        Failed::from(format!("{error:?}"))
+    })
 }
 
 async fn caught(test: Outcome<'_>) -> anyhow::Result<()> {

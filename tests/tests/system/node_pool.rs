@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, ensure};
 use berth_model::label;
+use berth_tests::api::of_tier;
 use berth_tests::world::World;
 use berth_tests::{kubernetes, waiting};
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
@@ -83,7 +84,8 @@ pub(crate) async fn a_node_pool_tenants_pods_run_on_its_own_nodes_only_and_the_p
     Ok(())
 }
 
-/// Pods of others do not come onto the pool: ordinary ones are placed elsewhere, and one that asks for the pool is refused.
+/// Pods of others do not come onto the pool: ordinary ones are placed elsewhere, and another tenant's that asks for the pool is
+/// refused.
 async fn strangers_stay_out(world: &World, of_pool: &[String]) -> anyhow::Result<()> {
     let kube = world.kube(CLUSTER)?;
     let namespaces = Api::<Namespace>::all(kube.clone());
@@ -116,13 +118,19 @@ async fn strangers_stay_out(world: &World, of_pool: &[String]) -> anyhow::Result
         "a stranger's pod runs on the tenant's node {node}"
     );
 
+    let api = world.api()?;
+    api.create("envious", of_tier("free")).await?;
+    api.ready("envious").await?;
     let greedy = pod("greedy", json!([{"key": label::POOL, "operator": "Exists"}]))?;
-    let refused = pods.create(&PostParams::default(), &greedy).await;
+    let refused = Api::<Pod>::namespaced(kube.clone(), "t-envious")
+        .create(&PostParams::default(), &greedy)
+        .await;
     let refused = refused
         .err()
-        .context("a stranger's pod may tolerate the taint of the pool")?
+        .context("another tenant's pod may tolerate the taint of the pool")?
         .to_string();
-    ensure!(refused.contains("pool"), "{refused}");
+    ensure!(refused.contains("may tolerate the taint"), "{refused}");
+    api.remove("envious").await?;
     namespaces.delete("strangers", &DeleteParams::default()).await?;
     waiting::until(waiting::LONG, "the strangers go", || async {
         Ok(kubernetes::namespace(&kube, "strangers")

@@ -76,7 +76,7 @@ impl Core {
             tracing::error!(tenant = %ticket.tenant, "the breaker stopped a withdrawal: too many tenants would go at once");
             let limits = self.options.breaker;
             let waiting_for = format!(
-                "an operator: more than max({}, {} %) of the cluster's tenants would go within {} minutes",
+                "an operator (berth release-breaker): more than max({}, {} %) of the cluster's tenants would go within {} minutes",
                 limits.tenants,
                 limits.percent,
                 limits.window.as_secs() / 60

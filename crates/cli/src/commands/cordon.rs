@@ -1,4 +1,4 @@
-//! `berth cordon` and `berth uncordon`.
+//! `berth cordon`, `berth uncordon` and `berth release-breaker`.
 
 use berth_proto::v1;
 
@@ -12,17 +12,43 @@ use crate::{
 pub(super) async fn run(session: &Session<'_>, args: Cordon, cordon: bool) -> Result<(), Failure> {
     let mut outcome = Outcome::default();
     for cluster in &args.clusters {
-        let name = match cluster.split_once('/') {
-            None => cluster.as_str(),
-            Some((kind, name)) if kind.parse() == Ok(Kind::Cluster) => name,
-            Some(_) => return Err(Failure::usage(format!("{cluster:?} is no cluster"))),
-        };
+        let name = named(cluster)?;
         if outcome.take(one(session, name, cordon).await).is_some() {
             let done = if cordon { "cordoned" } else { "uncordoned" };
             session.terminal.print(&format!("cluster/{name} {done}\n"))?;
         }
     }
     outcome.finish()
+}
+
+pub(super) async fn release_breaker(session: &Session<'_>, args: Cordon) -> Result<(), Failure> {
+    let mut outcome = Outcome::default();
+    for cluster in &args.clusters {
+        let name = named(cluster)?;
+        let request = v1::ReleaseBreakerRequest {
+            name: format!("clusters/{name}"),
+        };
+        let mut clusters = session.hub.clusters();
+        let asked = session
+            .hub
+            .ask(&format!("cluster/{name}"), clusters.release_breaker(request))
+            .await;
+        if outcome.take(asked).is_some() {
+            session
+                .terminal
+                .print(&format!("cluster/{name} goes on deleting\n"))?;
+        }
+    }
+    outcome.finish()
+}
+
+/// A cluster as `NAME` or `cluster/NAME`.
+fn named(cluster: &str) -> Result<&str, Failure> {
+    match cluster.split_once('/') {
+        None => Ok(cluster),
+        Some((kind, name)) if kind.parse() == Ok(Kind::Cluster) => Ok(name),
+        Some(_) => Err(Failure::usage(format!("{cluster:?} is no cluster"))),
+    }
 }
 
 async fn one(session: &Session<'_>, cluster: &str, cordon: bool) -> Result<(), Failure> {

@@ -86,6 +86,13 @@ impl ClusterService for Shelves {
             cluster: Some(cluster),
         }))
     }
+
+    async fn release_breaker(
+        &self,
+        _: Request<v1::ReleaseBreakerRequest>,
+    ) -> Result<Response<v1::ReleaseBreakerResponse>, Status> {
+        Ok(Response::new(v1::ReleaseBreakerResponse {}))
+    }
 }
 
 #[async_trait]

@@ -60,11 +60,12 @@ fn node(cluster: &SharedCluster, number: u32) -> Result<Node, serde_json::Error>
     });
     serde_json::from_value(json!({
         "metadata": {"name": name, "labels": {
-            "eks.amazonaws.com/nodegroup": "shared",
             "kubernetes.io/hostname": name,
             "kubernetes.io/os": "linux",
             "kubernetes.io/arch": "amd64",
             "node.kubernetes.io/instance-type": "m5.4xlarge",
+            "eks.amazonaws.com/nodegroup": "shared",
+            "eks.amazonaws.com/capacityType": "ON_DEMAND",
             "topology.kubernetes.io/region": cluster.region,
             "topology.kubernetes.io/zone": zone,
         }},

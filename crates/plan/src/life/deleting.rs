@@ -1,7 +1,7 @@
 //! The end of a tenant: its cluster is emptied, its infrastructure removed, and only then it is forgotten.
 
 use berth_model::{
-    ClusterPurpose, ConditionKind, Generation, Observed, Placement, Truth,
+    ClusterName, ClusterPurpose, ConditionKind, Generation, Observed, Placement, Truth,
     infra::TroubleClass,
     report::ApplyState,
     tier::{Bootstrap, CapacityType, ClusterTemplate, NodePoolTemplate},
@@ -68,7 +68,8 @@ fn withdraw(sheet: &mut Sheet<'_>) -> Stage {
     let own = known
         .placed
         .as_ref()
-        .filter(|placed| matches!(&placed.placement, Placement::Cluster { cluster: own } if own == cluster));
+        .filter(|placed| matches!(&placed.placement, Placement::Cluster { cluster: own } if own == cluster))
+        .filter(|_| made_for(sheet, cluster));
     if own.is_some()
         && known
             .infra
@@ -153,6 +154,20 @@ fn withdraw(sheet: &mut Sheet<'_>) -> Stage {
         "Withdrawing",
         format!("waiting for the agent of cluster {cluster} to remove it"),
     )
+}
+
+/// Whether the fleet knows that cluster as made for this tenant alone: what it is gone with is then nobody else's.
+fn made_for(sheet: &Sheet<'_>, cluster: &ClusterName) -> bool {
+    let tenant = &sheet.known.tenant;
+    let made = ClusterPurpose::Dedicated {
+        tenant: tenant.id.clone(),
+        uid: tenant.uid.clone(),
+    };
+    sheet
+        .view
+        .clusters
+        .get(cluster)
+        .is_some_and(|known| known.cluster.purpose == made)
 }
 
 fn tell(sheet: &mut Sheet<'_>, assigned: &Assigned) {
@@ -268,6 +283,13 @@ fn forget(sheet: &mut Sheet<'_>) -> (&'static str, String) {
     let infra = &known.infra.observed;
     let gone = infra.pool.as_ref().is_none_or(Observed::is_absent)
         && infra.cluster.as_ref().is_none_or(Observed::is_absent);
+    let emptied = known.assigned.as_ref().is_none_or(|assigned| assigned.withdrawn)
+        || infra.cluster.as_ref().is_some_and(Observed::is_absent);
+    if !emptied {
+        let message = "its cluster is not known to be empty, nor to be gone".to_owned();
+        sheet.stall("ClusterNotEmptied", message.clone());
+        return ("ClusterNotEmptied", message);
+    }
     if !gone || known.infra.busy {
         let message =
             "infrastructure made for it is not known to be gone, and its place does not say where it is"

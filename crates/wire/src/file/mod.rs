@@ -9,6 +9,7 @@ mod fault;
 mod node;
 mod parse;
 mod reader;
+mod scalar;
 mod tenant;
 mod tier;
 mod tree;
