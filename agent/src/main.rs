@@ -1,5 +1,7 @@
 //! The agent of one cluster.
 
+use std::process::ExitCode;
+
 use clap::Parser;
 use tokio_util::sync::CancellationToken;
 
@@ -11,10 +13,21 @@ struct Cli {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
     // More than one provider in a program makes rustls refuse to choose.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let Cli { options } = Cli::parse();
+    match serve(options).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // With its causes and without a backtrace: an operator reads it.
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(options: berth_agent::Options) -> anyhow::Result<()> {
     berth_runtime::telemetry::init(options.log_format.into(), &options.log)?;
     let shutdown = CancellationToken::new();
     let running = tokio::spawn(berth_agent::run(options, shutdown.clone()));
