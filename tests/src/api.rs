@@ -1,9 +1,11 @@
 //! The hub's gRPC API as its admin, with the questions tests ask again and again.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
+use berth_model::Timestamp;
 use berth_proto::v1;
 use berth_proto::v1::bundle_service_client::BundleServiceClient;
 use berth_proto::v1::cluster_service_client::ClusterServiceClient;
@@ -245,6 +247,27 @@ impl Api {
         self.until(id, "Ready", is_ready).await
     }
 
+    /// Waits until these tenants are Ready by evidence gathered after `since`. Fresher evidence of the same state is no event,
+    /// so the tenants are listed again and again.
+    ///
+    /// # Errors
+    /// They are not within [`LONG`].
+    pub async fn resynced(&self, ids: &[String], since: Timestamp) -> anyhow::Result<()> {
+        crate::waiting::until(LONG, "everything is known again", || async {
+            let all = self.list().await?;
+            let fresh = all
+                .iter()
+                .filter(|tenant| is_ready(tenant) && evidence(tenant) > since);
+            let fresh: BTreeSet<&str> = fresh
+                .map(|tenant| tenant.name.trim_start_matches("tenants/"))
+                .collect();
+            let stale = ids.iter().filter(|id| !fresh.contains(id.as_str())).count();
+            ensure!(stale == 0, "{stale} of {} are not", ids.len());
+            Ok(Some(()))
+        })
+        .await
+    }
+
     /// Waits until a tenant is gone.
     ///
     /// # Errors
@@ -402,4 +425,12 @@ pub fn described(tenant: &v1::Tenant) -> String {
         status.health,
         conditions.join(", ")
     )
+}
+
+/// The moment a tenant's status is evidence of; the beginning of time when there is none.
+#[must_use]
+pub fn evidence(tenant: &v1::Tenant) -> Timestamp {
+    let time = tenant.status.as_ref().and_then(|status| status.evidence_time);
+    time.and_then(|time| Timestamp::new(time.seconds, time.nanos).ok())
+        .unwrap_or(Timestamp::MIN)
 }

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use berth_model::Timestamp;
 
 /// Long enough for anything that happens at all on a busy machine.
 pub const LONG: Duration = Duration::from_secs(90);
@@ -52,6 +53,16 @@ where
             Err(reason.context(format!("{what}: not within {} s", limit.as_secs())))
         }
     }
+}
+
+/// This machine's time, which is the hub's and the agents' too.
+#[must_use]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it is compared with what real programs write by the real clock"
+)]
+pub fn now() -> Timestamp {
+    Timestamp::now()
 }
 
 /// Measures how long something takes.

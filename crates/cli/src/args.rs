@@ -321,4 +321,35 @@ mod tests {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
     }
+
+    /// The commands of a page: what follows `$ ` in its console blocks.
+    fn commands(page: &str) -> Vec<Vec<String>> {
+        page.lines()
+            .filter_map(|line| line.strip_prefix("$ "))
+            .flat_map(|line| line.split(" | "))
+            .map(|command| command.split(" > ").next().unwrap_or(command))
+            .filter(|command| command.starts_with("berth "))
+            .map(|command| command.split_whitespace().map(str::to_owned).collect())
+            .collect()
+    }
+
+    #[test]
+    fn every_command_of_the_pages_is_one_this_program_knows() {
+        let pages = [
+            include_str!("../../../README.md"),
+            include_str!("../../../hub/README.md"),
+            include_str!("../../../deploy/agent/README.md"),
+        ];
+        let mut seen = 0;
+        for command in pages.iter().flat_map(|page| commands(page)) {
+            let parsed = Cli::try_parse_from(&command);
+            assert!(
+                parsed.is_ok(),
+                "{command:?}: {}",
+                parsed.err().map(|e| e.to_string()).unwrap_or_default()
+            );
+            seen += 1;
+        }
+        assert!(seen > 10, "only {seen} commands were found");
+    }
 }

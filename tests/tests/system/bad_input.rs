@@ -368,8 +368,7 @@ pub(crate) async fn a_token_that_was_used_or_is_expired_or_foreign_is_refused(
         .and_then(|token| token.expire_time)
         .context("no expiry")?;
     berth_tests::waiting::until(Duration::from_secs(30), "the token expires", || async {
-        #[expect(clippy::disallowed_methods, reason = "the hub's clock is this machine's")]
-        let now = jiff::Timestamp::now().as_second();
+        let now = berth_tests::waiting::now().as_second();
         Ok((now > expires.seconds).then_some(()))
     })
     .await?;

@@ -40,12 +40,8 @@ pub(crate) async fn measure(world: &World) -> anyhow::Result<Table> {
         // One at a time, on an idle machine.
         api.ready(&id).await?;
     }
-    for number in 0..SAMPLES {
-        api.delete(&format!("near-{number}")).await?;
-    }
-    for number in 0..SAMPLES {
-        api.gone(&format!("near-{number}")).await?;
-    }
+    let near: Vec<String> = (0..SAMPLES).map(|number| format!("near-{number}")).collect();
+    futures::future::try_join_all(near.iter().map(|id| api.remove(id))).await?;
     let mut table = Table::default();
     table.line(
         "one new tenant, until it is seen in its cluster",
@@ -78,7 +74,7 @@ async fn to_three(world: &World) -> anyhow::Result<Samples> {
             Sightings::start(namespaces, |it| it.metadata.name.clone()).await?,
         );
     }
-    let mut samples = Samples::default();
+    let (mut samples, mut far) = (Samples::default(), Vec::new());
     for number in 0..SAMPLES / 2 {
         let ids = CLUSTERS.map(|cluster| (cluster, format!("far-{cluster}-{number}")));
         futures::future::try_join_all(ids.iter().map(|(cluster, id)| api.create(id, on(cluster)))).await?;
@@ -94,13 +90,9 @@ async fn to_three(world: &World) -> anyhow::Result<Samples> {
         for (_, id) in &ids {
             api.ready(id).await?;
         }
-        for (_, id) in &ids {
-            api.delete(id).await?;
-        }
-        for (_, id) in &ids {
-            api.gone(id).await?;
-        }
+        far.extend(ids.into_iter().map(|(_, id)| id));
     }
+    futures::future::try_join_all(far.iter().map(|id| api.remove(id))).await?;
     Ok(samples)
 }
 
