@@ -61,6 +61,24 @@ impl fmt::Display for Bytes {
     }
 }
 
+impl Bytes {
+    /// For people: exact where a binary unit fits, else the largest unit with one digit behind the point, as in `691.2Gi`.
+    #[must_use]
+    pub fn about(self) -> String {
+        for (shift, unit) in [(40, "Ti"), (30, "Gi"), (20, "Mi"), (10, "Ki")] {
+            let whole = 1_u128 << shift;
+            if u128::from(self.0) >= whole {
+                let tenths = u128::from(self.0) * 10 / whole;
+                return match tenths % 10 {
+                    0 => format!("{}{unit}", tenths / 10),
+                    tenth => format!("{}.{tenth}{unit}", tenths / 10),
+                };
+            }
+        }
+        self.0.to_string()
+    }
+}
+
 /// How much a cluster has, a tenant reserves, or a cluster's tenants have reserved together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -98,5 +116,24 @@ impl Capacity {
     #[must_use]
     pub fn fits(&self, other: &Self) -> bool {
         other.cpu <= self.cpu && other.memory <= self.memory && other.pods <= self.pods
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_for_people_have_at_most_one_digit_behind_the_point() {
+        for (bytes, text) in [
+            (0, "0"),
+            (512, "512"),
+            (1024, "1Ki"),
+            (742_170_348_748, "691.2Gi"),
+            (2 << 30, "2Gi"),
+            (u64::MAX, "16777215.9Ti"),
+        ] {
+            assert_eq!(Bytes(bytes).about(), text);
+        }
     }
 }

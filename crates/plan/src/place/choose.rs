@@ -187,7 +187,13 @@ fn too_large(room: &Room<'_>, ask: &Ask<'_>) -> Option<Refusal> {
         format!(
             "the quota asks for {} CPU, {} memory and {} pods, and no shared cluster is that large even when empty; \
              the largest, {}, has {} CPU, {} memory and {} pods for tenants",
-            asked.cpu, asked.memory, asked.pods, most.cluster.name, has.cpu, has.memory, has.pods
+            asked.cpu,
+            asked.memory.about(),
+            asked.pods,
+            most.cluster.name,
+            has.cpu,
+            has.memory.about(),
+            has.pods
         ),
     ))
 }

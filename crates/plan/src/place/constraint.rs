@@ -146,7 +146,13 @@ impl fmt::Display for Constraint {
             }
             Self::Cpu { asked, free, usable } => write!(f, "needs {asked} CPU, {free} of {usable} are free"),
             Self::Memory { asked, free, usable } => {
-                write!(f, "needs {asked} memory, {free} of {usable} are free")
+                write!(
+                    f,
+                    "needs {} memory, {} of {} are free",
+                    asked.about(),
+                    free.about(),
+                    usable.about()
+                )
             }
             Self::Pods { asked, free, usable } => {
                 write!(f, "needs {asked} pods, {free} of {usable} are free")

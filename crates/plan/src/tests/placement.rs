@@ -103,7 +103,7 @@ fn each_constraint_is_named_with_its_numbers() {
         (
             "standard",
             "Memory",
-            "needs 2Gi memory, 966367641 of 966367641 are free",
+            "needs 2Gi memory, 921.5Mi of 921.5Mi are free",
             |_, c, _| {
                 c.facts.as_mut().unwrap().capacity.memory.0 = 1 << 30;
             },
@@ -243,7 +243,7 @@ fn a_quota_larger_than_any_cluster_says_so_at_once() {
     let status = &plan(&view, &Scope::All).status[&tenant_id("acme")];
     let placed = status.conditions.get(berth_model::ConditionKind::Placed).unwrap();
     assert_eq!(placed.reason, "QuotaTooLarge");
-    insta::assert_snapshot!(placed.message, @"the quota asks for 40 CPU, 2Gi memory and 20 pods, and no shared cluster is that large even when empty; the largest, eu-2, has 28800m CPU, 123695058124 memory and 288 pods for tenants");
+    insta::assert_snapshot!(placed.message, @"the quota asks for 40 CPU, 2Gi memory and 20 pods, and no shared cluster is that large even when empty; the largest, eu-2, has 28800m CPU, 115.1Gi memory and 288 pods for tenants");
 }
 
 #[test]

@@ -1,0 +1,224 @@
+//! What the loop does: plans, checks the plan, publishes what is, and carries out the steps.
+
+use std::{sync::Arc, time::Duration};
+
+use berth_model::{Placement, TenantId};
+use berth_plan::{
+    Changes, Scope,
+    plan::{Plan, Step},
+};
+use berth_store::StoreError;
+use futures::FutureExt as _;
+use tracing::{error, warn};
+
+use super::{Fleet, FleetError};
+use crate::{
+    board::TenantSnapshot,
+    execute::{Batch, InfraCall, InfraDone, Outcome},
+    load,
+};
+
+/// Rounds of planning before the loop listens again.
+const MOST_ROUNDS: usize = 16;
+/// A call to the cloud or into a new cluster that takes longer has hung.
+const LONGEST_CALL: Duration = Duration::from_secs(600);
+/// Assignments rendered in one round, so that the first of many are on their way while the rest are rendered.
+const MOST_RENDERED: usize = 32;
+
+/// What is looked at.
+pub(super) enum Look {
+    Everything,
+    Again(Changes),
+}
+
+impl Fleet {
+    /// Plans and executes until there is nothing left to write.
+    pub(super) async fn look(&mut self, mut look: Look) -> Result<(), FleetError> {
+        for _ in 0..MOST_ROUNDS {
+            self.view.now = self.clock.now();
+            let scope = match &look {
+                Look::Everything => Scope::All,
+                Look::Again(changes) => berth_plan::closure(&self.view, changes),
+            };
+            let plan = berth_plan::plan(&self.view, &scope);
+            let plan = self.linted(plan);
+            self.publish(&plan);
+            let changes = self.execute(plan.steps).await?;
+            if changes == Changes::default() {
+                return Ok(());
+            }
+            look = Look::Again(changes);
+        }
+        // Let the loop listen to everything else first.
+        if let Look::Again(changes) = look {
+            self.pending.merge(changes);
+        }
+        Ok(())
+    }
+
+    /// Takes out what the lint forbids.
+    pub(super) fn linted(&mut self, mut plan: Plan) -> Plan {
+        let mut all_stopped = false;
+        for finding in berth_plan::lint(&self.view, &plan) {
+            error!(rule = %finding.rule, tenant = ?finding.tenant, message = %finding.message, "the plan breaks a rule and is not carried out");
+            match finding.tenant {
+                None => all_stopped = true,
+                Some(tenant) => {
+                    plan.steps.retain(|step| *step.tenant() != tenant);
+                    if let Some(known) = self.view.tenants.get_mut(&tenant) {
+                        known.stalled = Some(finding.message);
+                    }
+                }
+            }
+        }
+        if self.fenced {
+            error!(term = %self.view.term, "an agent has accepted a higher term than this hub's: another hub acts, so this one stops commanding; stop one of them");
+            all_stopped = true;
+        }
+        if all_stopped {
+            plan.steps.clear();
+        }
+        plan
+    }
+
+    /// Puts the statuses up for readers.
+    pub(super) fn publish(&mut self, plan: &Plan) {
+        for (id, status) in &plan.status {
+            let Some(known) = self.view.tenants.get_mut(id) else {
+                continue;
+            };
+            if known.conditions != status.conditions {
+                known.conditions = status.conditions.clone();
+                self.unsaved.insert(id.clone());
+            }
+            match plan.wake.get(id) {
+                Some(at) => self.wakes.insert(id.clone(), *at),
+                None => self.wakes.remove(id),
+            };
+            let placement: Option<Placement> = known.placed.as_ref().map(|placed| placed.placement.clone());
+            self.board.put(TenantSnapshot {
+                tenant: known.tenant.clone(),
+                placement,
+                status: Some(Arc::new(status.clone())),
+            });
+        }
+    }
+
+    pub(super) async fn execute(&mut self, steps: Vec<Step>) -> Result<Changes, FleetError> {
+        let mut changes = Changes::default();
+        let mut batch = Batch::default();
+        let mut rendered = 0;
+        let now = self.view.now;
+        for step in steps {
+            let tenant = step.tenant().clone();
+            if matches!(step, Step::Assign { .. }) {
+                rendered += 1;
+                if rendered > MOST_RENDERED {
+                    changes.tenants.insert(tenant);
+                    continue;
+                }
+            }
+            match self.executor.prepare(&self.view, step, now, &mut batch).await? {
+                Outcome::Batched | Outcome::Said | Outcome::Overtaken => {}
+                Outcome::CannotRender(problem) => {
+                    if let Some(known) = self.view.tenants.get_mut(&tenant) {
+                        known.render_error = Some(berth_model::condition::clipped(problem));
+                    }
+                    changes.tenants.insert(tenant);
+                }
+                Outcome::Call(call) => self.call(*call),
+            }
+        }
+        self.executor.placing.clear();
+        let committed = batch.commit(self.store.as_ref(), &self.sessions).await?;
+        if let Some(revision) = committed.revision {
+            self.follow(revision, &mut changes).await?;
+        }
+        for id in committed.forgotten {
+            self.board.remove(&id);
+            self.sessions.forget(&id);
+            self.wakes.remove(&id);
+            self.unsaved.remove(&id);
+        }
+        for (id, problem) in committed.impossible {
+            if let Some(known) = self.view.tenants.get_mut(&id) {
+                known.render_error = Some(berth_model::condition::clipped(problem));
+            }
+            changes.tenants.insert(id);
+        }
+        changes.tenants.extend(committed.tenants);
+        Ok(changes)
+    }
+
+    pub(super) fn call(&mut self, call: InfraCall) {
+        let Some(known) = self.view.tenants.get_mut(&call.tenant.id) else {
+            return;
+        };
+        if known.infra.busy {
+            return;
+        }
+        known.infra.busy = true;
+        known.infra.looked_at = Some(self.clock.now());
+        let (store, provisioner, bootstrapper) = (
+            self.store.clone(),
+            self.provisioner.clone(),
+            self.bootstrapper.clone(),
+        );
+        let done = self.done.0.clone();
+        tokio::spawn(async move {
+            let tenant = call.tenant.id.clone();
+            let call =
+                std::panic::AssertUnwindSafe(call.run(store, provisioner, bootstrapper)).catch_unwind();
+            // Whatever happens to the call, the loop hears of its end.
+            let outcome = match tokio::time::timeout(LONGEST_CALL, call).await {
+                Ok(Ok(done)) => done,
+                Ok(Err(_)) | Err(_) => {
+                    error!(%tenant, "a call to the cloud or into a cluster broke off");
+                    InfraDone::of(tenant)
+                }
+            };
+            // The loop has ended: what was found out is in the store.
+            drop(done.send(outcome).await);
+        });
+    }
+
+    /// One of them is too large to be kept, which must not stop the others.
+    pub(super) async fn save_conditions_singly(&mut self, group: &[TenantId]) -> Result<(), FleetError> {
+        for id in group {
+            match self
+                .store
+                .txn(load::conditions(&self.view, std::slice::from_ref(id)))
+                .await
+            {
+                Ok(_) | Err(StoreError::Conflict { .. }) => {}
+                Err(error @ StoreError::Invalid { .. }) => {
+                    warn!(tenant = %id, %error, "the conditions cannot be kept")
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Saves the conditions that changed, for their transition times.
+    pub(super) async fn save_conditions(&mut self) -> Result<(), FleetError> {
+        let unsaved: Vec<TenantId> = std::mem::take(&mut self.unsaved).into_iter().collect();
+        for group in unsaved.chunks(100) {
+            match self.store.txn(load::conditions(&self.view, group)).await {
+                Ok(_) => {}
+                // One of them is gone: the rest is saved with the next sweep.
+                Err(StoreError::Conflict { .. }) => {
+                    self.unsaved.extend(
+                        group
+                            .iter()
+                            .filter(|id| self.view.tenants.contains_key(*id))
+                            .cloned(),
+                    );
+                }
+                Err(StoreError::Invalid { .. }) => self.save_conditions_singly(group).await?,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+}

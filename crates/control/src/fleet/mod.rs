@@ -1,0 +1,200 @@
+//! The loop. Its task owns the view; everything that happens only says "look again".
+
+mod act;
+mod handle;
+mod hear;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use berth_model::{ClusterName, FleetId, Revision, TenantId, Term, Timestamp};
+use berth_plan::{
+    Changes,
+    view::{Settings, View},
+};
+use berth_provision::Provisioner;
+use berth_runtime::{CancellationToken, Clock};
+use berth_store::{Store, StoreError, Watch};
+use futures::StreamExt as _;
+use tokio::sync::mpsc;
+use tracing::info;
+
+use crate::{
+    board::Board,
+    execute::{Bundles, Executor, InfraDone},
+    load,
+    seams::Bootstrapper,
+    sessions::Sessions,
+};
+use act::Look;
+pub use handle::FleetHandle;
+use handle::Question;
+
+/// How often freshness is looked at.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// What the loop is made of.
+pub struct Parts {
+    /// Where everything is kept.
+    pub store: Arc<dyn Store>,
+    /// The cloud.
+    pub provisioner: Arc<dyn Provisioner>,
+    /// Who brings agents into new clusters.
+    pub bootstrapper: Arc<dyn Bootstrapper>,
+    /// The agents.
+    pub sessions: Sessions,
+    /// Where readers look.
+    pub board: Board,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// What the admin set.
+    pub settings: Settings,
+    /// Which fleet.
+    pub fleet: FleetId,
+    /// The leader's term.
+    pub term: Term,
+}
+
+/// Why the loop ended.
+#[derive(Debug, thiserror::Error)]
+pub enum FleetError {
+    /// The store does not answer any more.
+    #[error("the store failed under the control loop")]
+    Store(#[from] StoreError),
+    /// A record could not be read at the start.
+    #[error("the store holds something that cannot be read")]
+    Record(#[from] load::RecordProblem),
+}
+
+/// The control loop.
+pub struct Fleet {
+    store: Arc<dyn Store>,
+    provisioner: Arc<dyn Provisioner>,
+    bootstrapper: Arc<dyn Bootstrapper>,
+    sessions: Sessions,
+    board: Board,
+    clock: Arc<dyn Clock>,
+    view: View,
+    executor: Executor,
+    watch: Watch,
+    watched: Revision,
+    questions: mpsc::Receiver<Question>,
+    done: (mpsc::Sender<InfraDone>, mpsc::Receiver<InfraDone>),
+    /// When each tenant asked to be looked at again although nothing is heard.
+    wakes: BTreeMap<TenantId, Timestamp>,
+    /// What was not looked at yet when the loop had to listen to everything else first.
+    pending: Changes,
+    /// Which clusters were fresh when last looked at.
+    fresh: BTreeMap<ClusterName, bool>,
+    /// Conditions that changed and are not saved yet.
+    unsaved: BTreeSet<TenantId>,
+    /// An agent has accepted a higher term: this hub stops commanding, until an operator starts it again.
+    fenced: bool,
+}
+
+impl Fleet {
+    /// Reads the store and is ready to run.
+    ///
+    /// # Errors
+    /// When the store does not answer or holds something that cannot be read.
+    pub async fn start(parts: Parts) -> Result<(Self, FleetHandle), FleetError> {
+        let now = parts.clock.now();
+        let loaded = load::view(
+            parts.store.as_ref(),
+            &parts.sessions,
+            now,
+            parts.fleet.clone(),
+            parts.term,
+            parts.settings.clone(),
+        )
+        .await?;
+        let watch = parts.store.watch(loaded.revision).await?;
+        let (ask, questions) = mpsc::channel(256);
+        let executor = Executor {
+            store: parts.store.clone(),
+            sessions: parts.sessions.clone(),
+            fleet: parts.fleet.clone(),
+            term: parts.term,
+            bundles: Bundles::default(),
+            placing: BTreeMap::new(),
+            told: BTreeMap::new(),
+        };
+        let fleet = Self {
+            store: parts.store,
+            provisioner: parts.provisioner,
+            bootstrapper: parts.bootstrapper,
+            sessions: parts.sessions,
+            board: parts.board,
+            clock: parts.clock,
+            view: loaded.view,
+            executor,
+            watch,
+            watched: loaded.revision,
+            questions,
+            done: mpsc::channel(1024),
+            wakes: BTreeMap::new(),
+            pending: Changes::default(),
+            fresh: BTreeMap::new(),
+            unsaved: BTreeSet::new(),
+            fenced: false,
+        };
+        Ok((fleet, FleetHandle { questions: ask }))
+    }
+
+    /// Runs until `cancel`.
+    ///
+    /// # Errors
+    /// When the store does not answer any more.
+    pub async fn run(mut self, cancel: CancellationToken) -> Result<(), FleetError> {
+        info!(tenants = self.view.tenants.len(), clusters = self.view.clusters.len(), term = %self.view.term, "control loop runs");
+        self.look(Look::Everything).await?;
+        let mut sweep_at = self.clock.monotonic() + SWEEP;
+        loop {
+            let mut changes = std::mem::take(&mut self.pending);
+            let pause = if changes == Changes::default() {
+                self.pause(sweep_at)
+            } else {
+                Duration::ZERO
+            };
+            let sleep = self.clock.clone();
+            tokio::select! {
+                () = cancel.cancelled() => break,
+                change = self.watch.next() => self.take(change, &mut changes).await?,
+                () = self.sessions.changed() => {}
+                Some(done) = self.done.1.recv() => self.call_ended(done, &mut changes).await?,
+                Some(question) = self.questions.recv() => self.answer(question),
+                () = sleep.sleep(pause) => {}
+            }
+            self.drain(&mut changes).await?;
+            if self.clock.monotonic() >= sweep_at {
+                self.sweep(&mut changes);
+                self.save_conditions().await?;
+                sweep_at = self.clock.monotonic() + SWEEP;
+            }
+            let now = self.clock.now();
+            changes.tenants.extend(
+                self.wakes
+                    .iter()
+                    .filter(|(_, at)| **at <= now)
+                    .map(|(id, _)| id.clone()),
+            );
+            if changes != Changes::default() {
+                self.look(Look::Again(changes)).await?;
+            }
+        }
+        self.save_conditions().await?;
+        Ok(())
+    }
+
+    fn pause(&self, sweep_at: Duration) -> Duration {
+        let to_sweep = sweep_at.saturating_sub(self.clock.monotonic());
+        let to_wake = self.wakes.values().min().map_or(to_sweep, |at| {
+            u64::try_from(at.as_millisecond() - self.clock.now().as_millisecond())
+                .map_or(Duration::ZERO, Duration::from_millis)
+        });
+        to_sweep.min(to_wake)
+    }
+}

@@ -1,0 +1,192 @@
+//! AgentService: joining, and the link. Identity is the certificate; nothing in a message changes it.
+
+mod hello;
+mod listen;
+mod speak;
+
+use std::{pin::Pin, sync::Arc, time::Duration};
+
+use berth_identity::{Peer, PeerInfo, ca};
+use berth_model::{ClusterName, Term, Violation};
+use berth_proto::agent::{self, agent_service_server::AgentService};
+use berth_store::Store;
+use futures::Stream;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Request, Response, Status, Streaming};
+use tracing::{info, warn};
+
+use self::{
+    hello::hello,
+    listen::{Link, Told},
+    speak::Speaker,
+};
+use super::{
+    Api,
+    error::{invalid, refused, status},
+};
+
+/// Protocol versions this hub speaks.
+const PROTOCOL: u32 = 1;
+/// An agent says who it is within this.
+const HELLO: Duration = Duration::from_secs(20);
+/// Messages on their way to the agent.
+const WINDOW: usize = 64;
+
+/// The service.
+pub struct Agents {
+    /// What the services share.
+    pub api: Api,
+    /// Where rendered objects are.
+    pub store: Arc<dyn Store>,
+    /// The leader's term.
+    pub term: Term,
+}
+
+#[tonic::async_trait]
+impl AgentService for Agents {
+    async fn join(
+        &self,
+        request: Request<agent::JoinRequest>,
+    ) -> Result<Response<agent::JoinResponse>, Status> {
+        let remote = remote(&request);
+        let request = request.into_inner();
+        // The key is in the request for signing; its hash is what the token is bound to.
+        let key_sha256 = ca::key_sha256(&request.csr_der).map_err(|error| {
+            invalid(vec![Violation::new(
+                "csr_der",
+                error.to_string(),
+                "send a PKCS#10 request signed by the agent's own key",
+            )])
+        })?;
+        let joined = self.api.registry.redeem(&request.token, &key_sha256).await;
+        let joined = joined.map_err(|error| {
+            warn!(%remote, error = %error, "a join was refused");
+            status(error)
+        })?;
+        let certificate_pem = self.issue(&joined.cluster, &request.csr_der)?;
+        info!(cluster = %joined.cluster, %remote, agent = %request.agent_version, "joined");
+        Ok(Response::new(agent::JoinResponse {
+            certificate_pem,
+            ca_pem: self.api.authority.certificate_pem().to_owned(),
+            cluster: joined.cluster.to_string(),
+        }))
+    }
+
+    async fn renew(
+        &self,
+        request: Request<agent::RenewRequest>,
+    ) -> Result<Response<agent::RenewResponse>, Status> {
+        let (cluster, key) = self.peer(&request).await?;
+        let request = request.into_inner();
+        if ca::key_sha256(&request.csr_der).ok().as_deref() != Some(key.as_str()) {
+            return Err(invalid(vec![Violation::new(
+                "csr_der",
+                "is for another key",
+                "renew with the key of the certificate in use",
+            )]));
+        }
+        let certificate_pem = self.issue(&cluster, &request.csr_der)?;
+        info!(%cluster, "certificate renewed");
+        Ok(Response::new(agent::RenewResponse {
+            certificate_pem,
+            ca_pem: self.api.authority.certificate_pem().to_owned(),
+        }))
+    }
+
+    type LinkStream = Pin<Box<dyn Stream<Item = Result<agent::LinkResponse, Status>> + Send>>;
+
+    async fn link(
+        &self,
+        request: Request<Streaming<agent::LinkRequest>>,
+    ) -> Result<Response<Self::LinkStream>, Status> {
+        let (cluster, key_sha256) = self.peer(&request).await?;
+        let mut incoming = request.into_inner();
+        let hello = tokio::select! {
+            hello = hello(&mut incoming) => hello?,
+            () = self.api.clock.sleep(HELLO) => return Err(refused(Code::DeadlineExceeded, "NO_HELLO", "the agent did not say who it is")),
+        };
+        // Once more: saying hello may take a while, and the key may have been replaced meanwhile.
+        self.check_key(&cluster, &key_sha256).await?;
+        let (session, outbox) = self.api.sessions.open(&cluster, &key_sha256, hello);
+        let (out, messages) = mpsc::channel(WINDOW);
+        let told = Arc::new(Told::default());
+        let speaker = Speaker {
+            clock: self.api.clock.clone(),
+            store: self.store.clone(),
+            term: self.term,
+            out,
+            nonce: 0,
+            told: told.clone(),
+        };
+        let link = Link {
+            api: self.api.clone(),
+            cluster,
+            session,
+            told,
+        };
+        tokio::spawn(link.run(incoming, speaker, outbox));
+        Ok(Response::new(Box::pin(ReceiverStream::new(messages))))
+    }
+}
+
+impl Agents {
+    /// The cluster whose agent calls, and its key; the key must be the one that joined last.
+    async fn peer<T>(&self, request: &Request<T>) -> Result<(ClusterName, String), Status> {
+        let Some(PeerInfo {
+            peer: Some(Peer::Agent { cluster, key_sha256 }),
+            ..
+        }) = request.extensions().get::<PeerInfo>()
+        else {
+            return Err(refused(
+                Code::Unauthenticated,
+                "NO_CERTIFICATE",
+                "join first: this call needs an agent's certificate",
+            ));
+        };
+        self.check_key(cluster, key_sha256).await?;
+        Ok((cluster.clone(), key_sha256.clone()))
+    }
+
+    /// Whether that key is the one that speaks for the cluster.
+    async fn check_key(&self, cluster: &ClusterName, key_sha256: &str) -> Result<(), Status> {
+        let current = self.api.registry.cluster_key(cluster).await.map_err(|error| match error {
+            berth_control::RegistryError::NotFound { .. } => refused(
+                Code::PermissionDenied,
+                "NOT_IN_FLEET",
+                format!("cluster {cluster} is not in this fleet (any more); join it again with berth token create {cluster}"),
+            ),
+            other => status(other),
+        })?;
+        if current == key_sha256 {
+            return Ok(());
+        }
+        warn!(%cluster, "an agent with a replaced key was refused");
+        Err(refused(
+            Code::PermissionDenied,
+            "KEY_REPLACED",
+            format!("cluster {cluster} has joined again with another key; this agent's identity is void"),
+        ))
+    }
+
+    fn issue(&self, cluster: &ClusterName, csr_der: &[u8]) -> Result<String, Status> {
+        let api = &self.api;
+        api.authority
+            .issue_agent(
+                &api.fleet_id,
+                cluster,
+                csr_der,
+                api.clock.now(),
+                ca::AGENT_LIFETIME,
+            )
+            .map(|issued| issued.certificate_pem)
+            .map_err(|error| invalid(vec![Violation::new("csr_der", error.to_string(), "")]))
+    }
+}
+
+fn remote<T>(request: &Request<T>) -> String {
+    request
+        .extensions()
+        .get::<PeerInfo>()
+        .map_or_else(|| "unknown".into(), |info| info.remote.to_string())
+}

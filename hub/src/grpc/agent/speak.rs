@@ -1,0 +1,137 @@
+//! The half of a session that speaks.
+
+use std::{sync::Arc, time::Duration};
+
+use berth_control::outbox::{Command, Outbox, Outgoing};
+use berth_model::{Assignment, Term};
+use berth_proto::agent::{self, link_response};
+use berth_runtime::Clock;
+use berth_store::Store;
+use berth_wire::{link, time};
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tonic::Status;
+use tracing::warn;
+
+use super::{HELLO, listen::Told};
+
+const PING: Duration = Duration::from_secs(10);
+/// Bytes of one part of an assignment on the wire, well under the decoding limit of 4 MiB.
+const PART: usize = 512 << 10;
+
+/// Where it speaks into.
+pub(super) type Out = mpsc::Sender<Result<agent::LinkResponse, Status>>;
+
+/// The half that speaks.
+pub(super) struct Speaker {
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) term: Term,
+    pub(super) out: Out,
+    pub(super) nonce: u64,
+    pub(super) told: Arc<Told>,
+}
+
+impl Speaker {
+    pub(super) async fn run(mut self, outbox: Arc<Outbox>) {
+        loop {
+            let clock = self.clock.clone();
+            let going_on = tokio::select! {
+                outgoing = outbox.next() => self.say(outgoing).await,
+                () = clock.sleep(PING) => self.send(link_response::Message::Ping(agent::Ping {})).await,
+            };
+            if !going_on {
+                return;
+            }
+        }
+    }
+
+    async fn say(&mut self, outgoing: Outgoing) -> bool {
+        match outgoing {
+            Outgoing::SnapshotEnd => {
+                self.send(link_response::Message::SnapshotEnd(agent::SnapshotEnd {}))
+                    .await
+            }
+            Outgoing::ReleaseBreaker => {
+                self.nonce += 1;
+                let question = Some(agent::request::Question::ReleaseBreaker(agent::ReleaseBreaker {}));
+                let deadline = Some(time::span_to_proto(HELLO));
+                let request = agent::Request {
+                    id: self.nonce,
+                    deadline,
+                    question,
+                };
+                self.send(link_response::Message::Request(request)).await
+            }
+            Outgoing::Goodbye { reason, message } => {
+                let goodbye = agent::Goodbye {
+                    reason: reason.to_owned(),
+                    message,
+                    ..agent::Goodbye::default()
+                };
+                self.send(link_response::Message::Goodbye(goodbye)).await;
+                false
+            }
+            Outgoing::Command(command) => self.tell(command).await,
+        }
+    }
+
+    async fn tell(&mut self, command: Command) -> bool {
+        self.nonce += 1;
+        let nonce = self.nonce;
+        let messages: Vec<link_response::Message> = match &command {
+            Command::Assign(assignment) => match self.objects(assignment).await {
+                Some(objects) => link::chunk_assign(assignment, nonce, &objects, PART)
+                    .into_iter()
+                    .map(link_response::Message::Assign)
+                    .collect(),
+                // Replaced meanwhile: the newer one is in the outbox or will be.
+                None => return true,
+            },
+            Command::Keep(a) => vec![link_response::Message::Keep(link::keep_to_proto(&link::Keep {
+                nonce,
+                tenant: a.tenant.clone(),
+                uid: a.uid.clone(),
+                generation: a.generation,
+                digest: a.digest.clone(),
+                term: a.term,
+            }))],
+            Command::Withdraw { tenant, uid, term } => {
+                vec![link_response::Message::Withdraw(link::withdraw_to_proto(
+                    &link::Withdraw {
+                        nonce,
+                        tenant: tenant.clone(),
+                        uid: uid.clone(),
+                        term: *term,
+                    },
+                ))]
+            }
+        };
+        self.told.say(nonce, command);
+        for message in messages {
+            if !self.send(message).await {
+                return false;
+            }
+        }
+        true
+    }
+
+    async fn objects(&self, assignment: &Assignment) -> Option<Bytes> {
+        match berth_control::objects::load(self.store.as_ref(), &assignment.digest).await {
+            Ok(found) => found.map(Bytes::from),
+            Err(error) => {
+                warn!(tenant = %assignment.tenant, %error, "the objects of an assignment cannot be read");
+                None
+            }
+        }
+    }
+
+    pub(super) async fn send(&self, message: link_response::Message) -> bool {
+        self.out
+            .send(Ok(agent::LinkResponse {
+                message: Some(message),
+            }))
+            .await
+            .is_ok()
+    }
+}
