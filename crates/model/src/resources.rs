@@ -62,7 +62,7 @@ impl fmt::Display for Bytes {
 }
 
 impl Bytes {
-    /// For people: exact where a binary unit fits, else the largest unit with one digit behind the point, as in `691.2Gi`.
+    /// For people: exact where a binary unit fits, else the largest unit with one digit behind the point, as in `691.1Gi`.
     #[must_use]
     pub fn about(self) -> String {
         for (shift, unit) in [(40, "Ti"), (30, "Gi"), (20, "Mi"), (10, "Ki")] {
@@ -129,7 +129,7 @@ mod tests {
             (0, "0"),
             (512, "512"),
             (1024, "1Ki"),
-            (742_170_348_748, "691.2Gi"),
+            (742_170_348_748, "691.1Gi"),
             (2 << 30, "2Gi"),
             (u64::MAX, "16777215.9Ti"),
         ] {

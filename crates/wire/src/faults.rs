@@ -83,6 +83,14 @@ impl Faults {
         quantity
     }
 
+    /// What could be decoded, and every fault on the way.
+    pub(crate) fn partly<T>(self, decoded: Option<T>) -> (Option<T>, Vec<Violation>) {
+        (
+            decoded,
+            self.found.into_iter().map(|(violation, _)| violation).collect(),
+        )
+    }
+
     /// What was decoded, or every fault on the way.
     pub(crate) fn finish<T>(mut self, decoded: Option<T>) -> Result<T, Vec<Violation>> {
         match decoded {

@@ -3,6 +3,17 @@
 use crate::run::{cargo, run};
 
 pub(crate) fn bench(arguments: &[String]) -> anyhow::Result<()> {
+    // What is measured runs beside the program that measures.
+    run(cargo().args([
+        "build",
+        "--release",
+        "--package",
+        "berth",
+        "--package",
+        "berth-hub",
+        "--package",
+        "berth-agent",
+    ]))?;
     run(cargo()
         .args([
             "run",

@@ -28,7 +28,9 @@ impl TenantService for Tenants {
         request: Request<v1::CreateTenantRequest>,
     ) -> Result<Response<v1::CreateTenantResponse>, Status> {
         let request = request.into_inner();
-        let spec = spec_of(request.tenant.as_ref()).map_err(invalid)?;
+        let spec = self
+            .checked_spec(&request.tenant_id, request.tenant.as_ref())
+            .await?;
         let Accepted { tenant, warnings } = self
             .0
             .registry
@@ -98,6 +100,9 @@ impl TenantService for Tenants {
         let id = names::parse_tenant("tenant.name", &given.name).map_err(|v| invalid(vec![v]))?;
         let etag = names::parse_etag("tenant.etag", &given.etag).map_err(|v| invalid(vec![v]))?;
         let spec = given.spec.clone().unwrap_or_default();
+        if request.update_mask.is_none() {
+            self.checked_spec(id.as_str(), Some(&given)).await?;
+        }
         let mask: Vec<String> = request.update_mask.map(|mask| mask.paths).unwrap_or_default();
         let change = |old: Option<&TenantSpec>| api::tenant_spec_masked(old, &spec, &mask);
         let Accepted { tenant, warnings } = self
@@ -207,6 +212,34 @@ impl TenantService for Tenants {
 }
 
 impl Tenants {
+    /// The spec of a tenant. Where it is not well formed, what else is wrong with it is found too, so that one answer has all.
+    async fn checked_spec(&self, id: &str, tenant: Option<&v1::Tenant>) -> Result<TenantSpec, Status> {
+        let Some(given) = tenant.and_then(|tenant| tenant.spec.as_ref()) else {
+            return spec_of(tenant).map_err(invalid);
+        };
+        let (read, mut faults) = api::tenant_spec_partly(given);
+        match read {
+            Some(spec) if faults.is_empty() => Ok(spec),
+            None => Err(invalid(faults)),
+            Some(spec) => {
+                let checked = self.0.registry.update_tenant(TenantChange {
+                    id: id.to_owned(),
+                    change: |_: Option<&TenantSpec>| Ok(spec.clone()),
+                    etag: None,
+                    request_id: String::new(),
+                    validate_only: true,
+                    allow_missing: true,
+                });
+                if let Err(berth_control::RegistryError::Invalid(more)) = checked.await {
+                    faults.extend(more);
+                }
+                faults.sort();
+                faults.dedup_by(|a, b| a.path == b.path);
+                Err(invalid(faults))
+            }
+        }
+    }
+
     /// The tenant as stored, with the status as last published.
     fn shown(&self, tenant: &Tenant) -> v1::Tenant {
         let snapshot = self

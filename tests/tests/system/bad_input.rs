@@ -54,7 +54,13 @@ pub(crate) async fn an_invalid_spec_gets_all_violations_at_once_and_nothing_is_s
         .context("an invalid spec is accepted")?;
     ensure!(status.code() == Code::InvalidArgument, "{status:?}");
     let found = violations(&status);
-    for path in ["spec.size", "spec.environment", "requests.cpu"] {
+    for path in [
+        "spec.size",
+        "spec.environment",
+        "requests.cpu",
+        "requests.cpus",
+        "spec.bundles[0]",
+    ] {
         ensure!(
             found.iter().any(|(field, _)| field.contains(path)),
             "nothing about {path} in {found:?}"

@@ -11,7 +11,8 @@ use super::{faults::Faults, hint};
 const FRACTIONAL: [&str; 2] = ["requests.cpu", "limits.cpu"];
 const NANO: i128 = 1_000_000_000;
 
-pub(super) fn check(faults: &mut Faults, spec: &TenantSpec, tier: &TierSpec) {
+/// What is wrong whatever the tier.
+pub(super) fn names(faults: &mut Faults, spec: &TenantSpec) {
     for (name, amount) in &spec.quota {
         let path = format!("spec.quota[{name:?}]");
         if !OVERRIDABLE.contains(&name.as_str()) {
@@ -27,6 +28,10 @@ pub(super) fn check(faults: &mut Faults, spec: &TenantSpec, tier: &TierSpec) {
             faults.add(&path, format!("{amount} is no whole number"), "");
         }
     }
+}
+
+/// What the tier does not grant.
+pub(super) fn grants(faults: &mut Faults, spec: &TenantSpec, tier: &TierSpec) {
     if let Some(amount) = spec.quota.get("services.loadbalancers")
         && amount.count() > u64::from(tier.load_balancers)
     {

@@ -59,8 +59,9 @@ pub fn tenant(catalogue: &Catalogue, id: &str, spec: &TenantSpec, existing: Opti
     }
     namespaces(&mut faults, id.as_ref(), spec);
     words(&mut faults, spec);
+    quota::names(&mut faults, spec);
     if let Some(tier) = tier {
-        quota::check(&mut faults, spec, &tier.spec);
+        quota::grants(&mut faults, spec, &tier.spec);
     }
     members::check(&mut faults, id.as_ref(), spec);
     placement(&mut faults, spec, tier.map(|tier| &**tier));

@@ -23,7 +23,7 @@ pub use mask::tenant_spec_masked;
 pub use operation::{CandidateView, candidate_to_proto, operation_to_proto};
 pub use placement::{capacity_from_proto, capacity_to_proto, placement_from_proto, placement_to_proto};
 pub use tenant::{TenantStatusView, tenant_to_proto};
-pub use tenant_spec::{tenant_spec_from_proto, tenant_spec_to_proto};
+pub use tenant_spec::{tenant_spec_from_proto, tenant_spec_partly, tenant_spec_to_proto};
 pub use tier::{tier_spec_from_proto, tier_spec_to_proto, tier_to_proto};
 pub use token::join_token_to_proto;
 

@@ -63,6 +63,15 @@ pub fn tenant_spec_to_proto(spec: &TenantSpec) -> v1::TenantSpec {
 /// # Errors
 /// Every fault of form, with paths as in files: `spec.bundles[0].version`.
 pub fn tenant_spec_from_proto(spec: &v1::TenantSpec) -> Result<TenantSpec, Vec<Violation>> {
+    match tenant_spec_partly(spec) {
+        (Some(spec), faults) if faults.is_empty() => Ok(spec),
+        (_, faults) => Err(faults),
+    }
+}
+
+/// Reads what can be read of a spec, and every fault of form: so that the rest can be checked in the same answer.
+#[must_use]
+pub fn tenant_spec_partly(spec: &v1::TenantSpec) -> (Option<TenantSpec>, Vec<Violation>) {
     let mut faults = Faults::default();
     let tier: Option<TierName> = faults.name("spec.tier", &spec.tier);
     let size: Option<SizeName> = match spec.size.as_str() {
@@ -91,7 +100,7 @@ pub fn tenant_spec_from_proto(spec: &v1::TenantSpec) -> Result<TenantSpec, Vec<V
     let billing = spec.billing.clone().unwrap_or_default();
     let owner = spec.owner.clone().unwrap_or_default();
     let placement = spec.placement.clone().unwrap_or_default();
-    faults.finish(tier.map(|tier| TenantSpec {
+    faults.partly(tier.map(|tier| TenantSpec {
         display_name: spec.display_name.clone(),
         tier,
         size,
