@@ -82,7 +82,8 @@ pub async fn run_in(cluster: Cluster, options: Options, shutdown: CancellationTo
         instance: instance.unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
         clock,
     };
-    let ended = agent.act_alone(&shutdown, linked).await;
+    // The whole agent is one future: on the heap, or it would be on the stack of whoever runs several.
+    let ended = Box::pin(agent.act_alone(&shutdown, linked)).await;
     ops.stop().await;
     ended
 }
@@ -110,7 +111,7 @@ impl Agent {
         };
         acquired?;
         let ended = tokio::select! {
-            ended = self.act(shutdown, linked) => ended,
+            ended = Box::pin(self.act(shutdown, linked)) => ended,
             lost = lease.keep() => Err(lost),
         };
         lease.release().await;

@@ -8,8 +8,9 @@
 
 use std::{
     collections::BTreeMap,
+    fmt::Write as _,
     path::Path,
-    process::{Command, Output},
+    process::{Child, Command, Output, Stdio},
 };
 
 use serde_json::Value;
@@ -89,4 +90,73 @@ fn when_time_is_over_it_fails_and_says_why_for_each_tenant() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(7), "{said}");
     assert!(said.contains("acme-corp"), "{said}");
+}
+
+/// A demo that goes on until it is dropped.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It has ended already when this fails.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+#[test]
+fn more_deletions_at_once_than_anybody_means_wait_for_an_operators_word() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_berth"));
+    command.args(["dev", "--data-dir"]).arg(dir.path());
+    let _running = Running(
+        command
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap(),
+    );
+    let context = dir.path().join("hub/admin.yaml");
+    let berth = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_berth"));
+        let output = command
+            .arg("--context-file")
+            .arg(&context)
+            .args(arguments)
+            .output()
+            .unwrap();
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        )
+    };
+    // All clusters are there when the tenants of the demo are. Each look that fails takes the time of a process.
+    let looks = (0..2_000).find(|_| berth(&["wait", "tenant/tenant-a", "--timeout", "30s"]).0 == Some(0));
+    assert!(looks.is_some(), "the demo does not start");
+
+    let mut file = String::new();
+    for number in 1..=5 {
+        let _ = writeln!(
+            file,
+            "---\napiVersion: berth.dev/v1\nkind: Tenant\nmetadata: {{name: many-{number}}}\n\
+             spec: {{tier: free, placement: {{regions: [us-east-1]}}}}"
+        );
+    }
+    let path = dir.path().join("many.yaml");
+    std::fs::write(&path, file).unwrap();
+    let path = path.to_str().unwrap();
+    assert_eq!(
+        berth(&["apply", "-f", path, "--wait", "--timeout", "60s"]).0,
+        Some(0)
+    );
+
+    // Three may go; for the others somebody has to say that it is meant.
+    let (code, said) = berth(&["delete", "-f", path, "--wait", "--timeout", "5s"]);
+    assert_eq!(code, Some(7), "{said}");
+    assert!(said.contains("berth release-breaker"), "{said}");
+    assert_eq!(berth(&["release-breaker", "us-shared-1"]).0, Some(0));
+    for number in 1..=5 {
+        let tenant = format!("tenant/many-{number}");
+        let (code, said) = berth(&["wait", &tenant, "--for=delete", "--timeout", "60s"]);
+        assert_eq!(code, Some(0), "{said}");
+    }
 }
