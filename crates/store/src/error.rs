@@ -52,7 +52,32 @@ pub enum StoreError {
         #[source]
         source: Arc<std::io::Error>,
     },
+    /// There is no room to write: nothing was written, reading goes on, and writing does again when there is room.
+    #[error("store is full: {problem}")]
+    Full {
+        /// What is full, and how to make room.
+        problem: String,
+    },
+    /// The store does not answer now; it may later. A transaction that was on its way may or may not have been taken.
+    #[error("store does not answer: {operation}: {problem}")]
+    Unavailable {
+        /// What was asked.
+        operation: &'static str,
+        /// What came instead of an answer.
+        problem: String,
+    },
+    /// Another hub leads, or nobody does: this one may not write.
+    #[error("this hub does not lead")]
+    NotLeader,
     /// The store was closed.
     #[error("store is closed")]
     Closed,
+}
+
+impl StoreError {
+    /// Whether the same call may go well a while later, with nothing changed here.
+    #[must_use]
+    pub const fn retryable(&self) -> bool {
+        matches!(self, Self::Full { .. } | Self::Unavailable { .. })
+    }
 }

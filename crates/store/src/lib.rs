@@ -5,6 +5,7 @@
 
 #[cfg(feature = "testing")]
 pub mod conformance;
+pub mod election;
 mod entry;
 mod error;
 mod index;
@@ -16,6 +17,7 @@ mod txn;
 mod watch;
 
 pub use self::{
+    election::{Candidate, Election, Leadership, SoleCandidate},
     entry::{Change, Entry, Listing, Page},
     error::StoreError,
     key::{InvalidKey, Key},
