@@ -4,8 +4,10 @@ pub mod acceptor;
 pub mod app;
 pub mod bootstrap;
 pub mod config;
+pub mod gate;
 pub mod grpc;
 pub mod home;
+pub mod lead;
 mod metrics;
 pub mod options;
 
