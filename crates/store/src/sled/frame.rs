@@ -7,7 +7,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use crate::{index::Slot, key::Key};
 
 /// The schema this version writes; it reads no newer one.
-pub(super) const SCHEMA: u16 = 1;
+pub(crate) const SCHEMA: u16 = 1;
 
 const MAGIC: &[u8; 4] = b"BRTH";
 /// Magic, schema, two bytes for later, checksum, length, revision, created.

@@ -29,6 +29,7 @@ use berth_model::Revision;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use self::error::OpenError;
+pub(crate) use self::frame::SCHEMA;
 use self::writer::Request;
 use crate::{
     entry::{Entry, Listing, Page},
