@@ -58,7 +58,8 @@ pub struct SledOptions {
     pub fsync: bool,
     /// sled's page cache. Reads do not need it.
     pub cache_bytes: u64,
-    /// Writes are refused while less than this, and what is to be written, is free on the disk.
+    /// Writes are refused while less than this, and what is to be written, is free on the disk. With 0 nobody looks,
+    /// and a full disk is found out by a write that fails.
     pub reserve_bytes: u64,
 }
 

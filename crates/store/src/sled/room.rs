@@ -12,6 +12,9 @@ pub(super) struct Room {
 impl Room {
     /// Why `bytes` more should not be written; none when they may.
     pub(super) fn lacking(&self, bytes: u64) -> Option<String> {
+        if self.reserve == 0 {
+            return None;
+        }
         let stat = match rustix::fs::statvfs(&self.dir) {
             Ok(stat) => stat,
             // The write itself will say what is wrong.
