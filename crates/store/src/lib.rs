@@ -11,7 +11,9 @@ mod error;
 mod index;
 mod key;
 mod memory;
+
 pub mod sled;
+pub mod snapshot;
 mod store;
 mod txn;
 mod watch;
