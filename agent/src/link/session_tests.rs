@@ -491,3 +491,28 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn hello_says_which_protocols_are_spoken() {
+    let greeting = greeting("i", Term(3), &ClusterFacts::default(), &[]);
+    let [ToHub::Hello(hello)] = &greeting[..] else {
+        panic!("{greeting:?}");
+    };
+    assert_eq!(Range::of(hello), protocol::OURS);
+}
+
+#[test]
+fn a_hub_that_speaks_another_protocol_is_left_before_anything_is_done() {
+    for spoken in [protocol::OURS.highest + 1, protocol::OURS.lowest - 1] {
+        let mut session = Session::new(cluster(), Term(0), second(0));
+        let FromHub::Welcome(mut welcome) = welcome(second(4)) else {
+            panic!("no welcome");
+        };
+        welcome.protocol = spoken;
+        let effects = hear(&mut session, FromHub::Welcome(welcome));
+        let expected = protocol::negotiate(protocol::OURS, Range::only(spoken)).unwrap_err();
+        assert_eq!(effects, [Effect::End(End::Mismatch(expected))]);
+        let keep = FromHub::Keep(agent::Keep::default());
+        assert_eq!(hear(&mut session, keep), []);
+    }
+}
