@@ -159,4 +159,30 @@ mod tests {
             assert_eq!(refused.code(), tonic::Code::InvalidArgument);
         }
     }
+
+    #[tokio::test]
+    async fn agents_of_every_version_are_understood() {
+        use prost::Message as _;
+
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../proto/corpus");
+        let versions = std::fs::read_dir(root)
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
+        let mut understood = 0;
+        for version in versions.filter(|path| path.is_dir()) {
+            let read = |name: &str| {
+                let bytes = std::fs::read(version.join("link-request").join(name)).unwrap();
+                agent::LinkRequest::decode(&*bytes).unwrap().message
+            };
+            let (hello, spoken) = said(vec![read("hello.binpb")]).await.unwrap();
+            assert!(protocol::OURS.lowest <= spoken && spoken <= protocol::OURS.highest);
+            assert_eq!(hello.held.len(), 1);
+            assert!(hello.highest_term > Term(0));
+            assert_eq!(hello.facts.ready_nodes, 106);
+            let (least, _) = said(vec![read("hello.minimal.binpb")]).await.unwrap();
+            assert!(least.held.is_empty());
+            understood += 1;
+        }
+        assert!(understood > 0);
+    }
 }
