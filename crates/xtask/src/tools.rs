@@ -3,23 +3,21 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::bail;
-
 use crate::control_plane::cache;
 use crate::run::{exists, run};
 
 const BUF_VERSION: &str = "v1.60.0";
 
-/// The `buf` of this machine, or the one in the cache, built there if needed.
-pub(crate) fn buf() -> anyhow::Result<PathBuf> {
+/// The `buf` of this machine, or the one in the cache, built there if needed; none where it cannot be built either.
+pub(crate) fn buf() -> anyhow::Result<Option<PathBuf>> {
     if exists("buf", "--version") {
-        return Ok("buf".into());
+        return Ok(Some("buf".into()));
     }
     let directory = cache()?.join("tools").join(format!("buf-{BUF_VERSION}"));
     let program = directory.join("buf");
     if !program.is_file() {
         if !exists("go", "version") {
-            bail!("there is neither buf nor Go to build it with");
+            return Ok(None);
         }
         // Go writes the program under its final name only when it is complete.
         run(Command::new("go")
@@ -30,5 +28,5 @@ pub(crate) fn buf() -> anyhow::Result<PathBuf> {
             .env("GOBIN", &directory)
             .env("CGO_ENABLED", "0"))?;
     }
-    Ok(program)
+    Ok(Some(program))
 }

@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use tonic::Streaming;
 use tracing::{info, warn};
 
-use super::{super::Api, PROTOCOL, speak::Speaker};
+use super::{super::Api, speak::Speaker};
 
 const HEARTBEAT: Duration = Duration::from_secs(4);
 /// A silent agent is given up after this; its session ends and its cluster reads Unknown long before.
@@ -53,6 +53,8 @@ pub(super) struct Link {
     pub(super) cluster: ClusterName,
     pub(super) session: SessionId,
     pub(super) told: Arc<Told>,
+    /// What both sides speak.
+    pub(super) protocol: u32,
 }
 
 impl Link {
@@ -65,7 +67,7 @@ impl Link {
         let welcome = agent::Welcome {
             session: self.session.0.to_string(),
             term: speaker.term.0,
-            protocol: PROTOCOL,
+            protocol: self.protocol,
             heartbeat_interval: Some(time::span_to_proto(HEARTBEAT)),
         };
         if speaker.send(link_response::Message::Welcome(welcome)).await {

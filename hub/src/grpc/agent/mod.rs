@@ -27,8 +27,6 @@ use super::{
     error::{invalid, refused, status},
 };
 
-/// Protocol versions this hub speaks.
-const PROTOCOL: u32 = 1;
 /// An agent says who it is within this.
 const HELLO: Duration = Duration::from_secs(20);
 /// An agent comes back after this while nobody leads.
@@ -108,7 +106,7 @@ impl AgentService for Agents {
         };
         let (cluster, key_sha256) = self.peer(&request).await?;
         let mut incoming = request.into_inner();
-        let hello = tokio::select! {
+        let (hello, protocol) = tokio::select! {
             hello = hello(&mut incoming) => hello?,
             () = self.api.clock.sleep(HELLO) => return Err(refused(Code::DeadlineExceeded, "NO_HELLO", "the agent did not say who it is")),
         };
@@ -130,6 +128,7 @@ impl AgentService for Agents {
             cluster,
             session,
             told,
+            protocol,
         };
         tokio::spawn(link.run(incoming, speaker, outbox));
         Ok(Response::new(Box::pin(ReceiverStream::new(messages))))
