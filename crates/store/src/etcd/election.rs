@@ -107,7 +107,12 @@ impl Office {
 
 impl Drop for Office {
     fn drop(&mut self) {
-        if let Some(follower) = self.follower.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(follower) = self
+            .follower
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+        {
             follower.abort();
         }
     }
@@ -157,7 +162,11 @@ impl EtcdStore {
         let key = self.keys.election();
         let request = Request::new()
             .when([Compare::create_revision(key, CompareOp::Equal, 0)])
-            .and_then([TxnOp::put(key, encode(candidate), Some(PutOptions::new().with_lease(lease.id())))]);
+            .and_then([TxnOp::put(
+                key,
+                encode(candidate),
+                Some(PutOptions::new().with_lease(lease.id())),
+            )]);
         let take = |client: Client| {
             let request = request.clone();
             async move { client.kv_client().txn(request).await }
@@ -177,7 +186,11 @@ impl EtcdStore {
         *self.office.standing() = Standing::Leading(Arc::clone(&term));
         let (resign, resigned) = oneshot::channel();
         let keeper = tokio::spawn({
-            let (term, clock, office) = (Arc::clone(&term), Arc::clone(&self.clock), Arc::downgrade(&self.office));
+            let (term, clock, office) = (
+                Arc::clone(&term),
+                Arc::clone(&self.clock),
+                Arc::downgrade(&self.office),
+            );
             async move {
                 lease.keep(term, clock, resigned).await;
                 if let Some(office) = office.upgrade() {
@@ -202,7 +215,11 @@ impl EtcdStore {
     /// Returns when the election key may be free again; `seen` is when it was not.
     async fn vacant(&self, seen: Revision) -> Result<(), StoreError> {
         let mut stream = open(&self.link, self.keys.election(), None, seen).await?;
-        while let Some(answer) = stream.message().await.map_err(|error| super::meaning("follow the leader", error))? {
+        while let Some(answer) = stream
+            .message()
+            .await
+            .map_err(|error| super::meaning("follow the leader", error))?
+        {
             if answer.0.canceled || answer.0.events.iter().any(|event| event.r#type == DELETE) {
                 break;
             }
@@ -211,7 +228,11 @@ impl EtcdStore {
     }
 
     fn follow(&self) {
-        let mut follower = self.office.follower.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut follower = self
+            .office
+            .follower
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if follower.is_none() {
             let (link, keys) = (Arc::clone(&self.link), self.keys.clone());
             let (clock, leader) = (Arc::clone(&self.clock), self.office.leader.clone());
@@ -265,7 +286,12 @@ async fn seat(link: &Link, keys: &Keys) -> Result<Seat, StoreError> {
 }
 
 /// Tells `leader` who leads, for as long as it runs.
-async fn follow(link: Arc<Link>, keys: Keys, clock: Arc<dyn Clock>, leader: watch::Sender<Option<Candidate>>) {
+async fn follow(
+    link: Arc<Link>,
+    keys: Keys,
+    clock: Arc<dyn Clock>,
+    leader: watch::Sender<Option<Candidate>>,
+) {
     let mut backoff = Backoff::new(&AGAIN);
     loop {
         if let Err(error) = follow_once(&link, &keys, &leader, &mut backoff).await {
@@ -286,7 +312,11 @@ async fn follow_once(
     let seat = seat(link, keys).await?;
     tell(leader, seat.leader);
     let mut stream = open(link, keys.election(), None, seat.revision).await?;
-    while let Some(answer) = stream.message().await.map_err(|error| super::meaning("follow the leader", error))? {
+    while let Some(answer) = stream
+        .message()
+        .await
+        .map_err(|error| super::meaning("follow the leader", error))?
+    {
         if answer.0.canceled {
             break;
         }

@@ -70,7 +70,12 @@ pub(super) fn is_away(error: &Error) -> bool {
     match error {
         Error::GRpcStatus(status) => matches!(
             status.code(),
-            Code::Unavailable | Code::DeadlineExceeded | Code::Unknown | Code::Internal | Code::Cancelled | Code::Aborted
+            Code::Unavailable
+                | Code::DeadlineExceeded
+                | Code::Unknown
+                | Code::Internal
+                | Code::Cancelled
+                | Code::Aborted
         ),
         Error::InvalidArgs(_) | Error::InvalidUri(_) => false,
         _ => true,
@@ -97,11 +102,20 @@ mod tests {
 
     #[test]
     fn answers_of_one_code_are_told_apart() {
-        assert!(matches!(of(Code::ResourceExhausted, NO_SPACE), StoreError::Full { .. }));
+        assert!(matches!(
+            of(Code::ResourceExhausted, NO_SPACE),
+            StoreError::Full { .. }
+        ));
         let busy = of(Code::ResourceExhausted, "etcdserver: too many requests");
         assert!(matches!(busy, StoreError::Unavailable { .. }));
-        assert!(matches!(of(Code::InvalidArgument, TOO_LARGE), StoreError::Invalid { .. }));
-        assert!(matches!(of(Code::InvalidArgument, AUTH_FAILED), StoreError::Denied { .. }));
+        assert!(matches!(
+            of(Code::InvalidArgument, TOO_LARGE),
+            StoreError::Invalid { .. }
+        ));
+        assert!(matches!(
+            of(Code::InvalidArgument, AUTH_FAILED),
+            StoreError::Denied { .. }
+        ));
         assert!(of(Code::InvalidArgument, AUTH_OLD).retryable());
         assert!(of(Code::Unavailable, "etcdserver: no leader").retryable());
         assert!(!of(Code::PermissionDenied, "etcdserver: permission denied").retryable());

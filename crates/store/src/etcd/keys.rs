@@ -48,7 +48,9 @@ impl Keys {
     /// The key that is there; none for what somebody else put under the prefix.
     pub(super) fn key(&self, found: &[u8]) -> Option<Key> {
         let text = std::str::from_utf8(found).ok();
-        let key = text.and_then(|text| text.strip_prefix(&self.data)).and_then(|key| Key::new(key).ok());
+        let key = text
+            .and_then(|text| text.strip_prefix(&self.data))
+            .and_then(|key| Key::new(key).ok());
         if key.is_none() {
             tracing::warn!(
                 key = %String::from_utf8_lossy(found),

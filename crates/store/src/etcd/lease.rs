@@ -97,7 +97,12 @@ impl Lease {
     }
 
     /// Keeps the lease of `term` until `resigned` or lost, and gives it up then.
-    pub(super) async fn keep(mut self, term: Arc<Term>, clock: Arc<dyn Clock>, mut resigned: oneshot::Receiver<()>) {
+    pub(super) async fn keep(
+        mut self,
+        term: Arc<Term>,
+        clock: Arc<dyn Clock>,
+        mut resigned: oneshot::Receiver<()>,
+    ) {
         let every = self.ttl / 3;
         let mut wait = every;
         loop {

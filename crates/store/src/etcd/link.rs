@@ -95,7 +95,9 @@ impl Link {
         let members = u32::try_from(self.endpoints.len()).unwrap_or(u32::MAX);
         let mut tries = 0;
         loop {
-            let answer = self.attempt(operation, self.request_timeout / members, &ask).await;
+            let answer = self
+                .attempt(operation, self.request_timeout / members, &ask)
+                .await;
             tries += 1;
             if tries >= members || !matches!(answer, Err(StoreError::Unavailable { .. })) {
                 return answer;
@@ -145,7 +147,10 @@ impl Link {
             Ok(client) => client.map_err(|error| meaning("connect", error)),
             Err(_) => {
                 self.turn(at);
-                Err(away("connect", format!("no answer within {:?}", self.request_timeout)))
+                Err(away(
+                    "connect",
+                    format!("no answer within {:?}", self.request_timeout),
+                ))
             }
         }
     }
@@ -158,7 +163,9 @@ impl Link {
     /// Leaves the member `from`, unless somebody else did already.
     fn turn(&self, from: usize) {
         let next = (from + 1) % self.endpoints.len();
-        let _ = self.at.compare_exchange(from, next, Ordering::Relaxed, Ordering::Relaxed);
+        let _ = self
+            .at
+            .compare_exchange(from, next, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     async fn client(&self, at: usize) -> Result<Client, Error> {
@@ -180,7 +187,9 @@ impl Link {
 
 impl std::fmt::Debug for Link {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Link").field("at", &self.at).finish_non_exhaustive()
+        f.debug_struct("Link")
+            .field("at", &self.at)
+            .finish_non_exhaustive()
     }
 }
 

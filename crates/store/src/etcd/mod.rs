@@ -111,7 +111,9 @@ impl EtcdStore {
     /// Whether a watch may start behind `from`: it is not in the future. What is no longer in the history shows when it starts.
     async fn check_history(&self, from: Revision) -> Result<bool, StoreError> {
         let key = self.keys.election();
-        let options = GetOptions::new().with_count_only().with_revision(number(from).max(1));
+        let options = GetOptions::new()
+            .with_count_only()
+            .with_revision(number(from).max(1));
         let get = |client: Client| {
             let options = options.clone();
             async move {
@@ -133,7 +135,9 @@ fn revision_of(header: Option<&ResponseHeader>) -> Revision {
 #[async_trait]
 impl Store for EtcdStore {
     async fn get(&self, key: &Key) -> Result<Option<Entry>, StoreError> {
-        let found = self.read("read", self.keys.of(key).as_bytes(), GetOptions::new()).await?;
+        let found = self
+            .read("read", self.keys.of(key).as_bytes(), GetOptions::new())
+            .await?;
         Ok(found.kvs().first().and_then(|kv| self.keys.entry(kv)))
     }
 
@@ -197,13 +201,17 @@ impl Store for EtcdStore {
 
     async fn revision(&self) -> Result<Revision, StoreError> {
         let options = GetOptions::new().with_count_only();
-        let found = self.read("read the revision", self.keys.election().as_bytes(), options).await?;
+        let found = self
+            .read("read the revision", self.keys.election().as_bytes(), options)
+            .await?;
         Ok(revision_of(found.header()))
     }
 }
 
 impl std::fmt::Debug for EtcdStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("EtcdStore").field("keys", &self.keys).finish_non_exhaustive()
+        f.debug_struct("EtcdStore")
+            .field("keys", &self.keys)
+            .finish_non_exhaustive()
     }
 }

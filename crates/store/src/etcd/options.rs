@@ -112,7 +112,11 @@ impl EtcdOptions {
             return wrong("endpoints", "are none: name at least one member");
         }
         let tls = |endpoint: &String| endpoint.starts_with("https://");
-        if self.endpoints.iter().any(|endpoint| !tls(endpoint) && !endpoint.starts_with("http://")) {
+        if self
+            .endpoints
+            .iter()
+            .any(|endpoint| !tls(endpoint) && !endpoint.starts_with("http://"))
+        {
             return wrong("endpoints", "are not all http:// or https://");
         }
         let encrypted = self.endpoints.iter().filter(|endpoint| tls(endpoint)).count();
@@ -121,7 +125,10 @@ impl EtcdOptions {
         }
         let any_pem = self.ca_pem.is_some() || self.cert_pem.is_some() || self.key_pem.is_some();
         if encrypted == 0 && any_pem {
-            return wrong("certificates", "are only used with TLS: write etcds:// instead of etcd://");
+            return wrong(
+                "certificates",
+                "are only used with TLS: write etcds:// instead of etcd://",
+            );
         }
         if self.cert_pem.is_some() != self.key_pem.is_some() {
             return wrong("client certificate", "needs both the certificate and its key");
@@ -132,7 +139,10 @@ impl EtcdOptions {
         let graphic = self.prefix.bytes().all(|byte| byte.is_ascii_graphic());
         let slashes = self.prefix.len() > 2 && self.prefix.starts_with('/') && self.prefix.ends_with('/');
         if !slashes || !graphic || self.prefix.contains("//") || self.prefix.len() > 256 {
-            return wrong("prefix", "is not printable ASCII between slashes, such as /berth/");
+            return wrong(
+                "prefix",
+                "is not printable ASCII between slashes, such as /berth/",
+            );
         }
         if self.lease_ttl < Duration::from_secs(2) || self.lease_ttl > Duration::from_secs(60) {
             return wrong("lease", "lasts from 2 to 60 seconds");
@@ -185,11 +195,26 @@ mod tests {
         for (url, endpoints, prefix) in [
             ("etcd://a", &["http://a:2379"][..], "/berth/"),
             ("etcd://a:1,b/", &["http://a:1", "http://b:2379"], "/berth/"),
-            ("etcds://10.0.0.1:2379/fleets/eu", &["https://10.0.0.1:2379"], "/fleets/eu/"),
-            ("etcd://[::1]:5,[fe80::2]/x/", &["http://[::1]:5", "http://[fe80::2]:2379"], "/x/"),
+            (
+                "etcds://10.0.0.1:2379/fleets/eu",
+                &["https://10.0.0.1:2379"],
+                "/fleets/eu/",
+            ),
+            (
+                "etcd://[::1]:5,[fe80::2]/x/",
+                &["http://[::1]:5", "http://[fe80::2]:2379"],
+                "/x/",
+            ),
         ] {
             let options = EtcdOptions::parse(url).unwrap();
-            assert_eq!((&options.endpoints[..], &*options.prefix), (&endpoints.iter().map(|e| (*e).to_owned()).collect::<Vec<_>>()[..], prefix), "{url}");
+            assert_eq!(
+                (&options.endpoints[..], &*options.prefix),
+                (
+                    &endpoints.iter().map(|e| (*e).to_owned()).collect::<Vec<_>>()[..],
+                    prefix
+                ),
+                "{url}"
+            );
         }
     }
 
@@ -219,12 +244,48 @@ mod tests {
         let plain = EtcdOptions::parse("etcd://a").unwrap();
         let tls = EtcdOptions::parse("etcds://a").unwrap();
         for (wrong, word) in [
-            (EtcdOptions { ca_pem: Some("x".into()), ..plain.clone() }, "etcds://"),
-            (EtcdOptions { cert_pem: Some("x".into()), ..tls.clone() }, "its key"),
-            (EtcdOptions { user: Some("x".into()), ..tls.clone() }, "password"),
-            (EtcdOptions { lease_ttl: Duration::from_millis(500), ..tls.clone() }, "seconds"),
-            (EtcdOptions { endpoints: Vec::new(), ..tls.clone() }, "at least one"),
-            (EtcdOptions { prefix: "berth".into(), ..tls.clone() }, "slashes"),
+            (
+                EtcdOptions {
+                    ca_pem: Some("x".into()),
+                    ..plain.clone()
+                },
+                "etcds://",
+            ),
+            (
+                EtcdOptions {
+                    cert_pem: Some("x".into()),
+                    ..tls.clone()
+                },
+                "its key",
+            ),
+            (
+                EtcdOptions {
+                    user: Some("x".into()),
+                    ..tls.clone()
+                },
+                "password",
+            ),
+            (
+                EtcdOptions {
+                    lease_ttl: Duration::from_millis(500),
+                    ..tls.clone()
+                },
+                "seconds",
+            ),
+            (
+                EtcdOptions {
+                    endpoints: Vec::new(),
+                    ..tls.clone()
+                },
+                "at least one",
+            ),
+            (
+                EtcdOptions {
+                    prefix: "berth".into(),
+                    ..tls.clone()
+                },
+                "slashes",
+            ),
         ] {
             let error = wrong.check().unwrap_err().to_string();
             assert!(error.contains(word), "{error}");

@@ -1,7 +1,9 @@
 //! A transaction in etcd's words, and what etcd says of it.
 
 use berth_model::Revision;
-use etcd_client::{Compare as Holds, CompareOp, GetOptions, Txn as Request, TxnOp, TxnOpResponse, TxnResponse};
+use etcd_client::{
+    Compare as Holds, CompareOp, GetOptions, Txn as Request, TxnOp, TxnOpResponse, TxnResponse,
+};
 
 use super::keys::{Keys, number, revision};
 use crate::{
@@ -13,8 +15,13 @@ use crate::{
 pub(super) fn request(keys: &Keys, txn: &Txn, fence: Option<Revision>) -> Request {
     let only_key = || Some(GetOptions::new().with_keys_only());
     let leads = fence.map(|fence| Holds::create_revision(keys.election(), CompareOp::Equal, number(fence)));
-    let compares = leads.into_iter().chain(txn.compares.iter().map(|compare| holds(keys, compare)));
-    let puts = txn.puts.iter().map(|(key, value)| TxnOp::put(keys.of(key), value.to_vec(), None));
+    let compares = leads
+        .into_iter()
+        .chain(txn.compares.iter().map(|compare| holds(keys, compare)));
+    let puts = txn
+        .puts
+        .iter()
+        .map(|(key, value)| TxnOp::put(keys.of(key), value.to_vec(), None));
     let deletes = txn.deletes.iter().map(|key| TxnOp::delete(keys.of(key), None));
     let mut writes: Vec<TxnOp> = puts.chain(deletes).collect();
     if writes.is_empty() {
@@ -23,7 +30,10 @@ pub(super) fn request(keys: &Keys, txn: &Txn, fence: Option<Revision>) -> Reques
     }
     // When a compare does not hold: which.
     let leader = fence.map(|_| TxnOp::get(keys.election(), only_key()));
-    let looks = txn.compares.iter().map(|compare| TxnOp::get(keys.of(compare.key()), only_key()));
+    let looks = txn
+        .compares
+        .iter()
+        .map(|compare| TxnOp::get(keys.of(compare.key()), only_key()));
     Request::new()
         .when(compares.collect::<Vec<_>>())
         .and_then(writes)
@@ -42,12 +52,21 @@ fn holds(keys: &Keys, compare: &Compare) -> Holds {
 }
 
 /// What came of it.
-pub(super) fn outcome(txn: &Txn, fence: Option<Revision>, answer: &TxnResponse) -> Result<Revision, StoreError> {
+pub(super) fn outcome(
+    txn: &Txn,
+    fence: Option<Revision>,
+    answer: &TxnResponse,
+) -> Result<Revision, StoreError> {
     if answer.succeeded() {
-        return Ok(revision(answer.header().map_or(0, etcd_client::ResponseHeader::revision)));
+        return Ok(revision(
+            answer.header().map_or(0, etcd_client::ResponseHeader::revision),
+        ));
     }
     let mut looks = answer.op_responses().into_iter().map(|look| match look {
-        TxnOpResponse::Get(found) => found.kvs().first().map(|kv| (revision(kv.create_revision()), revision(kv.mod_revision()))),
+        TxnOpResponse::Get(found) => found
+            .kvs()
+            .first()
+            .map(|kv| (revision(kv.create_revision()), revision(kv.mod_revision()))),
         _ => None,
     });
     if let Some(fence) = fence

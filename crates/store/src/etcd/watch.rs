@@ -127,7 +127,11 @@ impl State {
         if answer.compact_revision > 0 || another {
             return Err(StoreError::Compacted {
                 asked: self.seen,
-                oldest: if another { now } else { revision(answer.compact_revision) },
+                oldest: if another {
+                    now
+                } else {
+                    revision(answer.compact_revision)
+                },
                 newest: now,
             });
         }
@@ -198,6 +202,9 @@ pub(super) async fn open(
     let mut watching = client.watch_client().max_decoding_message_size(MAX_ANSWER);
     match tokio::time::timeout(link.request_timeout, watching.watch(start, Some(options))).await {
         Ok(stream) => stream.map_err(|error| meaning("watch", error)),
-        Err(_) => Err(away("watch", format!("no answer within {:?}", link.request_timeout))),
+        Err(_) => Err(away(
+            "watch",
+            format!("no answer within {:?}", link.request_timeout),
+        )),
     }
 }
