@@ -4,7 +4,8 @@ use berth_control::sessions::{Held, Hello};
 use berth_model::{Term, Violation};
 use berth_proto::agent::{self, link_request};
 use berth_wire::link;
-use tonic::{Code, Status, Streaming};
+use futures::{Stream, StreamExt as _};
+use tonic::{Code, Status};
 
 use super::{
     super::error::{invalid, refused},
@@ -15,10 +16,15 @@ use super::{
 const MOST_HELD: usize = 20_000;
 
 /// Reads who is there.
-pub(super) async fn hello(incoming: &mut Streaming<agent::LinkRequest>) -> Result<Hello, Status> {
+pub(super) async fn hello(
+    incoming: &mut (impl Stream<Item = Result<agent::LinkRequest, Status>> + Unpin),
+) -> Result<Hello, Status> {
     let wrong = |problem: String| invalid(vec![Violation::new("hello", problem, "")]);
-    let Some(link_request::Message::Hello(first)) =
-        incoming.message().await?.and_then(|message| message.message)
+    let Some(link_request::Message::Hello(first)) = incoming
+        .next()
+        .await
+        .transpose()?
+        .and_then(|message| message.message)
     else {
         return Err(wrong("must come first".into()));
     };
@@ -48,7 +54,12 @@ pub(super) async fn hello(incoming: &mut Streaming<agent::LinkRequest>) -> Resul
         if chunk.last {
             break;
         }
-        match incoming.message().await?.and_then(|message| message.message) {
+        match incoming
+            .next()
+            .await
+            .transpose()?
+            .and_then(|message| message.message)
+        {
             Some(link_request::Message::Held(next)) => chunk = next,
             _ => return Err(wrong("what is held must come in one piece".into())),
         }
