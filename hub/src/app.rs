@@ -141,7 +141,7 @@ pub async fn run(
     let readiness = Readiness::new();
     let starting = readiness.guard("start");
 
-    let home = Arc::new(Home::open(&data_dir, &store, clock.now()).await?);
+    let home = Arc::new(Home::open(&data_dir, &store, &config.etcd, clock.now()).await?);
     let (api_listener, api_address) = bind("the API", listen).await?;
     let (agent_listener, agent_address) = bind("agents", agent_listen).await?;
     let (ops_listener, ops_address) = bind("operators", ops_listen).await?;

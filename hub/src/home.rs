@@ -13,7 +13,7 @@ use berth_store::{Election, OpenError, SledOptions, SledStore, SoleCandidate, St
 use berth_wire::record::{self, FleetRecord};
 use tracing::{info, warn};
 
-use crate::{lead::Restored, options::StoreChoice};
+use crate::{config::EtcdAccess, lead::Restored, options::StoreChoice};
 
 /// Why the data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +50,10 @@ pub enum HomeError {
         /// The pin of this hub's own authority.
         ours: String,
     },
+    /// etcd does not answer, or its address is wrong.
+    #[cfg(feature = "etcd")]
+    #[error("the store")]
+    Etcd(#[source] berth_store::EtcdError),
     /// This build cannot speak to etcd.
     #[error("this build of the hub has no etcd: build it with --features etcd, or leave out --store")]
     NoEtcd,
@@ -74,6 +78,8 @@ pub struct Home {
 /// What is to be let go of in the end.
 enum Closing {
     Sled(Arc<SledStore>),
+    #[cfg(feature = "etcd")]
+    Etcd(berth_store::EtcdStore),
 }
 
 /// What a period of leading begins with.
@@ -92,11 +98,16 @@ impl Home {
     ///
     /// # Errors
     /// [`HomeError`] names what and where.
-    pub async fn open(dir: &Path, choice: &StoreChoice, now: Timestamp) -> Result<Self, HomeError> {
+    pub async fn open(
+        dir: &Path,
+        choice: &StoreChoice,
+        access: &EtcdAccess,
+        now: Timestamp,
+    ) -> Result<Self, HomeError> {
         make_private(dir)?;
         let authority_dir = dir.join("ca");
         make_private(&authority_dir)?;
-        let (store, election, kind, closing) = open_store(dir, choice).await?;
+        let (store, election, kind, closing) = open_store(dir, choice, access).await?;
         // After the store: a directory that another hub uses is not touched.
         let authority = Arc::new(Authority::load_or_create(&authority_dir, now)?);
         Ok(Self {
@@ -163,6 +174,16 @@ impl Home {
         })
     }
 
+    /// What tells this store from every other one; empty where the store does not say.
+    #[must_use]
+    pub fn incarnation(&self) -> &str {
+        match &self.closing {
+            Closing::Sled(sled) => sled.incarnation(),
+            #[cfg(feature = "etcd")]
+            Closing::Etcd(_) => "",
+        }
+    }
+
     /// Whether other hubs may stand on the same store.
     #[must_use]
     pub const fn shared(&self) -> bool {
@@ -173,6 +194,8 @@ impl Home {
     pub async fn close(&self) {
         match &self.closing {
             Closing::Sled(sled) => sled.close().await,
+            #[cfg(feature = "etcd")]
+            Closing::Etcd(etcd) => etcd.close().await,
         }
     }
 
@@ -222,7 +245,9 @@ impl Home {
 
 type Opened = (Arc<dyn Store>, Arc<dyn Election>, &'static str, Closing);
 
-async fn open_store(dir: &Path, choice: &StoreChoice) -> Result<Opened, HomeError> {
+async fn open_store(dir: &Path, choice: &StoreChoice, access: &EtcdAccess) -> Result<Opened, HomeError> {
+    #[cfg(not(feature = "etcd"))]
+    let _ = access;
     match choice {
         StoreChoice::Sled => {
             // Opening replays a log and blocks.
@@ -236,6 +261,18 @@ async fn open_store(dir: &Path, choice: &StoreChoice) -> Result<Opened, HomeErro
                 Closing::Sled(sled),
             ))
         }
+        #[cfg(feature = "etcd")]
+        StoreChoice::Etcd(etcd) => {
+            let options = crate::etcd::options(etcd, access)?;
+            let etcd = berth_store::EtcdStore::connect(&options).await.map_err(HomeError::Etcd)?;
+            Ok((
+                Arc::new(etcd.clone()),
+                Arc::new(etcd.clone()),
+                "etcd",
+                Closing::Etcd(etcd),
+            ))
+        }
+        #[cfg(not(feature = "etcd"))]
         StoreChoice::Etcd(_) => Err(HomeError::NoEtcd),
     }
 }

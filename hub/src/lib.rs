@@ -4,6 +4,8 @@ pub mod acceptor;
 pub mod app;
 pub mod bootstrap;
 pub mod config;
+#[cfg(feature = "etcd")]
+mod etcd;
 pub mod gate;
 pub mod grpc;
 pub mod home;

@@ -155,7 +155,8 @@ async fn a_hub_over_an_older_store_keeps_the_tenants_where_they_are() {
                 }
                 follow.changed().await.unwrap();
             }
-        });
+        mode: berth_control::Mode::Act,
+    });
         let (snapshot, status) = seen.await.unwrap();
         cancel.cancel();
         running.await.unwrap().unwrap();

@@ -5,9 +5,12 @@ use std::{pin::Pin, sync::Arc};
 use berth_control::{Difference, Standing, keys};
 use berth_model::{Revision, Term};
 use berth_proto::v1::{self, hub_service_server::HubService};
-use berth_store::{StoreError, Txn};
+use berth_store::{
+    StoreError, Txn,
+    snapshot::{self, About, Piece},
+};
 use berth_wire::{names, record, time};
-use futures::Stream;
+use futures::{Stream, StreamExt as _};
 use tonic::{Code, Request, Response, Status};
 use tracing::warn;
 
@@ -102,7 +105,24 @@ impl HubService for Hubs {
     type BackupStream = Pin<Box<dyn Stream<Item = Result<v1::BackupResponse, Status>> + Send>>;
 
     async fn backup(&self, _: Request<v1::BackupRequest>) -> Result<Response<Self::BackupStream>, Status> {
-        Err(Status::unimplemented("backup"))
+        let about = About {
+            fleet: Some(self.api.fleet_id.to_string()),
+            incarnation: self.home.incarnation().to_owned(),
+            created_at: self.api.clock.now(),
+        };
+        let pieces = snapshot::stream(self.home.store.clone(), about);
+        let parts = pieces.filter_map(|piece| {
+            std::future::ready(match piece {
+                Ok(Piece::Bytes(part)) => Some(Ok(v1::BackupResponse { part: part.into() })),
+                // The last piece of the file says the same.
+                Ok(Piece::Summary(_)) => None,
+                Err(error) => {
+                    warn!(%error, "a backup broke off");
+                    Some(Err(refused(Code::Unavailable, "BACKUP", error.to_string())))
+                }
+            })
+        });
+        Ok(Response::new(Box::pin(parts)))
     }
 }
 

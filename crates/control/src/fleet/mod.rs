@@ -238,11 +238,13 @@ impl Fleet {
         };
         let sleep = self.clock.clone();
         tokio::select! {
+            // In this order, always: whoever is answered, everything else that has happened is taken below.
+            biased;
             () = cancel.cancelled() => return Ok(false),
-            change = self.watch.next() => self.take(change, &mut changes).await?,
-            () = self.sessions.changed() => {}
-            Some(done) = self.done.1.recv() => self.call_ended(done, &mut changes).await?,
             Some(question) = self.questions.recv() => self.answer(question),
+            Some(done) = self.done.1.recv() => self.call_ended(done, &mut changes).await?,
+            () = self.sessions.changed() => {}
+            change = self.watch.next() => self.take(change, &mut changes).await?,
             () = sleep.sleep(pause) => {}
         }
         self.drain(&mut changes).await?;

@@ -2,6 +2,7 @@
 
 mod hello;
 mod listen;
+mod session;
 mod speak;
 
 use std::{pin::Pin, sync::Arc, time::Duration};
@@ -12,27 +13,19 @@ use berth_proto::agent::{self, agent_service_server::AgentService};
 use berth_store::Store;
 use berth_wire::time;
 use futures::Stream;
-use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Response, Status, Streaming};
 use tracing::{info, warn};
 
-use self::{
-    hello::hello,
-    listen::{Link, Told},
-    speak::Speaker,
-};
+pub use self::session::Ends;
+use self::session::check_key;
 use super::{
     Api,
     error::{invalid, refused, status},
 };
 
-/// An agent says who it is within this.
-const HELLO: Duration = Duration::from_secs(20);
 /// An agent comes back after this while nobody leads.
 const NO_LEADER: Duration = Duration::from_secs(1);
-/// Messages on their way to the agent.
-const WINDOW: usize = 64;
 
 /// The service.
 pub struct Agents {
@@ -105,32 +98,14 @@ impl AgentService for Agents {
             return Ok(Response::new(self.elsewhere()));
         };
         let (cluster, key_sha256) = self.peer(&request).await?;
-        let mut incoming = request.into_inner();
-        let (hello, protocol) = tokio::select! {
-            hello = hello(&mut incoming) => hello?,
-            () = self.api.clock.sleep(HELLO) => return Err(refused(Code::DeadlineExceeded, "NO_HELLO", "the agent did not say who it is")),
-        };
-        // Once more: saying hello may take a while, and the key may have been replaced meanwhile.
-        self.check_key(&cluster, &key_sha256).await?;
-        let (session, outbox) = self.api.sessions.open(&cluster, &key_sha256, hello);
-        let (out, messages) = mpsc::channel(WINDOW);
-        let told = Arc::new(Told::default());
-        let speaker = Speaker {
+        let ends = Ends {
+            registry: self.api.registry.clone(),
+            sessions: self.api.sessions.clone(),
             clock: self.api.clock.clone(),
             store: self.store.clone(),
             term: leading.term,
-            out,
-            nonce: 0,
-            told: told.clone(),
         };
-        let link = Link {
-            api: self.api.clone(),
-            cluster,
-            session,
-            told,
-            protocol,
-        };
-        tokio::spawn(link.run(incoming, speaker, outbox));
+        let messages = ends.begin(cluster, key_sha256, request.into_inner()).await?;
         Ok(Response::new(Box::pin(ReceiverStream::new(messages))))
     }
 }
@@ -168,29 +143,8 @@ impl Agents {
                 "join first: this call needs an agent's certificate",
             ));
         };
-        self.check_key(cluster, key_sha256).await?;
+        check_key(&self.api.registry, cluster, key_sha256).await?;
         Ok((cluster.clone(), key_sha256.clone()))
-    }
-
-    /// Whether that key is the one that speaks for the cluster.
-    async fn check_key(&self, cluster: &ClusterName, key_sha256: &str) -> Result<(), Status> {
-        let current = self.api.registry.cluster_key(cluster).await.map_err(|error| match error {
-            berth_control::RegistryError::NotFound { .. } => refused(
-                Code::PermissionDenied,
-                "NOT_IN_FLEET",
-                format!("cluster {cluster} is not in this fleet (any more); join it again with berth token create {cluster}"),
-            ),
-            other => status(other),
-        })?;
-        if current == key_sha256 {
-            return Ok(());
-        }
-        warn!(%cluster, "an agent with a replaced key was refused");
-        Err(refused(
-            Code::PermissionDenied,
-            "KEY_REPLACED",
-            format!("cluster {cluster} has joined again with another key; this agent's identity is void"),
-        ))
     }
 
     fn issue(&self, cluster: &ClusterName, csr_der: &[u8]) -> Result<String, Status> {
