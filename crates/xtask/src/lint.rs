@@ -14,14 +14,12 @@ pub(crate) fn lint() -> anyhow::Result<()> {
     let mut check = |outcome: anyhow::Result<()>| failures.extend(outcome.err());
 
     check(run(cargo().args(["fmt", "--all", "--check"])));
-    check(run(cargo().args([
-        "clippy",
-        "--workspace",
-        "--all-targets",
-        "--",
-        "-D",
-        "warnings",
-    ])));
+    check(tools::cargo_with_protoc().and_then(|mut cargo| {
+        run(cargo
+            .args(["clippy", "--all-targets"])
+            .args(tools::everything(&[]))
+            .args(["--", "-D", "warnings"]))
+    }));
     match tools::buf() {
         Ok(Some(buf)) => {
             check(run(Command::new(&buf)
