@@ -264,7 +264,9 @@ async fn open_store(dir: &Path, choice: &StoreChoice, access: &EtcdAccess) -> Re
         #[cfg(feature = "etcd")]
         StoreChoice::Etcd(etcd) => {
             let options = crate::etcd::options(etcd, access)?;
-            let etcd = berth_store::EtcdStore::connect(&options).await.map_err(HomeError::Etcd)?;
+            let etcd = berth_store::EtcdStore::connect(&options)
+                .await
+                .map_err(HomeError::Etcd)?;
             Ok((
                 Arc::new(etcd.clone()),
                 Arc::new(etcd.clone()),
