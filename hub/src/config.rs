@@ -3,7 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use berth_eks::EksConfig;
-use berth_plan::view::Settings;
+use berth_plan::view::{BreakerSettings, Settings};
 use serde::Deserialize;
 
 /// The file.
@@ -16,6 +16,8 @@ pub struct Config {
     pub agents: Agents,
     /// Bounds of placement.
     pub placement: Placement,
+    /// When taking tenants away from a cluster stops until an operator confirms it.
+    pub breaker: Breaker,
     /// The cloud account; without it the hub makes no node pools and no clusters.
     pub eks: Option<EksConfig>,
 }
@@ -67,6 +69,29 @@ impl Default for Placement {
             default_region: settings.default_region,
             headroom_percent: settings.headroom_percent,
             infra_poll_seconds: settings.infra_poll.as_secs_f64(),
+        }
+    }
+}
+
+/// When taking tenants away from a cluster stops until an operator confirms it. Agents have their own, with the same defaults.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Breaker {
+    /// That many tenants of a cluster may always go within the window.
+    pub tenants: u32,
+    /// That share of the cluster's tenants may go within the window, in percent, when it is more.
+    pub percent: u32,
+    /// The window, in seconds.
+    pub window_seconds: u64,
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        let limits = BreakerSettings::default();
+        Self {
+            tenants: limits.tenants,
+            percent: limits.percent,
+            window_seconds: limits.window.as_secs(),
         }
     }
 }
@@ -123,6 +148,13 @@ impl Config {
         if !(0.01..=3600.0).contains(&placement.infra_poll_seconds) {
             return Err("placement.infraPollSeconds must be between 0.01 and 3600".into());
         }
+        let breaker = &config.breaker;
+        if breaker.percent > 100 {
+            return Err("breaker.percent must be 100 at most".into());
+        }
+        if !(1..=86_400).contains(&breaker.window_seconds) {
+            return Err("breaker.windowSeconds must be between 1 and 86400".into());
+        }
         for url in &config.agents.hub_urls {
             if !url.starts_with("https://") {
                 return Err(format!("agents.hubUrls: {url:?} must start with https://"));
@@ -143,6 +175,11 @@ impl Config {
             cloud: self.eks.is_some(),
             headroom_percent: placement.headroom_percent,
             infra_poll: Duration::from_secs_f64(placement.infra_poll_seconds),
+            breaker: BreakerSettings {
+                tenants: self.breaker.tenants,
+                percent: self.breaker.percent,
+                window: Duration::from_secs(self.breaker.window_seconds),
+            },
             ..Settings::default()
         }
     }
@@ -168,6 +205,8 @@ mod tests {
     fn nonsense_amounts_are_refused() {
         assert!(Config::parse("placement:\n  headroomPercent: 100\n").is_err());
         assert!(Config::parse("placement:\n  infraPollSeconds: 0\n").is_err());
+        assert!(Config::parse("breaker:\n  percent: 101\n").is_err());
+        assert!(Config::parse("breaker:\n  windowSeconds: 0\n").is_err());
         assert!(Config::parse("agents:\n  hubUrls: ['http://x']\n").is_err());
     }
 }
