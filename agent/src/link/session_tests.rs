@@ -166,6 +166,7 @@ fn a_command_of_an_older_term_is_refused_with_the_highest() {
         tenant,
         uid,
         term: Term(8),
+        confirmed: false,
     });
     assert_eq!(
         nack(&hear(&mut session, FromHub::Withdraw(withdraw))),
@@ -220,6 +221,7 @@ fn keep_and_withdraw_go_to_the_engine() {
         tenant,
         uid,
         term,
+        confirmed: true,
     };
     assert_eq!(
         hear(&mut session, FromHub::Withdraw(withdraw_to_proto(&withdraw))),
@@ -447,6 +449,7 @@ fn anything() -> impl Strategy<Value = Option<FromHub>> {
             tenant,
             tenant_uid: "u".into(),
             term,
+            confirmed: false,
         })
     });
     let keep = (text, 0_u64..20).prop_map(|(tenant, term)| {

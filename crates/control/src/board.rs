@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use berth_model::{Placement, Tenant, TenantId};
+use berth_model::{ClusterName, Placement, Tenant, TenantId, Timestamp};
 use berth_plan::plan::TenantStatus;
 use tokio::sync::watch;
 
@@ -28,7 +28,11 @@ pub struct TenantSnapshot {
 pub struct Board {
     state: Arc<Mutex<State>>,
     sequence: Arc<watch::Sender<u64>>,
+    breakers: Arc<Mutex<TrippedBreakers>>,
 }
+
+/// Clusters whose mass-delete breaker is open: since when, and what is told of it.
+type TrippedBreakers = BTreeMap<ClusterName, (Timestamp, String)>;
 
 #[derive(Debug, Default)]
 struct State {
@@ -56,6 +60,7 @@ impl Default for Board {
         Self {
             state: Arc::default(),
             sequence: Arc::new(watch::Sender::new(0)),
+            breakers: Arc::default(),
         }
     }
 }
@@ -63,6 +68,25 @@ impl Default for Board {
 impl Board {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts up which clusters' mass-delete breakers are open.
+    pub fn put_breakers(&self, tripped: BTreeMap<ClusterName, (Timestamp, String)>) {
+        *self.breakers.lock().unwrap_or_else(PoisonError::into_inner) = tripped;
+    }
+
+    /// Since when the cluster's mass-delete breaker is open, and what is told of it; none when it is closed.
+    #[must_use]
+    pub fn breaker(&self, cluster: &ClusterName) -> Option<(Timestamp, String)> {
+        let breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
+        breakers.get(cluster).cloned()
+    }
+
+    /// The clusters whose mass-delete breaker is open.
+    #[must_use]
+    pub fn tripped(&self) -> Vec<ClusterName> {
+        let breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
+        breakers.keys().cloned().collect()
     }
 
     /// Puts the state of a tenant up. The same state again is no news.

@@ -30,6 +30,8 @@ pub(super) struct Slot {
     /// The inventory: what may be in the cluster because of this tenant.
     pub(super) own: BTreeMap<ObjectRef, Own>,
     pub(super) withdrawing: bool,
+    /// An operator confirmed that it goes.
+    pub(super) confirmed: bool,
     /// The breaker let it go.
     pub(super) admitted: bool,
     /// Raised by every assignment and withdrawal: what runs for an older one stops.
@@ -115,6 +117,7 @@ impl Slot {
             items: Arc::from([]),
             own: BTreeMap::new(),
             withdrawing: false,
+            confirmed: false,
             admitted: false,
             serial: 0,
             remembered: false,

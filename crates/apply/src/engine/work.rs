@@ -70,8 +70,9 @@ impl Core {
             slot.todo.whole = true;
             slot.todo.not_before = Some(self.clock.monotonic() + delay);
             slot.apply = if slot.withdrawing {
-                ApplyState::Withdrawing {
-                    waiting_for: format!("another try: {message}"),
+                ApplyState::WithdrawFailed {
+                    reason: error.reason().to_owned(),
+                    message: message.clone(),
                 }
             } else {
                 ApplyState::Failed {

@@ -9,10 +9,11 @@ use async_trait::async_trait;
 use berth_model::{TenantId, Term};
 
 use super::{Head, Ledger, LedgerError, Memory, Record};
+use crate::breaker::BreakerMemory;
 
 /// Remembers until the last copy is dropped. Copies share what they remember.
 #[derive(Clone, Debug, Default)]
-pub struct MemoryLedger(Arc<Mutex<(Term, BTreeMap<TenantId, Record>)>>);
+pub struct MemoryLedger(Arc<Mutex<(Term, BTreeMap<TenantId, Record>, BreakerMemory)>>);
 
 #[async_trait]
 impl Ledger for MemoryLedger {
@@ -26,6 +27,7 @@ impl Ledger for MemoryLedger {
         Ok(Memory {
             term,
             records: held.1.values().cloned().collect(),
+            breaker: held.2.clone(),
             damaged: Vec::new(),
         })
     }
@@ -48,6 +50,12 @@ impl Ledger for MemoryLedger {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         held.0 = held.0.max(term);
         held.1.remove(tenant);
+        Ok(())
+    }
+
+    async fn keep_breaker(&self, breaker: &BreakerMemory) -> Result<(), LedgerError> {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        held.2 = breaker.clone();
         Ok(())
     }
 }

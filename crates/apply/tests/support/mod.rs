@@ -5,6 +5,7 @@
     clippy::panic,
     reason = "helpers of tests: what fails here fails the test"
 )]
+#![allow(dead_code, reason = "each test file uses a part")]
 
 use std::{
     collections::BTreeMap,

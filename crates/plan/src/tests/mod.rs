@@ -1,6 +1,7 @@
 //! Rules of the planner as a whole.
 
 mod admission;
+mod breaker;
 mod life;
 mod linting;
 mod nonsense;

@@ -102,13 +102,19 @@ impl Speaker {
                 digest: a.digest.clone(),
                 term: a.term,
             }))],
-            Command::Withdraw { tenant, uid, term } => {
+            Command::Withdraw {
+                tenant,
+                uid,
+                term,
+                confirmed,
+            } => {
                 vec![link_response::Message::Withdraw(link::withdraw_to_proto(
                     &link::Withdraw {
                         nonce,
                         tenant: tenant.clone(),
                         uid: uid.clone(),
                         term: *term,
+                        confirmed: *confirmed,
                     },
                 ))]
             }
