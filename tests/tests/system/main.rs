@@ -7,6 +7,7 @@ mod bad_input;
 mod cluster;
 mod command_line;
 mod files;
+mod history;
 mod kills;
 mod members;
 mod namespace;
@@ -98,6 +99,8 @@ fn tests() -> Vec<Test> {
         silence:
             a_silent_agent_turns_its_tenants_unknown_and_nothing_is_deleted,
             without_a_hub_the_cluster_keeps_everything_and_drift_is_mended;
+        history:
+            what_clients_see_while_the_hub_is_killed_is_linearizable_and_watches_miss_nothing;
         restart:
             restarting_hub_and_agent_writes_nothing_in_the_cluster;
     ]);
