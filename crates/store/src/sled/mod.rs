@@ -12,11 +12,13 @@
 //! With `fsync` on, what is acknowledged survives a killed process and a power cut; with it off, a killed process.
 
 mod chain;
+mod copy;
 mod database;
 mod error;
 mod frame;
 mod lock;
 mod open;
+mod restore;
 mod room;
 mod sentinel;
 mod totals;
@@ -33,9 +35,13 @@ use async_trait::async_trait;
 use berth_model::Revision;
 use tokio::sync::{mpsc, oneshot, watch};
 
-pub use self::error::OpenError;
 pub(crate) use self::frame::SCHEMA;
 use self::writer::Request;
+pub use self::{
+    copy::{Inventory, StoreCopy, exists},
+    error::OpenError,
+    restore::{RestoreError, Restored, restore},
+};
 use crate::{
     entry::{Entry, Listing, Page},
     error::StoreError,

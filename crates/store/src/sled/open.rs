@@ -381,7 +381,7 @@ pub(super) fn open_data(dir: &Path) -> Result<File, OpenError> {
 }
 
 /// Makes new files of the store findable after a power cut.
-fn sync_directories(dir: &Path, fsync: bool) -> Result<(), OpenError> {
+pub(super) fn sync_directories(dir: &Path, fsync: bool) -> Result<(), OpenError> {
     let sled = sled_dir(dir);
     for path in [dir, &sled] {
         if fsync && path.exists() {
