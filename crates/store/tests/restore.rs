@@ -60,7 +60,7 @@ async fn a_restored_store_keeps_revisions_and_goes_on_above_any_that_was_handed_
         .txn(Txn::new().put(key("tenants/t-3"), "lost"))
         .await
         .unwrap();
-    let restored = restore(&snapshot, &new, &[mark()], false, now()).unwrap();
+    let restored = restore(&snapshot, &SledOptions::new(&new), &[mark()], false, now()).unwrap();
     assert_ne!(restored.incarnation, lost.incarnation());
     assert_eq!(restored.moved, None);
     let store = open(&new);
@@ -91,15 +91,15 @@ async fn a_store_that_is_there_is_replaced_only_when_told_to_and_moved_aside() {
     let snapshot = filled(&dir).await;
     let store = open(&dir);
     store.txn(Txn::new().put(key("after"), "x")).await.unwrap();
-    let refused = restore(&snapshot, &dir, &[], true, now()).unwrap_err();
+    let refused = restore(&snapshot, &SledOptions::new(&dir), &[], true, now()).unwrap_err();
     assert!(
         matches!(refused, RestoreError::Open(OpenError::Locked { .. })),
         "{refused}"
     );
     store.close().await;
-    let refused = restore(&snapshot, &dir, &[], false, now()).unwrap_err();
+    let refused = restore(&snapshot, &SledOptions::new(&dir), &[], false, now()).unwrap_err();
     assert!(matches!(refused, RestoreError::Occupied { .. }), "{refused}");
-    let moved = restore(&snapshot, &dir, &[mark()], true, now())
+    let moved = restore(&snapshot, &SledOptions::new(&dir), &[mark()], true, now())
         .unwrap()
         .moved
         .unwrap();
@@ -119,7 +119,7 @@ async fn looking_into_a_store_changes_no_byte_of_it() {
     filled(&dir).await;
     let bytes = || ["SENTINEL", "sled/db", "sled/conf"].map(|name| fs::read(dir.join(name)).unwrap());
     let before = bytes();
-    let copy = StoreCopy::open(&dir, scratch.path()).unwrap();
+    let copy = StoreCopy::open(&SledOptions::new(&dir), scratch.path()).unwrap();
     let inventory = copy.inventory();
     assert_eq!((inventory.entries, inventory.revision), (20, Revision(30)));
     assert_eq!(inventory.shelves.get("tenants"), Some(&20));
@@ -136,7 +136,7 @@ async fn looking_into_a_store_changes_no_byte_of_it() {
     let mut database = before[1].clone();
     database.truncate(700);
     fs::write(dir.join("sled/db"), &database).unwrap();
-    let refused = StoreCopy::open(&dir, scratch.path()).unwrap_err();
+    let refused = StoreCopy::open(&SledOptions::new(&dir), scratch.path()).unwrap_err();
     assert_eq!(refused.exit_code(), 78, "{refused}");
     assert!(
         refused.to_string().contains(&dir.display().to_string()),
@@ -145,6 +145,58 @@ async fn looking_into_a_store_changes_no_byte_of_it() {
     assert_eq!(fs::read(dir.join("sled/db")).unwrap(), database);
     assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0);
 
-    let nothing = StoreCopy::open(&home.path().join("nothing"), scratch.path()).unwrap_err();
+    let nothing =
+        StoreCopy::open(&SledOptions::new(home.path().join("nothing")), scratch.path()).unwrap_err();
     assert!(matches!(nothing, OpenError::Missing { .. }), "{nothing}");
+}
+
+#[tokio::test]
+async fn a_directory_that_is_put_back_or_taken_away_as_a_whole_is_refused_until_it_is_restored() {
+    let home = tempfile::tempdir().unwrap();
+    let options = SledOptions::in_home(home.path());
+    let (dir, older) = (options.dir.clone(), home.path().join("older"));
+    let store = SledStore::open(&options).unwrap();
+    store.txn(Txn::new().put(key("a"), "1")).await.unwrap();
+    let mut file = Vec::new();
+    let about = About {
+        fleet: None,
+        incarnation: String::new(),
+        created_at: now(),
+    };
+    snapshot::write(&store, &about, &mut file).await.unwrap();
+    let snapshot = snapshot::read(&file[..]).unwrap();
+    store.close().await;
+    assert!(
+        std::process::Command::new("cp")
+            .arg("-a")
+            .args([&dir, &older])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let store = SledStore::open(&options).unwrap();
+    store.txn(Txn::new().put(key("a"), "2")).await.unwrap();
+    store.close().await;
+    drop(store);
+
+    fs::remove_dir_all(&dir).unwrap();
+    let refused = SledStore::open(&options).unwrap_err().to_string();
+    assert!(
+        refused.contains("it is gone or was emptied, it had come to revision 2"),
+        "{refused}"
+    );
+    let refused = restore(&snapshot, &options, &[], false, now()).unwrap_err();
+    assert!(matches!(refused, RestoreError::Occupied { .. }), "{refused}");
+
+    fs::remove_dir_all(&dir).unwrap();
+    fs::rename(&older, &dir).unwrap();
+    let refused = SledStore::open(&options).unwrap_err().to_string();
+    assert!(
+        refused.contains("went back to revision 1, it had come to 2"),
+        "{refused}"
+    );
+
+    restore(&snapshot, &options, &[mark()], true, now()).unwrap();
+    let store = SledStore::open(&options).unwrap();
+    assert_eq!(store.get(&key("a")).await.unwrap().unwrap().value, "1");
 }

@@ -75,16 +75,16 @@ pub(super) fn one(dir: &Path, stages: &[PathBuf], other: &Path, random: &mut Std
             replace(file, dir, &stages[stage], &format!("that of stage {stage}"))?
         }
         _ => {
-            // Everything but one file goes back: a restore from files that was not finished.
+            // The store's directory is put back, all of it or all but one file.
             let stage = random.random_range(0..stages.len() - 1);
             for older in files(&stages[stage])? {
                 let target = dir.join(older.strip_prefix(&stages[stage]).unwrap_or(&older));
-                if target != *file {
+                if target != *file && target.starts_with(dir.join("store")) {
                     fs::create_dir_all(target.parent().unwrap_or(dir))?;
                     fs::copy(&older, target)?;
                 }
             }
-            format!("alone not that of stage {stage}")
+            format!("at most not that of stage {stage}")
         }
     };
     Ok(format!("{name} {how}"))

@@ -75,11 +75,11 @@ pub struct Prepared {
     revision: Revision,
 }
 
-fn options(dir: &Path) -> SledOptions {
+fn options(home: &Path) -> SledOptions {
     SledOptions {
         fsync: false,
         reserve_bytes: 0,
-        ..SledOptions::new(dir)
+        ..SledOptions::in_home(home)
     }
 }
 

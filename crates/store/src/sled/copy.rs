@@ -52,17 +52,18 @@ pub fn exists(dir: &Path) -> bool {
 }
 
 impl StoreCopy {
-    /// Copies the store in `dir` to a new directory in `scratch` and opens that, under all checks. Blocks. Nobody may have the store open
+    /// Copies the store to a new directory in `scratch` and opens that, under all checks. Blocks. Nobody may have the store open
     /// meanwhile.
     ///
     /// # Errors
-    /// [`OpenError::Missing`] when there is no store; [`OpenError`] as opening the store itself would have it, naming `dir`.
-    pub fn open(dir: &Path, scratch: &Path) -> Result<Self, OpenError> {
+    /// [`OpenError::Missing`] when there is no store; [`OpenError`] as opening the store itself would have it, naming the original.
+    pub fn open(original: &SledOptions, scratch: &Path) -> Result<Self, OpenError> {
+        let dir = &original.dir;
         if !exists(dir) {
             return Err(OpenError::Missing { dir: dir.to_owned() });
         }
         let lock = DirLock::take(dir)?;
-        let schema = match sentinel::read(dir)? {
+        let schema = match sentinel::read(original)? {
             Said::Open(totals) | Said::Making(totals) => totals.schema,
             Said::Nothing => 0,
         };
@@ -74,8 +75,15 @@ impl StoreCopy {
             schema,
         };
         copy_files(dir, &copied.dir)?;
+        let witness = copied.dir.join("witness");
+        if let Some(original) = &original.witness
+            && original.exists()
+        {
+            fs::copy(original, &witness).map_err(|source| OpenError::io("copy", original, source))?;
+        }
         drop(lock);
         let options = SledOptions {
+            witness: Some(witness),
             fsync: false,
             reserve_bytes: 0,
             ..SledOptions::new(&copied.dir)

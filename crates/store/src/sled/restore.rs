@@ -48,7 +48,7 @@ pub struct Restored {
     pub moved: Option<PathBuf>,
 }
 
-/// Makes a store from `snapshot` in `dir`, with `marks` in place of entries of the same keys. Entries keep their revisions; the store's own is far
+/// Makes a store from `snapshot`, with `marks` in place of entries of the same keys. Entries keep their revisions; the store's own is far
 /// above them all. Blocks.
 ///
 /// With `replace` a store that is there is moved to a name beside it that ends with the time `now`.
@@ -57,13 +57,15 @@ pub struct Restored {
 /// [`RestoreError::Occupied`] when there is a store and it may not be replaced.
 pub fn restore(
     snapshot: &Snapshot,
-    dir: &Path,
+    options: &SledOptions,
     marks: &[(Key, Bytes)],
     replace: bool,
     now: Timestamp,
 ) -> Result<Restored, RestoreError> {
+    let dir = &options.dir;
     let occupied = copy::exists(dir);
-    if occupied && !replace {
+    let witnessed = options.witness.as_deref().is_some_and(Path::exists);
+    if (occupied || witnessed) && !replace {
         return Err(RestoreError::Occupied { dir: dir.to_owned() });
     }
     let stamp = now.strftime("%Y%m%dT%H%M%SZ").to_string();
@@ -79,7 +81,7 @@ pub fn restore(
     };
     let moved = put_in_place(
         &making,
-        dir,
+        options,
         occupied.then(|| beside(dir, &format!("replaced-{stamp}"))),
     );
     match moved {
@@ -127,7 +129,7 @@ fn make(snapshot: &Snapshot, dir: &Path, marks: &[(Key, Bytes)]) -> Result<(Revi
     let incarnation = uuid::Uuid::new_v4().simple().to_string();
     let mut totals = Totals::of_nothing(incarnation.clone());
     totals.revision = revision;
-    let mut sentinel = Sentinel::open(dir, true)?;
+    let mut sentinel = Sentinel::open(&options)?;
     let loaded = open::begin(&options, &mut sentinel, totals, slots)?;
     let said = sentinel
         .write_through(&loaded.totals, "open")
@@ -148,14 +150,33 @@ fn make_directory(dir: &Path) -> Result<(), OpenError> {
         .map_err(|source| OpenError::io("make the directory", dir, source))
 }
 
-fn put_in_place(made: &Path, dir: &Path, aside: Option<PathBuf>) -> Result<Option<PathBuf>, OpenError> {
+fn put_in_place(
+    made: &Path,
+    options: &SledOptions,
+    aside: Option<PathBuf>,
+) -> Result<Option<PathBuf>, OpenError> {
+    let dir = &options.dir;
+    // It knows the store that goes; the one that comes makes it anew.
+    let forget_witness = || match options
+        .witness
+        .as_deref()
+        .map(|path| (path, fs::remove_file(path)))
+    {
+        Some((path, Err(source))) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(OpenError::io("remove", path, source))
+        }
+        _ => Ok(()),
+    };
     let rename = |from: &Path, to: &Path| {
         fs::rename(from, to).map_err(|source| OpenError::io("move the store to", to, source))
     };
     if let Some(aside) = &aside {
         // Held until the move is done, so that no hub works on what is moved away.
         let _lock = DirLock::take(dir)?;
+        forget_witness()?;
         rename(dir, aside)?;
+    } else {
+        forget_witness()?;
     }
     if let Err(error) = rename(made, dir) {
         if let Some(aside) = &aside {
