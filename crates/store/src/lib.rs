@@ -3,6 +3,7 @@
 //! The room knows nothing of what the bytes mean (that is `berth-wire`'s business) and decides nothing. Two stores live
 //! here behind one seam: [`MemoryStore`], which forgets, and [`SledStore`], which does not. One conformance suite runs over both.
 
+pub mod backup;
 #[cfg(feature = "testing")]
 pub mod conformance;
 #[cfg(feature = "testing")]

@@ -39,9 +39,16 @@ fn files(dir: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Damages something in `dir`, and says what.
-pub(super) fn one(dir: &Path, stages: &[PathBuf], other: &Path, random: &mut StdRng) -> io::Result<String> {
-    let found = files(dir)?;
+/// Damages something of the store in `dir`, or its witness, and says what.
+pub(super) fn one(
+    dir: &Path,
+    witness: bool,
+    stages: &[PathBuf],
+    other: &Path,
+    random: &mut StdRng,
+) -> io::Result<String> {
+    let mut found = files(dir)?;
+    found.retain(|file| file.starts_with(dir.join("store")) != witness);
     let Some(file) = choose(&found, random) else {
         return Ok("nothing left to damage".into());
     };
@@ -74,6 +81,7 @@ pub(super) fn one(dir: &Path, stages: &[PathBuf], other: &Path, random: &mut Std
             let stage = random.random_range(0..stages.len() - 1);
             replace(file, dir, &stages[stage], &format!("that of stage {stage}"))?
         }
+        _ if witness => "left".into(),
         _ => {
             // The store's directory is put back, all of it or all but one file.
             let stage = random.random_range(0..stages.len() - 1);

@@ -1,6 +1,9 @@
 //! Trials: a store's files are damaged at random, and it is opened. It may be refused; if it opens, everything acknowledged must be there.
 //! Anything else is a silent loss, the one thing that must not happen.
 //!
+//! A trial damages the store's directory, at up to three places and in any way, or the witness outside it. Not both: a store that went back together
+//! with everything that knows better is one that no file can tell.
+//!
 //! For tests, and for whoever wants to try more often.
 
 mod damage;
@@ -174,8 +177,15 @@ impl Prepared {
             let dir = scratch.join(format!("trial-{trial}"));
             damage::copy(&self.stages[self.stages.len() - 1], &dir)?;
             let mut what = Vec::new();
+            let witness = random.random_ratio(1, 6);
             for _ in 0..[1, 1, 1, 2, 3][random.random_range(0..5)] {
-                what.push(damage::one(&dir, &self.stages, &self.other, &mut random)?);
+                what.push(damage::one(
+                    &dir,
+                    witness,
+                    &self.stages,
+                    &self.other,
+                    &mut random,
+                )?);
             }
             report.tried += 1;
             match self.judge(&dir).await {
