@@ -12,6 +12,8 @@ mod lease;
 mod link;
 pub mod options;
 mod run;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use berth_apply::{bootstrap, manifest};
 pub use cluster::Cluster;

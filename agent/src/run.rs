@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use berth_apply::{BreakerLimits, Engine, ledger::KubeLedger};
+use berth_model::ClusterName;
 use berth_runtime::{
     clock::{Clock, SystemClock},
     memory,
@@ -20,7 +21,7 @@ use crate::{
     facts::Facts,
     identity::{self, Joining, renew::keep_renewed, secret::IdentitySecret},
     lease::ActingLease,
-    link::{Driver, Hubs, stay_connected},
+    link::{Dial, Driver, Hubs, Tls, stay_connected},
     options::Options,
 };
 
@@ -151,19 +152,18 @@ impl Agent {
         let mut running = tokio::spawn(task.run(stop.clone()));
         let _stop_on_drop = stop.clone().drop_guard();
         let linking = async {
-            if !engine.ready().await {
-                return Error::Engine("before it was ready".into());
-            }
-            let facts = Facts::first(engine.clone(), self.cluster.clone(), self.clock.clone()).await;
-            let driver = Driver {
-                engine: engine.clone(),
-                clock: self.clock.clone(),
-                cluster: name,
+            let live = watch::Sender::new(false);
+            let listened = live.subscribe();
+            let me = Me {
+                name,
                 instance: self.instance.clone(),
-                facts: facts.subscribe(),
-                live: watch::Sender::new(false),
+                cluster: self.cluster.clone(),
+                clock: self.clock.clone(),
             };
-            let live = driver.live.subscribe();
+            let dial = Tls {
+                hubs: self.hubs.clone(),
+                identity: identity.subscribe(),
+            };
             let renewing = keep_renewed(
                 identity.clone(),
                 secret.clone(),
@@ -171,10 +171,9 @@ impl Agent {
                 self.clock.clone(),
             );
             tokio::select! {
-                ended = stay_connected(driver, self.hubs.clone(), identity.subscribe()) => ended,
+                ended = keep_linked(engine.clone(), me, self.hubs.clone(), dial, live) => ended,
                 () = renewing => Error::Engine("the renewal ended".into()),
-                () = facts.follow() => Error::Engine("its facts have ended".into()),
-                () = ready_once(live, linked) => Error::Engine("the link ended".into()),
+                () = ready_once(listened, linked) => Error::Engine("the link ended".into()),
             }
         };
         let ended = tokio::select! {
@@ -207,6 +206,41 @@ impl Agent {
                 decided => return decided,
             }
         }
+    }
+}
+
+/// Who this agent is, and where.
+pub(crate) struct Me {
+    pub(crate) name: ClusterName,
+    pub(crate) instance: String,
+    pub(crate) cluster: Cluster,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// Tells a hub of the cluster and does as it says, whichever hub listens. Ends only when the engine does.
+pub(crate) async fn keep_linked<D: Dial>(
+    engine: Engine,
+    me: Me,
+    hubs: Hubs,
+    dial: D,
+    live: watch::Sender<bool>,
+) -> Error {
+    if !engine.ready().await {
+        return Error::Engine("before it was ready".into());
+    }
+    let facts = Facts::first(engine.clone(), me.cluster, me.clock.clone()).await;
+    let driver = Driver {
+        engine,
+        clock: me.clock,
+        cluster: me.name,
+        instance: me.instance,
+        facts: facts.subscribe(),
+        live,
+    };
+    tokio::select! {
+        biased;
+        ended = stay_connected(driver, hubs, dial) => ended,
+        () = facts.follow() => Error::Engine("its facts have ended".into()),
     }
 }
 

@@ -7,14 +7,12 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use berth_apply::{Engine, Kept, Refused, Reports};
 use berth_model::{ClusterFacts, ClusterName, Term, Timestamp};
-use berth_proto::agent::{
-    LinkRequest, agent_service_client::AgentServiceClient, link_request::Message as ToHub,
-};
+use berth_proto::agent::{LinkRequest, LinkResponse, link_request::Message as ToHub};
 use berth_runtime::clock::Clock;
 use berth_wire::link::{Held, Keep, Withdraw};
 use tokio::sync::{mpsc, watch};
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Status, Streaming, transport::Channel};
+use tokio_stream::{Stream, StreamExt as _};
+use tonic::Status;
 
 use super::session::{Answer, Effect, End, Input, Session, greeting, heartbeat};
 
@@ -53,14 +51,24 @@ pub(crate) enum Outcome {
 }
 
 impl Driver {
-    /// Opens a stream and runs the session until it ends.
-    pub(crate) async fn run(&self, client: AgentServiceClient<Channel>) -> Outcome {
-        let outcome = self.session(client).await.unwrap_or_else(|outcome| outcome);
+    /// Opens a stream, into which the agent speaks by the given queue, and runs the session until it ends.
+    pub(crate) async fn run<O, F, S>(&self, open: O) -> Outcome
+    where
+        O: FnOnce(mpsc::Receiver<LinkRequest>) -> F,
+        F: Future<Output = Result<S, Status>>,
+        S: Stream<Item = Result<LinkResponse, Status>> + Unpin,
+    {
+        let outcome = self.session(open).await.unwrap_or_else(|outcome| outcome);
         self.live.send_replace(false);
         outcome
     }
 
-    async fn session(&self, mut client: AgentServiceClient<Channel>) -> Result<Outcome, Outcome> {
+    async fn session<O, F, S>(&self, open: O) -> Result<Outcome, Outcome>
+    where
+        O: FnOnce(mpsc::Receiver<LinkRequest>) -> F,
+        F: Future<Output = Result<S, Status>>,
+        S: Stream<Item = Result<LinkResponse, Status>> + Unpin,
+    {
         let mut facts = self.facts.clone();
         let mut reports = self.engine.reports();
         let hello = {
@@ -72,11 +80,8 @@ impl Driver {
         for message in hello {
             out.send(message).await?;
         }
-        let opened = tokio::time::timeout(OPEN_TIMEOUT, client.link(ReceiverStream::new(outgoing))).await;
-        let mut stream = opened
-            .map_err(|_| Outcome::Stuck)?
-            .map_err(Outcome::Broken)?
-            .into_inner();
+        let opened = tokio::time::timeout(OPEN_TIMEOUT, open(outgoing)).await;
+        let mut stream = opened.map_err(|_| Outcome::Stuck)?.map_err(Outcome::Broken)?;
         let mut session = Session::new(
             self.cluster.clone(),
             self.engine.highest_term(),
@@ -96,18 +101,20 @@ impl Driver {
     async fn next(
         &self,
         session: &Session,
-        stream: &mut Streaming<berth_proto::agent::LinkResponse>,
+        stream: &mut (impl Stream<Item = Result<LinkResponse, Status>> + Unpin),
         reports: &mut Reports,
         facts: &mut watch::Receiver<Arc<ClusterFacts>>,
     ) -> Result<Vec<Input>, Outcome> {
         let wait = session.wake_at().saturating_sub(self.clock.monotonic());
+        // What is due first, so that a hub that says much does not keep heartbeats back; then what the hub says.
         tokio::select! {
-            message = stream.message() => match message {
-                Ok(Some(message)) => Ok(vec![Input::Heard(message.message)]),
-                Ok(None) => Err(Outcome::Closed),
-                Err(status) => Err(Outcome::Broken(status)),
-            },
+            biased;
             () = self.clock.sleep(wait) => Ok(vec![Input::Tick]),
+            message = stream.next() => match message {
+                Some(Ok(message)) => Ok(vec![Input::Heard(message.message)]),
+                None => Err(Outcome::Closed),
+                Some(Err(status)) => Err(Outcome::Broken(status)),
+            },
             news = reports.changed(), if session.live() => {
                 Ok(news.ok_or(Outcome::EngineGone)?.into_iter().map(Input::Reported).collect())
             }

@@ -8,10 +8,13 @@ mod session;
 
 use std::{sync::Arc, time::Duration};
 
+use berth_proto::agent::{LinkRequest, LinkResponse, agent_service_client::AgentServiceClient};
 use berth_runtime::retry::{Backoff, Policy};
-use berth_wire::link::GoodbyeReason;
-use tokio::sync::watch;
-use tonic::Code;
+use berth_wire::{link::GoodbyeReason, protocol, status};
+use http::Uri;
+use tokio::sync::{mpsc, watch};
+use tokio_stream::{Stream, wrappers::ReceiverStream};
+use tonic::{Code, Status, Streaming, transport::Channel};
 
 pub(crate) use connect::{ConnectError, Hubs};
 pub(crate) use drive::Driver;
@@ -27,31 +30,85 @@ const GOOD_SESSION: Duration = Duration::from_secs(10);
 /// A hub that refuses this agent will not change its mind in a second.
 const REFUSED_PAUSE: Duration = Duration::from_secs(15);
 
+/// How a hub is reached.
+#[cfg_attr(
+    not(feature = "testing"),
+    expect(unreachable_pub, reason = "a simulation dials its own way")
+)]
+pub trait Dial: Send + Sync {
+    /// A connection.
+    type Line: Send;
+    /// What the hub says on it.
+    type Heard: Stream<Item = Result<LinkResponse, Status>> + Send + Unpin;
+
+    /// Connects.
+    ///
+    /// # Errors
+    /// The hub cannot be reached now; or, as [`DialError::Hopeless`], never will be.
+    fn dial(&self, hub: &Uri) -> impl Future<Output = Result<Self::Line, DialError>> + Send;
+
+    /// Opens the stream of a session; what the agent says comes by `said`.
+    ///
+    /// # Errors
+    /// The hub's refusal.
+    fn open(
+        line: Self::Line,
+        said: mpsc::Receiver<LinkRequest>,
+    ) -> impl Future<Output = Result<Self::Heard, Status>> + Send;
+}
+
+/// Why there is no connection.
+#[derive(Debug)]
+#[cfg_attr(
+    not(feature = "testing"),
+    expect(unreachable_pub, reason = "a simulation dials its own way")
+)]
+pub enum DialError {
+    /// Not now.
+    Away(String),
+    /// The agent itself is wrong.
+    Hopeless(Error),
+}
+
+/// Dials by TLS, as who the agent is at that moment.
+pub(crate) struct Tls {
+    pub(crate) hubs: Hubs,
+    pub(crate) identity: watch::Receiver<Arc<Identity>>,
+}
+
+impl Dial for Tls {
+    type Line = AgentServiceClient<Channel>;
+    type Heard = Streaming<LinkResponse>;
+
+    async fn dial(&self, hub: &Uri) -> Result<Self::Line, DialError> {
+        let config = self.identity.borrow().tls().map_err(DialError::Hopeless)?;
+        let dialled = self.hubs.dial(hub, config).await;
+        dialled.map_err(|error| DialError::Away(error.to_string()))
+    }
+
+    async fn open(mut line: Self::Line, said: mpsc::Receiver<LinkRequest>) -> Result<Self::Heard, Status> {
+        Ok(line.link(ReceiverStream::new(said)).await?.into_inner())
+    }
+}
+
 /// Keeps a session with a hub for ever. Ends only when the engine does.
-pub(crate) async fn stay_connected(
-    driver: Driver,
-    hubs: Hubs,
-    identity: watch::Receiver<Arc<Identity>>,
-) -> Error {
+pub(crate) async fn stay_connected<D: Dial>(driver: Driver, hubs: Hubs, dial: D) -> Error {
     let mut backoff = Backoff::new(&RECONNECT);
     loop {
         let address = hubs.next();
-        let config = match identity.borrow().tls() {
-            Ok(config) => config,
-            Err(error) => return error,
-        };
         let began = driver.clock.monotonic();
-        let pause = match hubs.dial(&address, config).await {
-            Ok(client) => {
+        let pause = match dial.dial(&address).await {
+            Ok(line) => {
                 tracing::info!(hub = %address, "connected");
-                let outcome = driver.run(client).await;
+                let outcome = driver.run(|said| D::open(line, said)).await;
                 let Some(pause) = after(&outcome, &hubs, &address.to_string()) else {
                     return Error::Engine("its reports have ended".into());
                 };
                 pause
             }
-            Err(error) => {
-                tracing::warn!(hub = %address, %error, "cannot reach the hub; what is assigned here is kept as it is");
+            Err(DialError::Hopeless(error)) => return error,
+            Err(DialError::Away(error)) => {
+                tracing::warn!(hub = %address, error, "cannot reach the hub; what is assigned here is kept as it is");
                 Duration::ZERO
             }
         };
@@ -83,6 +140,16 @@ fn after(outcome: &Outcome, hubs: &Hubs, hub: &str) -> Option<Duration> {
             tracing::error!(hub, problem, "the hub does not keep to the protocol");
             Some(REFUSED_PAUSE)
         }
+        Outcome::Ended(End::Mismatch(mismatch)) => {
+            let (ours, theirs) = mismatch.ranges();
+            let reason = mismatch.reason();
+            tracing::error!(
+                hub,
+                reason,
+                "the hub wants to speak protocol {theirs}, this agent speaks {ours}; hub and agent work together across two minor versions: update the older one"
+            );
+            Some(REFUSED_PAUSE)
+        }
         Outcome::Closed | Outcome::Stuck => {
             tracing::warn!(hub, ?outcome, "the session ended; connecting again");
             Some(Duration::ZERO)
@@ -95,6 +162,20 @@ fn after(outcome: &Outcome, hubs: &Hubs, hub: &str) -> Option<Duration> {
                 hub,
                 message,
                 "the hub refuses this agent; was the cluster removed from the fleet? delete the Secret berth-agent-identity and join with a new token to come back"
+            );
+            Some(REFUSED_PAUSE)
+        }
+        Outcome::Broken(status)
+            if matches!(
+                status::reason(status).as_deref(),
+                Some(protocol::TOO_OLD | protocol::TOO_NEW)
+            ) =>
+        {
+            let message = status.message();
+            tracing::error!(
+                hub,
+                message,
+                "hub and agent have no protocol in common; what is assigned here is kept as it is"
             );
             Some(REFUSED_PAUSE)
         }
@@ -142,6 +223,13 @@ mod tests {
             after(&Outcome::Broken(tonic::Status::permission_denied("")), &hubs, "a"),
             Some(REFUSED_PAUSE)
         );
+        let strangers = protocol::negotiate(protocol::Range::only(9), protocol::OURS).unwrap_err();
+        for outcome in [
+            Outcome::Broken(protocol::refusal(&strangers)),
+            Outcome::Ended(End::Mismatch(strangers)),
+        ] {
+            assert_eq!(after(&outcome, &hubs, "a"), Some(REFUSED_PAUSE));
+        }
         assert_eq!(after(&Outcome::Closed, &hubs, "a"), Some(Duration::ZERO));
         assert_eq!(after(&Outcome::EngineGone, &hubs, "a"), None);
     }

@@ -272,6 +272,7 @@ impl Caller {
             Err(RequestError::Refused(refused.boxed()))
         };
         tokio::select! {
+            biased;
             answer = answer => answer,
             () = self.clock.sleep(self.timeout) => Err(RequestError::TimedOut(self.timeout)),
         }

@@ -5,11 +5,14 @@
 
 pub mod clock;
 pub mod drain;
+pub mod entropy;
 pub mod memory;
 pub mod metrics;
 pub mod ops;
 pub mod readiness;
 pub mod retry;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 pub mod telemetry;
 
 pub use clock::{Clock, ManualClock, SystemClock};

@@ -8,7 +8,7 @@ use std::{future::Future, time::Duration};
 use ::backoff::{ExponentialBackoff, backoff::Backoff as _};
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::Clock;
+use crate::{clock::Clock, entropy};
 
 /// How long to wait between tries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,11 +60,11 @@ impl Backoff {
     /// Starts at the policy's base.
     #[must_use]
     pub fn new(policy: &Policy) -> Self {
-        // `backoff` draws from `interval * (1 ± factor)`: half the interval and a factor of one make it 0..=interval.
+        // The bounds are its business, the chance is ours.
         let mut inner = ExponentialBackoff {
-            initial_interval: policy.base / 2,
-            max_interval: policy.cap / 2,
-            randomization_factor: 1.0,
+            initial_interval: policy.base,
+            max_interval: policy.cap,
+            randomization_factor: 0.0,
             multiplier: 2.0,
             max_elapsed_time: None,
             ..ExponentialBackoff::default()
@@ -78,7 +78,7 @@ impl Backoff {
     pub fn next_delay(&mut self) -> Duration {
         self.waits = self.waits.saturating_add(1);
         // `None` only comes with a `max_elapsed_time`, which is never set; the longest wait is the safe answer.
-        self.inner.next_backoff().unwrap_or(self.inner.max_interval * 2)
+        entropy::up_to(self.inner.next_backoff().unwrap_or(self.inner.max_interval))
     }
 
     /// The next wait when the other side named the earliest moment: never before it, and jittered after it, so that

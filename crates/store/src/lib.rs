@@ -1,7 +1,8 @@
 //! What the hub remembers: revisioned bytes under names, changed by compare-and-swap, read page by page, watched from a revision.
 //!
-//! The room knows nothing of what the bytes mean (that is `berth-wire`'s business) and decides nothing. Two stores live
-//! here behind one seam: [`MemoryStore`], which forgets, and [`SledStore`], which does not. One conformance suite runs over both.
+//! The room knows nothing of what the bytes mean (that is `berth-wire`'s business) and decides nothing. The stores
+//! behind one seam: [`MemoryStore`], which forgets, [`SledStore`] for one hub, and with the feature `etcd` the `EtcdStore` of
+//! several. One conformance suite runs over all.
 
 pub mod backup;
 #[cfg(feature = "testing")]
@@ -11,6 +12,8 @@ pub mod corruption;
 pub mod election;
 mod entry;
 mod error;
+#[cfg(feature = "etcd")]
+pub mod etcd;
 mod index;
 mod key;
 mod memory;
@@ -21,6 +24,8 @@ mod store;
 mod txn;
 mod watch;
 
+#[cfg(feature = "etcd")]
+pub use self::etcd::{EtcdError, EtcdOptions, EtcdStore, InvalidEtcdOptions};
 pub use self::{
     election::{Candidate, Election, Leadership, SoleCandidate},
     entry::{Change, Entry, Listing, Page},

@@ -1,7 +1,7 @@
 //! What all parts of the engine share, and the few ways to change it.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     future::Future,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
@@ -29,7 +29,7 @@ use crate::{
 /// What is held, behind one lock that is never kept across a wait.
 pub(super) struct State {
     pub(super) highest: Term,
-    pub(super) slots: HashMap<TenantId, Slot>,
+    pub(super) slots: BTreeMap<TenantId, Slot>,
     pub(super) watched: BTreeSet<Kind>,
 }
 
@@ -75,7 +75,7 @@ impl Core {
             dirty_news: Notify::new(),
             state: Mutex::new(State {
                 highest: Term(0),
-                slots: HashMap::new(),
+                slots: BTreeMap::new(),
                 watched: BTreeSet::new(),
             }),
             me: me.clone(),
@@ -265,6 +265,7 @@ impl Core {
     /// Waits until anything of the tenant looks different, or for a while: what could not be seen is then asked for.
     pub(super) async fn stirred(&self, stir: &mut watch::Receiver<u64>, at_most: Duration) {
         tokio::select! {
+            biased;
             _ = stir.changed() => {}
             () = self.clock.sleep(at_most) => {}
         }

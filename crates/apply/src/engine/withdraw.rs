@@ -84,6 +84,7 @@ impl Core {
             self.set_apply(ticket, ApplyState::Withdrawing { waiting_for })?;
             while !released.has_changed().unwrap_or(true) {
                 tokio::select! {
+                    biased;
                     _ = released.changed() => break,
                     _ = stir.changed() => self.check_current(ticket)?,
                 }

@@ -31,6 +31,7 @@ pub(super) async fn run(core: Arc<Core>, tenant: TenantId) {
             Next::Done => return,
             Next::Wait(long, wake) => {
                 tokio::select! {
+                    biased;
                     () = core.clock.sleep(long) => {}
                     () = wake.notified() => {}
                 }

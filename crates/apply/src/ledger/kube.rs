@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 use async_trait::async_trait;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use berth_model::{TenantId, Term, label::MANAGER_AGENT};
+use berth_runtime::entropy;
 use http::{Method, Request, header};
 use http_body_util::BodyExt as _;
 use kube::{Client, client::Body, core::Status};
@@ -159,7 +160,7 @@ impl KubeLedger {
             match outcome.unwrap_or(Err(RequestError::TimedOut(DEADLINE))) {
                 Err(error) if error.retryable() && attempt < ATTEMPTS => {
                     let longest = 100_u64 << attempt;
-                    tokio::time::sleep(Duration::from_millis(rand::random_range(0..longest))).await;
+                    tokio::time::sleep(entropy::up_to(Duration::from_millis(longest))).await;
                 }
                 outcome => return outcome,
             }

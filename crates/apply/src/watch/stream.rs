@@ -97,6 +97,7 @@ pub(crate) async fn run<T: Target>(
         epoch.borrow_and_update();
         let deadline = Duration::from_secs(WATCH_SECONDS + 20);
         let outcome = tokio::select! {
+            biased;
             outcome = watch.once(from.take()) => outcome,
             // Contact was lost and is back: this stream may be dead without knowing it. So may one past its time.
             _ = epoch.changed() => Ok(Ended::Expired),

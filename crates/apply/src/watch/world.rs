@@ -1,7 +1,7 @@
 //! The memory of what the watches showed.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -48,9 +48,9 @@ impl Seen {
 #[derive(Debug, Default)]
 struct Inner {
     /// By namespace.
-    homes: HashMap<Box<str>, BTreeMap<ObjectRef, Seen>>,
+    homes: BTreeMap<Box<str>, BTreeMap<ObjectRef, Seen>>,
     /// How far the watch of each kind has come; none before its first complete look.
-    reached: HashMap<Kind, u64>,
+    reached: BTreeMap<Kind, u64>,
 }
 
 /// What is there, as far as it was looked at.

@@ -146,7 +146,7 @@ impl Registry {
 
 /// A uid nobody has had.
 fn new_uid() -> Result<Uid, RegistryError> {
-    Uid::new(uuid::Uuid::new_v4().to_string()).map_err(|error| RegistryError::Precondition {
+    Uid::new(berth_runtime::entropy::uuid().to_string()).map_err(|error| RegistryError::Precondition {
         reason: "NO_UID",
         message: error.to_string(),
     })

@@ -8,6 +8,10 @@ use jiff::Timestamp;
     reason = "this stands in for a server on real time, outside simulated time"
 )]
 pub(crate) fn now() -> Timestamp {
+    #[cfg(feature = "simulation")]
+    if let Some(now) = berth_runtime::simulation::now() {
+        return now;
+    }
     Timestamp::now()
 }
 

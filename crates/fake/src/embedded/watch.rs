@@ -115,6 +115,7 @@ impl Watch {
             }
             let closed = self.api.closed.clone();
             tokio::select! {
+                biased;
                 changed = self.news.changed() => if changed.is_err() { return None },
                 () = closed.cancelled() => return None,
                 () = tokio::time::sleep_until(self.end) => {

@@ -7,18 +7,20 @@ use std::{
 };
 
 use berth_control::{
+    Sessions,
     outbox::{Command, Outbox},
     sessions::SessionId,
 };
 use berth_model::{ClusterName, Digest, Generation, Health, HealthState, TenantReport, report::ApplyState};
 use berth_proto::agent::{self, link_request, link_response};
+use berth_runtime::Clock;
 use berth_wire::{link, time};
-use futures::StreamExt as _;
+use futures::{Stream, StreamExt as _};
 use tokio::task::JoinHandle;
-use tonic::Streaming;
+use tonic::Status;
 use tracing::{info, warn};
 
-use super::{super::Api, PROTOCOL, speak::Speaker};
+use super::speak::Speaker;
 
 const HEARTBEAT: Duration = Duration::from_secs(4);
 /// A silent agent is given up after this; its session ends and its cluster reads Unknown long before.
@@ -49,23 +51,26 @@ impl Told {
 
 /// One session.
 pub(super) struct Link {
-    pub(super) api: Api,
+    pub(super) sessions: Sessions,
+    pub(super) clock: Arc<dyn Clock>,
     pub(super) cluster: ClusterName,
     pub(super) session: SessionId,
     pub(super) told: Arc<Told>,
+    /// What both sides speak.
+    pub(super) protocol: u32,
 }
 
 impl Link {
     pub(super) async fn run(
         self,
-        mut incoming: Streaming<agent::LinkRequest>,
+        mut incoming: impl Stream<Item = Result<agent::LinkRequest, Status>> + Send + Unpin,
         speaker: Speaker,
         outbox: Arc<Outbox>,
     ) {
         let welcome = agent::Welcome {
             session: self.session.0.to_string(),
             term: speaker.term.0,
-            protocol: PROTOCOL,
+            protocol: self.protocol,
             heartbeat_interval: Some(time::span_to_proto(HEARTBEAT)),
         };
         if speaker.send(link_response::Message::Welcome(welcome)).await {
@@ -73,14 +78,20 @@ impl Link {
             self.listen(&mut incoming, &mut speaking).await;
             speaking.abort();
         }
-        self.api.sessions.close(&self.cluster, self.session);
+        self.sessions.close(&self.cluster, self.session);
         info!(cluster = %self.cluster, session = self.session.0, "session closed");
     }
 
-    async fn listen(&self, incoming: &mut Streaming<agent::LinkRequest>, speaking: &mut JoinHandle<()>) {
-        let clock = &self.api.clock;
+    async fn listen(
+        &self,
+        incoming: &mut (impl Stream<Item = Result<agent::LinkRequest, Status>> + Send + Unpin),
+        speaking: &mut JoinHandle<()>,
+    ) {
+        let clock = &self.clock;
         loop {
             tokio::select! {
+                biased;
+                _ = &mut *speaking => return,
                 message = incoming.next() => match message {
                     Some(Ok(message)) => self.hear(message),
                     Some(Err(error)) => {
@@ -89,7 +100,6 @@ impl Link {
                     }
                     None => return,
                 },
-                _ = &mut *speaking => return,
                 () = clock.sleep(SILENCE) => {
                     warn!(cluster = %self.cluster, "the agent is silent; its session ends");
                     return;
@@ -100,8 +110,8 @@ impl Link {
 
     fn hear(&self, message: agent::LinkRequest) {
         use link_request::Message as M;
-        let sessions = &self.api.sessions;
-        let now = self.api.clock.now();
+        let sessions = &self.sessions;
+        let now = self.clock.now();
         match message.message {
             Some(M::Heartbeat(heartbeat)) => {
                 let heartbeat = link::heartbeat_from_proto(&heartbeat);
@@ -140,7 +150,7 @@ impl Link {
 
     /// The agent did not take a command: what it held before it still holds.
     fn refused(&self, nack: &link::Nack) {
-        let sessions = &self.api.sessions;
+        let sessions = &self.sessions;
         sessions.saw_term(&self.cluster, self.session, nack.highest_term);
         let Some(command) = self.told.answered(nack.nonce) else {
             return;
@@ -165,7 +175,7 @@ impl Link {
                 message: nack.message.clone(),
             },
             health: Health::new(HealthState::Unknown, ""),
-            observed_at: self.api.clock.now(),
+            observed_at: self.clock.now(),
         };
         sessions.report(&self.cluster, self.session, report, Duration::ZERO);
     }

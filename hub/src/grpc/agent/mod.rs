@@ -2,36 +2,30 @@
 
 mod hello;
 mod listen;
+mod session;
 mod speak;
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use berth_identity::{Peer, PeerInfo, ca};
-use berth_model::{ClusterName, Term, Violation};
+use berth_model::{ClusterName, Violation};
 use berth_proto::agent::{self, agent_service_server::AgentService};
 use berth_store::Store;
+use berth_wire::time;
 use futures::Stream;
-use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Response, Status, Streaming};
 use tracing::{info, warn};
 
-use self::{
-    hello::hello,
-    listen::{Link, Told},
-    speak::Speaker,
-};
+pub use self::session::Ends;
+use self::session::check_key;
 use super::{
     Api,
     error::{invalid, refused, status},
 };
 
-/// Protocol versions this hub speaks.
-const PROTOCOL: u32 = 1;
-/// An agent says who it is within this.
-const HELLO: Duration = Duration::from_secs(20);
-/// Messages on their way to the agent.
-const WINDOW: usize = 64;
+/// An agent comes back after this while nobody leads.
+const NO_LEADER: Duration = Duration::from_secs(1);
 
 /// The service.
 pub struct Agents {
@@ -39,8 +33,6 @@ pub struct Agents {
     pub api: Api,
     /// Where rendered objects are.
     pub store: Arc<dyn Store>,
-    /// The leader's term.
-    pub term: Term,
 }
 
 #[tonic::async_trait]
@@ -50,6 +42,7 @@ impl AgentService for Agents {
         request: Request<agent::JoinRequest>,
     ) -> Result<Response<agent::JoinResponse>, Status> {
         let remote = remote(&request);
+        self.api.leading()?;
         let request = request.into_inner();
         // The key is in the request for signing; its hash is what the token is bound to.
         let key_sha256 = ca::key_sha256(&request.csr_der).map_err(|error| {
@@ -77,6 +70,7 @@ impl AgentService for Agents {
         &self,
         request: Request<agent::RenewRequest>,
     ) -> Result<Response<agent::RenewResponse>, Status> {
+        self.api.leading()?;
         let (cluster, key) = self.peer(&request).await?;
         let request = request.into_inner();
         if ca::key_sha256(&request.csr_der).ok().as_deref() != Some(key.as_str()) {
@@ -100,37 +94,42 @@ impl AgentService for Agents {
         &self,
         request: Request<Streaming<agent::LinkRequest>>,
     ) -> Result<Response<Self::LinkStream>, Status> {
-        let (cluster, key_sha256) = self.peer(&request).await?;
-        let mut incoming = request.into_inner();
-        let hello = tokio::select! {
-            hello = hello(&mut incoming) => hello?,
-            () = self.api.clock.sleep(HELLO) => return Err(refused(Code::DeadlineExceeded, "NO_HELLO", "the agent did not say who it is")),
+        let Some(leading) = self.api.lead.leading() else {
+            return Ok(Response::new(self.elsewhere()));
         };
-        // Once more: saying hello may take a while, and the key may have been replaced meanwhile.
-        self.check_key(&cluster, &key_sha256).await?;
-        let (session, outbox) = self.api.sessions.open(&cluster, &key_sha256, hello);
-        let (out, messages) = mpsc::channel(WINDOW);
-        let told = Arc::new(Told::default());
-        let speaker = Speaker {
+        let (cluster, key_sha256) = self.peer(&request).await?;
+        let ends = Ends {
+            registry: self.api.registry.clone(),
+            sessions: self.api.sessions.clone(),
             clock: self.api.clock.clone(),
             store: self.store.clone(),
-            term: self.term,
-            out,
-            nonce: 0,
-            told: told.clone(),
+            term: leading.term,
         };
-        let link = Link {
-            api: self.api.clone(),
-            cluster,
-            session,
-            told,
-        };
-        tokio::spawn(link.run(incoming, speaker, outbox));
+        let messages = ends.begin(cluster, key_sha256, request.into_inner()).await?;
         Ok(Response::new(Box::pin(ReceiverStream::new(messages))))
     }
 }
 
 impl Agents {
+    /// All that a hub says that does not lead: who does.
+    fn elsewhere(&self) -> <Self as AgentService>::LinkStream {
+        let leader = self.api.lead.elsewhere().map(|leader| leader.agent_url);
+        let goodbye = agent::Goodbye {
+            reason: "NotLeader".to_owned(),
+            message: "this hub does not lead".to_owned(),
+            retry_after: Some(time::span_to_proto(if leader.is_some() {
+                Duration::ZERO
+            } else {
+                NO_LEADER
+            })),
+            leader: leader.unwrap_or_default(),
+        };
+        let message = agent::LinkResponse {
+            message: Some(agent::link_response::Message::Goodbye(goodbye)),
+        };
+        Box::pin(tokio_stream::once(Ok(message)))
+    }
+
     /// The cluster whose agent calls, and its key; the key must be the one that joined last.
     async fn peer<T>(&self, request: &Request<T>) -> Result<(ClusterName, String), Status> {
         let Some(PeerInfo {
@@ -144,29 +143,8 @@ impl Agents {
                 "join first: this call needs an agent's certificate",
             ));
         };
-        self.check_key(cluster, key_sha256).await?;
+        check_key(&self.api.registry, cluster, key_sha256).await?;
         Ok((cluster.clone(), key_sha256.clone()))
-    }
-
-    /// Whether that key is the one that speaks for the cluster.
-    async fn check_key(&self, cluster: &ClusterName, key_sha256: &str) -> Result<(), Status> {
-        let current = self.api.registry.cluster_key(cluster).await.map_err(|error| match error {
-            berth_control::RegistryError::NotFound { .. } => refused(
-                Code::PermissionDenied,
-                "NOT_IN_FLEET",
-                format!("cluster {cluster} is not in this fleet (any more); join it again with berth token create {cluster}"),
-            ),
-            other => status(other),
-        })?;
-        if current == key_sha256 {
-            return Ok(());
-        }
-        warn!(%cluster, "an agent with a replaced key was refused");
-        Err(refused(
-            Code::PermissionDenied,
-            "KEY_REPLACED",
-            format!("cluster {cluster} has joined again with another key; this agent's identity is void"),
-        ))
     }
 
     fn issue(&self, cluster: &ClusterName, csr_der: &[u8]) -> Result<String, Status> {

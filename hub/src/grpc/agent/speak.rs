@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tonic::Status;
 use tracing::warn;
 
-use super::{HELLO, listen::Told};
+use super::{listen::Told, session::HELLO};
 
 const PING: Duration = Duration::from_secs(10);
 /// Bytes of one part of an assignment on the wire, well under the decoding limit of 4 MiB.
@@ -37,6 +37,7 @@ impl Speaker {
         loop {
             let clock = self.clock.clone();
             let going_on = tokio::select! {
+                biased;
                 outgoing = outbox.next() => self.say(outgoing).await,
                 () = clock.sleep(PING) => self.send(link_response::Message::Ping(agent::Ping {})).await,
             };
@@ -63,10 +64,15 @@ impl Speaker {
                 };
                 self.send(link_response::Message::Request(request)).await
             }
-            Outgoing::Goodbye { reason, message } => {
+            Outgoing::Goodbye {
+                reason,
+                message,
+                leader,
+            } => {
                 let goodbye = agent::Goodbye {
                     reason: reason.to_owned(),
                     message,
+                    leader,
                     ..agent::Goodbye::default()
                 };
                 self.send(link_response::Message::Goodbye(goodbye)).await;

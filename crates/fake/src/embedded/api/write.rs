@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use berth_runtime::entropy;
 use bytes::Bytes;
 use serde_json::Value;
-use uuid::Uuid;
 
 use super::answer::Answer;
 use super::checks::{check_finalizers, check_namespace, check_version, keep_times, normalize, other_name};
@@ -160,7 +160,7 @@ pub(crate) fn create(
         .as_str()
         .filter(|_| object::name(&object).is_empty())
     {
-        let suffix = &Uuid::new_v4().simple().to_string()[..5];
+        let suffix = &entropy::uuid().simple().to_string()[..5];
         let name = format!("{prefix}{suffix}");
         child(&mut object, "metadata").insert("name".into(), name.into());
     }
@@ -225,7 +225,7 @@ pub(super) fn begin(kind: &Kind, object: &mut Value) {
     ] {
         metadata.remove(key);
     }
-    metadata.insert("uid".into(), Uuid::new_v4().to_string().into());
+    metadata.insert("uid".into(), entropy::uuid().to_string().into());
     metadata.insert("creationTimestamp".into(), time::now_text().into());
     name_kind(kind, object);
 }

@@ -73,9 +73,10 @@ impl Controllers {
                 }
             };
             tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
                 changed = news.changed() => if changed.is_err() { return },
                 () = wait => {}
-                () = stop.cancelled() => return,
             }
             let now = Instant::now();
             while let Some(entry) = self.later.first_entry().filter(|e| *e.key() <= now) {
