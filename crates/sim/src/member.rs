@@ -143,12 +143,20 @@ impl Member {
             "apiVersion": "v1", "kind": "Node",
             "metadata": {"name": name, "labels": labels},
             "spec": {"providerID": format!("aws:///eu-central-1a/{name}"), "taints": taints},
-            "status": {
-                "allocatable": {"cpu": "32", "memory": "128Gi", "pods": "110"},
-                "conditions": [{"type": "Ready", "status": "True"}],
-            },
         });
-        self.post("/api/v1/nodes", &node).await
+        self.post("/api/v1/nodes", &node).await?;
+        let status = json!({"status": {
+            "allocatable": {"cpu": "16", "memory": "64Gi", "pods": "110"},
+            "conditions": [{"type": "Ready", "status": "True"}],
+        }});
+        let path = format!("/api/v1/nodes/{name}/status");
+        let (said, body) = self.ask("PATCH", &path, status.to_string().into()).await?;
+        anyhow::ensure!(
+            said < 300,
+            "{path} says {said}: {}",
+            String::from_utf8_lossy(&body)
+        );
+        Ok(())
     }
 
     /// Takes the nodes of a pool away.
@@ -215,7 +223,14 @@ impl Member {
         let request = Request::builder()
             .method(verb)
             .uri(path)
-            .header("content-type", "application/json")
+            .header(
+                "content-type",
+                if verb == "PATCH" {
+                    "application/merge-patch+json"
+                } else {
+                    "application/json"
+                },
+            )
             .body(Full::new(body))?;
         let answer = self.inner.api.service().call(request).await?;
         let status = answer.status().as_u16();
@@ -283,6 +298,10 @@ impl Reached {
         tokio::time::sleep(dice.millis(0, 4)).await;
         if let Some(status) = self.member.well().await {
             self.gate.pass().await;
+            if status == 429 {
+                // A server that says no is there.
+                self.member.state().answered = Some(Instant::now());
+            }
             return refusal(status);
         }
         // What a process had sent when it was killed may still arrive.
