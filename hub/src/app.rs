@@ -2,32 +2,38 @@
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use berth_control::{Board, Fleet, Parts, Registry, Sessions};
+use berth_control::{Board, Registry, Sessions};
 use berth_eks::EksProvisioner;
 use berth_identity::{Credential, Incoming, IncomingOptions, ca, tls};
+use berth_model::FleetId;
 use berth_proto::{
     agent::agent_service_server::AgentServiceServer,
     v1::{
         bundle_service_server::BundleServiceServer, cluster_service_server::ClusterServiceServer,
-        join_token_service_server::JoinTokenServiceServer, operation_service_server::OperationServiceServer,
-        tenant_service_server::TenantServiceServer, tier_service_server::TierServiceServer,
+        hub_service_server::HubServiceServer, join_token_service_server::JoinTokenServiceServer,
+        operation_service_server::OperationServiceServer, tenant_service_server::TenantServiceServer,
+        tier_service_server::TierServiceServer,
     },
 };
 use berth_provision::{NoCloud, Provisioner};
 use berth_runtime::{CancellationToken, Clock, Metrics, Readiness, SystemClock, ops};
+use berth_store::Candidate;
 use tokio::net::TcpListener;
 use tonic::transport::Server;
+use tower::layer::util::{Identity, Stack};
 use tracing::{info, warn};
 
 use crate::{
     acceptor::Acceptor,
     bootstrap::AgentBootstrap,
     config::{Config, ConfigError},
+    gate::Gate,
     grpc::{
-        Api, agent::Agents, bundle::Bundles, cluster::Clusters, join_token::JoinTokens,
+        Api, agent::Agents, bundle::Bundles, cluster::Clusters, hub::Hubs, join_token::JoinTokens,
         operation::Operations, tenant::Tenants, tier::Tiers,
     },
     home::{self, Home, HomeError},
+    lead::{Lead, Leader},
     metrics,
     options::Options,
 };
@@ -35,6 +41,8 @@ use crate::{
 /// Time that open calls get to end when the hub ends.
 const DRAIN: Duration = Duration::from_secs(5);
 const KEEPALIVE: Duration = Duration::from_secs(20);
+/// Between two looks at a store that no hub has ever led on.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Why a hub ended.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +94,7 @@ impl HubError {
         match self {
             Self::Config(_) | Self::Cloud(_) => 78,
             Self::Home(HomeError::Open(error)) => error.exit_code(),
+            Self::Home(HomeError::OtherAuthority { .. } | HomeError::NoEtcd) => 78,
             _ => 1,
         }
     }
@@ -117,6 +126,9 @@ pub async fn run(
 ) -> Result<(), HubError> {
     let Options {
         data_dir,
+        store,
+        advertise_api,
+        advertise_agents,
         listen,
         agent_listen,
         ops_listen,
@@ -129,26 +141,28 @@ pub async fn run(
     let readiness = Readiness::new();
     let starting = readiness.guard("start");
 
-    let home = Home::open(&data_dir, clock.now()).await?;
+    let home = Arc::new(Home::open(&data_dir, &store, &config.etcd, clock.now()).await?);
     let (api_listener, api_address) = bind("the API", listen).await?;
     let (agent_listener, agent_address) = bind("agents", agent_listen).await?;
     let (ops_listener, ops_address) = bind("operators", ops_listen).await?;
 
-    let api_url = format!("https://{}", reachable(api_address));
+    let api_url = advertise_api.unwrap_or_else(|| format!("https://{}", reachable(api_address)));
+    let agent_url = advertise_agents.unwrap_or_else(|| format!("https://{}", reachable(agent_address)));
     let hub_urls = match config.agents.hub_urls.as_slice() {
-        [] => vec![format!("https://{}", reachable(agent_address))],
+        [] => vec![agent_url.clone()],
         urls => urls.to_vec(),
     };
+    let mut urls = hub_urls.clone();
+    urls.extend([api_url.clone(), agent_url.clone()]);
     let credential = server_certificate(
         &home,
         &config,
         &[api_address, agent_address],
-        &hub_urls,
+        &urls,
         clock.as_ref(),
     )?;
     let certificate = tls::ServerCertificate::new(&credential)?;
     let ca_pem = home.authority.certificate_pem();
-    let admin_context = home::admin_context(&data_dir, &home, &api_url, clock.now())?;
 
     let sessions = Sessions::new(clock.clone());
     let board = Board::default();
@@ -162,8 +176,15 @@ pub async fn run(
         ),
         None => Arc::new(NoCloud),
     };
-    let (fleet, handle) = Fleet::start(Parts {
-        store: home.store.clone(),
+    let candidate = Candidate {
+        id: uuid::Uuid::new_v4().simple().to_string(),
+        api_url: api_url.clone(),
+        agent_url,
+    };
+    let lead = Lead::new(candidate, home.election.leader());
+    let leader = Leader {
+        lead: lead.clone(),
+        home: home.clone(),
         provisioner,
         bootstrapper: Arc::new(AgentBootstrap {
             registry: registry.clone(),
@@ -175,28 +196,31 @@ pub async fn run(
         board: board.clone(),
         clock: clock.clone(),
         settings: config.settings(),
-        fleet: home.fleet.clone(),
-        term: home.term,
-    })
-    .await?;
+    };
+    // The loop outlives the listeners, so that what was accepted last is still decided.
+    let loop_cancel = CancellationToken::new();
+    let mut leading = tokio::spawn(leader.run(cancel.clone(), loop_cancel.clone()));
+    let fleet_id = tokio::select! {
+        fleet_id = which_fleet(&home, &lead, clock.as_ref()) => fleet_id?,
+        ended = &mut leading => {
+            home.close().await;
+            return leading_ended(ended);
+        }
+    };
+    let admin_context = home::admin_context(&data_dir, &home, &fleet_id, &api_url, clock.now())?;
     let api = Api {
         registry,
         board: board.clone(),
         sessions: sessions.clone(),
-        fleet: handle,
+        lead: lead.clone(),
         clock: clock.clone(),
         authority: home.authority.clone(),
-        fleet_id: home.fleet.clone(),
+        fleet_id: fleet_id.clone(),
         hub_urls: hub_urls.clone(),
-        cancel: cancel.clone(),
-        incarnation: uuid::Uuid::new_v4().simple().to_string(),
     };
 
     let registered = Metrics::new("berth_hub");
-    metrics::register(&registered, board, sessions.clone());
-    // The loop outlives the listeners, so that what was accepted last is still decided.
-    let loop_cancel = CancellationToken::new();
-    let fleet_task = tokio::spawn(fleet.run(loop_cancel.clone()));
+    metrics::register(&registered, board, sessions.clone(), lead.clone());
     let ops_task = tokio::spawn(ops::serve(
         ops_listener,
         ops::router(readiness.clone(), registered),
@@ -207,16 +231,15 @@ pub async fn run(
         Acceptor::new(Incoming::new(
             listener,
             tls,
-            IncomingOptions::new(home.fleet.clone()),
+            IncomingOptions::new(fleet_id.clone()),
         ))
     };
     let api_incoming = incoming(api_listener, tls::api_server(ca_pem, certificate.clone())?);
     let agent_incoming = incoming(agent_listener, tls::agent_server(ca_pem, certificate)?);
-    let api_router = api_router(&api)?;
+    let api_router = api_router(&api, &home)?;
     let agents = AgentServiceServer::new(Agents {
         api: api.clone(),
         store: home.store.clone(),
-        term: home.term,
     });
     let agent_router = server().add_service(agents);
 
@@ -232,15 +255,20 @@ pub async fn run(
         admin_context,
         ca_pin: home.authority.pin().to_string(),
     };
-    info!(api = %running.api_url, agents = ?running.agent_urls, ops = %running.ops, context = %running.admin_context.display(), "hub runs");
-    drop(starting);
-    started(&running);
+    // A hub that follows is as ready as one that leads.
+    tokio::select! {
+        () = lead.settled() => {
+            info!(api = %running.api_url, agents = ?running.agent_urls, ops = %running.ops, context = %running.admin_context.display(), store = home.kind, "hub runs");
+            drop(starting);
+            started(&running);
+        }
+        () = cancel.cancelled() => {}
+    }
 
-    let mut fleet_task = fleet_task;
     let mut lost = None;
     let ended = tokio::select! {
         () = cancel.cancelled() => None,
-        ended = &mut fleet_task => Some(ended),
+        ended = &mut leading => Some(ended),
         ended = &mut api_task => { lost = Some(("the API", ended)); None }
         ended = &mut agent_task => { lost = Some(("agents", ended)); None }
     };
@@ -261,19 +289,40 @@ pub async fn run(
     loop_cancel.cancel();
     let ended = match ended {
         Some(ended) => ended,
-        None => fleet_task.await,
+        None => leading.await,
     };
     let _ = ops_task.await;
     home.close().await;
     if let Some((what, ended)) = lost {
         return Err(served(what, ended));
     }
-    match ended {
-        Ok(result) => Ok(result?),
-        Err(panicked) => Err(HubError::Serve {
+    leading_ended(ended)
+}
+
+fn leading_ended(ended: Result<Result<(), HubError>, tokio::task::JoinError>) -> Result<(), HubError> {
+    ended.unwrap_or_else(|panicked| {
+        Err(HubError::Serve {
             what: "the control loop",
             source: Box::new(panicked),
-        }),
+        })
+    })
+}
+
+/// Which fleet the store is of; waits for the first hub to lead when nobody ever has.
+async fn which_fleet(home: &Home, lead: &Lead, clock: &dyn Clock) -> Result<FleetId, HubError> {
+    loop {
+        match home.fleet().await {
+            Ok(Some(record)) => return Ok(record.fleet),
+            Ok(None) => {}
+            Err(HomeError::Store(error)) if error.retryable() => {
+                warn!(%error, "the store does not answer; trying again");
+            }
+            Err(error) => return Err(error.into()),
+        }
+        tokio::select! {
+            () = lead.settled() => clock.sleep(LOOK_AGAIN).await,
+            () = clock.sleep(LOOK_AGAIN) => {}
+        }
     }
 }
 
@@ -306,7 +355,10 @@ fn server() -> Server {
         .tcp_nodelay(true)
 }
 
-fn api_router(api: &Api) -> Result<tonic::transport::server::Router, HubError> {
+fn api_router(
+    api: &Api,
+    home: &Arc<Home>,
+) -> Result<tonic::transport::server::Router<Stack<Gate, Identity>>, HubError> {
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(berth_proto::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -316,9 +368,15 @@ fn api_router(api: &Api) -> Result<tonic::transport::server::Router, HubError> {
             source: Box::new(source),
         })?;
     let (_, health) = tonic_health::server::health_reporter();
+    let hubs = HubServiceServer::new(Hubs {
+        api: api.clone(),
+        home: home.clone(),
+    });
     Ok(server()
+        .layer(Gate::new(api.lead.clone()))
         .add_service(health)
         .add_service(reflection)
+        .add_service(hubs)
         .add_service(TenantServiceServer::new(Tenants(api.clone())))
         .add_service(TierServiceServer::new(Tiers(api.clone())))
         .add_service(BundleServiceServer::new(Bundles(api.clone())))

@@ -1,6 +1,9 @@
 //! The hub's configuration file. Unknown fields are errors; everything has a default.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use berth_eks::EksConfig;
 use berth_plan::view::Settings;
@@ -16,6 +19,8 @@ pub struct Config {
     pub agents: Agents,
     /// Bounds of placement.
     pub placement: Placement,
+    /// How etcd is reached, when the store is there.
+    pub etcd: EtcdAccess,
     /// The cloud account; without it the hub makes no node pools and no clusters.
     pub eks: Option<EksConfig>,
 }
@@ -71,6 +76,40 @@ impl Default for Placement {
     }
 }
 
+/// Credentials and times of etcd. Its address is the command line's (`--store`).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct EtcdAccess {
+    /// Who signs the members' certificates, a PEM file; needed for etcds://.
+    pub ca_file: Option<PathBuf>,
+    /// The certificate this hub shows, a PEM file; with `keyFile`.
+    pub cert_file: Option<PathBuf>,
+    /// Its key.
+    pub key_file: Option<PathBuf>,
+    /// The user, when etcd asks for one; with `passwordFile`.
+    pub user: Option<String>,
+    /// A file with its password.
+    pub password_file: Option<PathBuf>,
+    /// How long a leader that is not heard of stays leader: fail-over takes about as long.
+    pub lease_seconds: u64,
+    /// How long an answer of etcd is waited for.
+    pub request_timeout_seconds: f64,
+}
+
+impl Default for EtcdAccess {
+    fn default() -> Self {
+        Self {
+            ca_file: None,
+            cert_file: None,
+            key_file: None,
+            user: None,
+            password_file: None,
+            lease_seconds: 5,
+            request_timeout_seconds: 5.0,
+        }
+    }
+}
+
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -122,6 +161,12 @@ impl Config {
         }
         if !(0.01..=3600.0).contains(&placement.infra_poll_seconds) {
             return Err("placement.infraPollSeconds must be between 0.01 and 3600".into());
+        }
+        if !(2..=60).contains(&config.etcd.lease_seconds) {
+            return Err("etcd.leaseSeconds must be between 2 and 60".into());
+        }
+        if !(0.1..=60.0).contains(&config.etcd.request_timeout_seconds) {
+            return Err("etcd.requestTimeoutSeconds must be between 0.1 and 60".into());
         }
         for url in &config.agents.hub_urls {
             if !url.starts_with("https://") {

@@ -6,11 +6,14 @@ use std::{
     sync::Arc,
 };
 
+use berth_control::keys;
 use berth_identity::{Authority, CaError, Credential, ca};
 use berth_model::{FleetId, Generation, Revision, Term, Tier, Timestamp, Uid, catalogue};
-use berth_store::{OpenError, SledOptions, SledStore, Store, StoreError, Txn};
-use berth_wire::record::FleetRecord;
-use tracing::info;
+use berth_store::{Election, OpenError, SledOptions, SledStore, SoleCandidate, Store, StoreError, Txn};
+use berth_wire::record::{self, FleetRecord};
+use tracing::{info, warn};
+
+use crate::{config::EtcdAccess, lead::Restored, options::StoreChoice};
 
 /// Why the data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -35,101 +38,256 @@ pub enum HomeError {
     /// The certificate authority.
     #[error("the certificate authority")]
     Authority(#[from] CaError),
+    /// The fleet has another certificate authority than this hub.
+    #[error(
+        "fleet {fleet} has the certificate authority {theirs}, this hub's directory has {ours}: copy ca/ from the data directory of a hub of that fleet (every agent trusts only that one)"
+    )]
+    OtherAuthority {
+        /// Which fleet.
+        fleet: FleetId,
+        /// The pin in the fleet's record.
+        theirs: String,
+        /// The pin of this hub's own authority.
+        ours: String,
+    },
+    /// etcd does not answer, or its address is wrong.
+    #[cfg(feature = "etcd")]
+    #[error("the store")]
+    Etcd(#[source] berth_store::EtcdError),
+    /// This build cannot speak to etcd.
+    #[error("this build of the hub has no etcd: build it with --features etcd, or leave out --store")]
+    NoEtcd,
     /// A record or a name in it.
     #[error("{0}")]
     Wrong(String),
 }
 
-/// What the data directory holds.
+/// What a hub stands on: its store, who may act on it, and the fleet's authority.
 pub struct Home {
     /// The store.
     pub store: Arc<dyn Store>,
-    sled: Arc<SledStore>,
+    /// Who may act on it.
+    pub election: Arc<dyn Election>,
+    /// `sled` or `etcd`.
+    pub kind: &'static str,
     /// Signs certificates.
     pub authority: Arc<Authority>,
+    closing: Closing,
+}
+
+/// What is to be let go of in the end.
+enum Closing {
+    Sled(Arc<SledStore>),
+    #[cfg(feature = "etcd")]
+    Etcd(berth_store::EtcdStore),
+}
+
+/// What a period of leading begins with.
+#[derive(Clone, Debug)]
+pub struct Period {
     /// Which fleet this is.
     pub fleet: FleetId,
     /// The leader's epoch. One hub on sled is always the same leader: restarting changes nothing in any cluster.
     pub term: Term,
-    /// Whether this start made it.
-    pub first_start: bool,
+    /// The store was restored, and nobody has let a hub take command since.
+    pub restored: Option<Restored>,
 }
 
 impl Home {
-    /// Opens `dir`, making on the first start what is missing.
+    /// Opens `dir` and the store, making on the first start what is missing.
     ///
     /// # Errors
     /// [`HomeError`] names what and where.
-    pub async fn open(dir: &Path, now: Timestamp) -> Result<Self, HomeError> {
+    pub async fn open(
+        dir: &Path,
+        choice: &StoreChoice,
+        access: &EtcdAccess,
+        now: Timestamp,
+    ) -> Result<Self, HomeError> {
         make_private(dir)?;
-        // Opening replays a log and blocks.
-        let options = SledOptions::new(dir.join("store"));
-        let opened = tokio::task::spawn_blocking(move || SledStore::open(&options)).await;
-        let sled = Arc::new(opened.map_err(|error| HomeError::Wrong(error.to_string()))??);
-        let store: Arc<dyn Store> = sled.clone();
-        let (record, first_start) = fleet(store.as_ref()).await?;
         let authority_dir = dir.join("ca");
         make_private(&authority_dir)?;
+        let (store, election, kind, closing) = open_store(dir, choice, access).await?;
+        // After the store: a directory that another hub uses is not touched.
         let authority = Arc::new(Authority::load_or_create(&authority_dir, now)?);
         Ok(Self {
             store,
-            sled,
+            election,
+            kind,
             authority,
-            fleet: record.fleet,
-            term: record.term,
-            first_start,
+            closing,
         })
     }
 
-    /// Lets go of the directory when everything is written.
+    /// What the store is; none before a hub has led on it for the first time.
+    ///
+    /// # Errors
+    /// The store does not answer, its record cannot be read, or it is of another authority than this hub's.
+    pub async fn fleet(&self) -> Result<Option<FleetRecord>, HomeError> {
+        let Some(entry) = self.store.get(&keys::fleet()).await? else {
+            return Ok(None);
+        };
+        let record =
+            record::decode_fleet(&entry.value).map_err(|error| HomeError::Wrong(error.to_string()))?;
+        self.same_authority(&record)?;
+        Ok(Some(record))
+    }
+
+    /// The beginning of a period of leading: reads what this store is, or writes it with the tiers a new hub starts with. Where
+    /// several hubs share the store, every period has a term of its own.
+    ///
+    /// # Errors
+    /// As [`Home::fleet`].
+    pub async fn begin(&self) -> Result<Period, HomeError> {
+        let key = keys::fleet();
+        let record = match self.store.get(&key).await? {
+            None => self.found().await?,
+            Some(entry) => {
+                let read = record::decode_fleet(&entry.value)
+                    .map_err(|error| HomeError::Wrong(error.to_string()))?;
+                self.same_authority(&read)?;
+                let mut record = read.clone();
+                if self.shared() {
+                    record.term = Term(record.term.0 + 1);
+                }
+                record.ca_pin = self.authority.pin().to_string();
+                if record != read {
+                    let txn = Txn::new()
+                        .if_revision(key.clone(), entry.revision)
+                        .put(key, record::encode_fleet(&record));
+                    self.store.txn(txn).await?;
+                }
+                record
+            }
+        };
+        let restored = self.store.get(&keys::restore()).await?.map(|entry| {
+            let read = record::decode_restore(&entry.value);
+            Restored(
+                read.inspect_err(|error| warn!(%error, "the store was restored, and does not say from what"))
+                    .ok(),
+            )
+        });
+        Ok(Period {
+            fleet: record.fleet,
+            term: record.term,
+            restored,
+        })
+    }
+
+    /// What tells this store from every other one; empty where the store does not say.
+    #[must_use]
+    pub fn incarnation(&self) -> &str {
+        match &self.closing {
+            Closing::Sled(sled) => sled.incarnation(),
+            #[cfg(feature = "etcd")]
+            Closing::Etcd(_) => "",
+        }
+    }
+
+    /// Whether other hubs may stand on the same store.
+    #[must_use]
+    pub const fn shared(&self) -> bool {
+        !matches!(self.closing, Closing::Sled(_))
+    }
+
+    /// Lets go of the store when everything is written.
     pub async fn close(&self) {
-        self.sled.close().await;
+        match &self.closing {
+            Closing::Sled(sled) => sled.close().await,
+            #[cfg(feature = "etcd")]
+            Closing::Etcd(etcd) => etcd.close().await,
+        }
+    }
+
+    /// Writes what a new store is.
+    async fn found(&self) -> Result<FleetRecord, HomeError> {
+        let wrong = |error: &dyn std::error::Error| HomeError::Wrong(error.to_string());
+        let short = uuid::Uuid::new_v4().simple().to_string();
+        let record = FleetRecord {
+            fleet: FleetId::new(format!("fleet-{}", &short[..12])).map_err(|error| wrong(&error))?,
+            term: Term(1),
+            command_term: Term(0),
+            ca_pin: self.authority.pin().to_string(),
+        };
+        let key = keys::fleet();
+        let mut txn = Txn::new()
+            .if_absent(key.clone())
+            .put(key, record::encode_fleet(&record));
+        for (name, spec) in catalogue::tiers().map_err(|error| wrong(&error))? {
+            let uid = Uid::new(uuid::Uuid::new_v4().to_string()).map_err(|error| wrong(&error))?;
+            let tier = Tier {
+                name: name.clone(),
+                uid,
+                generation: Generation(1),
+                revision: Revision(0),
+                spec,
+            };
+            txn = txn.put(keys::tier(&name), record::encode_tier(&tier));
+        }
+        self.store.txn(txn).await?;
+        info!(fleet = %record.fleet, "a new fleet");
+        Ok(record)
+    }
+
+    /// Agents trust one authority: a hub with another one could not serve a single one of them.
+    fn same_authority(&self, record: &FleetRecord) -> Result<(), HomeError> {
+        let ours = self.authority.pin().to_string();
+        if record.ca_pin.is_empty() || record.ca_pin == ours {
+            return Ok(());
+        }
+        Err(HomeError::OtherAuthority {
+            fleet: record.fleet.clone(),
+            theirs: record.ca_pin.clone(),
+            ours,
+        })
     }
 }
 
-/// Reads what this store is, or writes it with the tiers a new hub starts with.
-async fn fleet(store: &dyn Store) -> Result<(FleetRecord, bool), HomeError> {
-    let key = berth_control::keys::fleet();
-    if let Some(entry) = store.get(&key).await? {
-        let record = berth_wire::record::decode_fleet(&entry.value)
-            .map_err(|error| HomeError::Wrong(error.to_string()))?;
-        return Ok((record, false));
+type Opened = (Arc<dyn Store>, Arc<dyn Election>, &'static str, Closing);
+
+async fn open_store(dir: &Path, choice: &StoreChoice, access: &EtcdAccess) -> Result<Opened, HomeError> {
+    #[cfg(not(feature = "etcd"))]
+    let _ = access;
+    match choice {
+        StoreChoice::Sled => {
+            // Opening replays a log and blocks.
+            let options = SledOptions::new(dir.join("store"));
+            let opened = tokio::task::spawn_blocking(move || SledStore::open(&options)).await;
+            let sled = Arc::new(opened.map_err(|error| HomeError::Wrong(error.to_string()))??);
+            Ok((
+                sled.clone(),
+                Arc::new(SoleCandidate::new()),
+                "sled",
+                Closing::Sled(sled),
+            ))
+        }
+        #[cfg(feature = "etcd")]
+        StoreChoice::Etcd(etcd) => {
+            let options = crate::etcd::options(etcd, access)?;
+            let etcd = berth_store::EtcdStore::connect(&options).await.map_err(HomeError::Etcd)?;
+            Ok((
+                Arc::new(etcd.clone()),
+                Arc::new(etcd.clone()),
+                "etcd",
+                Closing::Etcd(etcd),
+            ))
+        }
+        #[cfg(not(feature = "etcd"))]
+        StoreChoice::Etcd(_) => Err(HomeError::NoEtcd),
     }
-    let short = uuid::Uuid::new_v4().simple().to_string();
-    let fleet_id = FleetId::new(format!("fleet-{}", &short[..12]))
-        .map_err(|error| HomeError::Wrong(error.to_string()))?;
-    let record = FleetRecord {
-        fleet: fleet_id,
-        term: Term(1),
-    };
-    let mut txn = Txn::new()
-        .if_absent(key.clone())
-        .put(key, berth_wire::record::encode_fleet(&record));
-    for (name, spec) in catalogue::tiers().map_err(|error| HomeError::Wrong(error.to_string()))? {
-        let uid = Uid::new(uuid::Uuid::new_v4().to_string())
-            .map_err(|error| HomeError::Wrong(error.to_string()))?;
-        let tier = Tier {
-            name: name.clone(),
-            uid,
-            generation: Generation(1),
-            revision: Revision(0),
-            spec,
-        };
-        txn = txn.put(
-            berth_control::keys::tier(&name),
-            berth_wire::record::encode_tier(&tier),
-        );
-    }
-    store.txn(txn).await?;
-    info!(fleet = %record.fleet, "a new fleet");
-    Ok((record, true))
 }
 
 /// Writes the admin's context when there is none, or when it is of another authority or has expired.
 ///
 /// # Errors
 /// [`HomeError`] names the file.
-pub fn admin_context(dir: &Path, home: &Home, server: &str, now: Timestamp) -> Result<PathBuf, HomeError> {
+pub fn admin_context(
+    dir: &Path,
+    home: &Home,
+    fleet: &FleetId,
+    server: &str,
+    now: Timestamp,
+) -> Result<PathBuf, HomeError> {
     let path = dir.join("admin.yaml");
     if let Ok(text) = std::fs::read_to_string(&path)
         && let Ok(mut context) = berth_wire::context::Context::parse(&text)
@@ -148,9 +306,10 @@ pub fn admin_context(dir: &Path, home: &Home, server: &str, now: Timestamp) -> R
         key_pem,
     } = home
         .authority
-        .issue_client(&home.fleet, "admin", now, ca::LONG_LIFETIME)?;
+        .issue_client(fleet, "admin", now, ca::LONG_LIFETIME)?;
     let context = berth_wire::context::Context {
         server: server.to_owned(),
+        servers: Vec::new(),
         ca_pem: home.authority.certificate_pem().to_owned(),
         certificate_pem,
         key_pem: key_pem.to_string(),

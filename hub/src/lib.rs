@@ -4,8 +4,12 @@ pub mod acceptor;
 pub mod app;
 pub mod bootstrap;
 pub mod config;
+#[cfg(feature = "etcd")]
+mod etcd;
+pub mod gate;
 pub mod grpc;
 pub mod home;
+pub mod lead;
 mod metrics;
 pub mod options;
 

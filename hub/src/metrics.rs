@@ -11,15 +11,29 @@ use prometheus_client::{
     metrics::gauge::ConstGauge,
 };
 
+use crate::lead::Lead;
+
 /// Adds the hub's metrics to what `/metrics` shows.
-pub(crate) fn register(metrics: &Metrics, board: Board, sessions: Sessions) {
-    metrics.register(|registry| registry.register_collector(Box::new(Fleet { board, sessions })));
+pub(crate) fn register(metrics: &Metrics, board: Board, sessions: Sessions, lead: Lead) {
+    metrics.register(|registry| {
+        registry.register_collector(Box::new(Fleet {
+            board,
+            sessions,
+            lead,
+        }));
+    });
 }
 
-#[derive(Debug)]
 struct Fleet {
     board: Board,
     sessions: Sessions,
+    lead: Lead,
+}
+
+impl std::fmt::Debug for Fleet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Fleet").finish_non_exhaustive()
+    }
 }
 
 impl Collector for Fleet {
@@ -54,6 +68,34 @@ impl Collector for Fleet {
             None,
             gauge.metric_type(),
         )?)?;
+        let leading = self.lead.leading();
+        let standing = leading
+            .as_ref()
+            .map(|leading| leading.fleet.standing())
+            .unwrap_or_default();
+        for (name, help, value) in [
+            ("leading", "Whether this hub leads", i64::from(leading.is_some())),
+            (
+                "term",
+                "Term in which this hub leads, 0 while it follows",
+                leading
+                    .as_ref()
+                    .map_or(0, |leading| i64::try_from(leading.term.0).unwrap_or(i64::MAX)),
+            ),
+            (
+                "observing",
+                "Whether this hub leads and does not act, because its store was restored or an agent knows a higher term",
+                i64::from(standing.observing || standing.fenced_by.is_some()),
+            ),
+            (
+                "store_trouble",
+                "Whether the store does not do as asked at the moment",
+                i64::from(standing.trouble.is_some()),
+            ),
+        ] {
+            let gauge = ConstGauge::new(value);
+            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+        }
         let memory =
             i64::try_from(berth_runtime::memory::resident().unwrap_or_default().0).unwrap_or(i64::MAX);
         let gauge = ConstGauge::new(memory);

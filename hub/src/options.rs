@@ -11,6 +11,19 @@ pub struct Options {
     #[arg(long, env = "BERTH_DATA_DIR", value_name = "DIR")]
     pub data_dir: PathBuf,
 
+    /// Where the fleet is kept: `sled`, in the data directory, for one hub; or etcd for several, as
+    /// `etcd://HOST:2379,HOST:2379/PREFIX` (etcds:// for TLS). All hubs on one etcd need the same `ca/` in their data directories.
+    #[arg(long, env = "BERTH_STORE", value_name = "STORE", default_value = "sled", value_parser = store_choice)]
+    pub store: StoreChoice,
+
+    /// Where this hub's API is reached by others, as https://HOST:PORT; hubs that follow send callers there. Default: --listen.
+    #[arg(long, env = "BERTH_ADVERTISE_API", value_name = "URL")]
+    pub advertise_api: Option<String>,
+
+    /// Where agents reach this hub, as https://HOST:PORT; hubs that follow send agents there. Default: --agent-listen.
+    #[arg(long, env = "BERTH_ADVERTISE_AGENTS", value_name = "URL")]
+    pub advertise_agents: Option<String>,
+
     /// Where the API listens (gRPC over TLS, client certificates required).
     #[arg(
         long,
@@ -49,6 +62,28 @@ pub struct Options {
     /// Which logs are written, as tracing directives.
     #[arg(long, env = "BERTH_LOG", value_name = "FILTER", default_value = "info")]
     pub log: String,
+}
+
+/// Where the fleet is kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum StoreChoice {
+    /// In the data directory.
+    #[default]
+    Sled,
+    /// In etcd, by this address.
+    Etcd(String),
+}
+
+fn store_choice(text: &str) -> Result<StoreChoice, String> {
+    match text {
+        "sled" => Ok(StoreChoice::Sled),
+        url if url.starts_with("etcd://") || url.starts_with("etcds://") => {
+            Ok(StoreChoice::Etcd(url.to_owned()))
+        }
+        other => Err(format!(
+            "{other:?} is no store; write sled, or etcd://HOST:2379,HOST:2379/PREFIX"
+        )),
+    }
 }
 
 /// How logs are written.

@@ -22,6 +22,7 @@ pub struct Hub {
     listen: SocketAddr,
     agent_listen: SocketAddr,
     ops_listen: SocketAddr,
+    more: Vec<String>,
     process: Process,
 }
 
@@ -32,13 +33,26 @@ impl Hub {
     /// # Errors
     /// It does not become ready.
     pub async fn start(programs: &Programs, directory: &Path, config: &Value) -> anyhow::Result<Self> {
+        Self::start_with(programs, directory, config, Vec::new()).await
+    }
+
+    /// The same with more arguments.
+    ///
+    /// # Errors
+    /// It does not become ready.
+    pub async fn start_with(
+        programs: &Programs,
+        directory: &Path,
+        config: &Value,
+        more: Vec<String>,
+    ) -> anyhow::Result<Self> {
         std::fs::create_dir_all(directory).with_context(|| format!("create {}", directory.display()))?;
         let file = directory.join("config.yaml");
         std::fs::write(&file, serde_json::to_string_pretty(config)?)
             .context("write the hub's configuration")?;
         let [listen, agent_listen, ops_listen] = free_addresses()?;
         let program = programs.hub();
-        let process = spawn(&program, directory, [listen, agent_listen, ops_listen])?;
+        let process = spawn(&program, directory, [listen, agent_listen, ops_listen], &more)?;
         let directory = directory.to_owned();
         let mut hub = Self {
             program,
@@ -46,6 +60,7 @@ impl Hub {
             listen,
             agent_listen,
             ops_listen,
+            more,
             process,
         };
         hub.ready().await?;
@@ -61,6 +76,7 @@ impl Hub {
             &self.program,
             &self.directory,
             [self.listen, self.agent_listen, self.ops_listen],
+            &self.more,
         )?;
         self.ready().await
     }
@@ -121,6 +137,18 @@ impl Hub {
         Api::open(&self.context())
     }
 
+    /// Where its files are.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.directory.join("data")
+    }
+
+    /// Where its API is.
+    #[must_use]
+    pub fn api_url(&self) -> String {
+        format!("https://{}", self.listen)
+    }
+
     /// Where agents dial.
     #[must_use]
     pub fn agent_url(&self) -> String {
@@ -144,8 +172,13 @@ impl Hub {
     }
 }
 
-fn spawn(program: &Path, directory: &Path, listen: [SocketAddr; 3]) -> anyhow::Result<Process> {
-    let arguments = [
+fn spawn(
+    program: &Path,
+    directory: &Path,
+    listen: [SocketAddr; 3],
+    more: &[String],
+) -> anyhow::Result<Process> {
+    let mut arguments = vec![
         "--data-dir".to_owned(),
         directory.join("data").display().to_string(),
         "--config".to_owned(),
@@ -154,6 +187,7 @@ fn spawn(program: &Path, directory: &Path, listen: [SocketAddr; 3]) -> anyhow::R
         format!("--agent-listen={}", listen[1]),
         format!("--ops-listen={}", listen[2]),
     ];
+    arguments.extend_from_slice(more);
     Process::start("berth-hub", program, arguments, &directory.join("hub.log"))
 }
 

@@ -10,7 +10,7 @@ use std::{sync::Arc, time::Duration};
 
 use berth_proto::agent::{LinkRequest, LinkResponse, agent_service_client::AgentServiceClient};
 use berth_runtime::retry::{Backoff, Policy};
-use berth_wire::link::GoodbyeReason;
+use berth_wire::{link::GoodbyeReason, protocol, status};
 use http::Uri;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::{Stream, wrappers::ReceiverStream};
@@ -140,6 +140,16 @@ fn after(outcome: &Outcome, hubs: &Hubs, hub: &str) -> Option<Duration> {
             tracing::error!(hub, problem, "the hub does not keep to the protocol");
             Some(REFUSED_PAUSE)
         }
+        Outcome::Ended(End::Mismatch(mismatch)) => {
+            let (ours, theirs) = mismatch.ranges();
+            let reason = mismatch.reason();
+            tracing::error!(
+                hub,
+                reason,
+                "the hub wants to speak protocol {theirs}, this agent speaks {ours}; hub and agent work together across two minor versions: update the older one"
+            );
+            Some(REFUSED_PAUSE)
+        }
         Outcome::Closed | Outcome::Stuck => {
             tracing::warn!(hub, ?outcome, "the session ended; connecting again");
             Some(Duration::ZERO)
@@ -152,6 +162,20 @@ fn after(outcome: &Outcome, hubs: &Hubs, hub: &str) -> Option<Duration> {
                 hub,
                 message,
                 "the hub refuses this agent; was the cluster removed from the fleet? delete the Secret berth-agent-identity and join with a new token to come back"
+            );
+            Some(REFUSED_PAUSE)
+        }
+        Outcome::Broken(status)
+            if matches!(
+                status::reason(status).as_deref(),
+                Some(protocol::TOO_OLD | protocol::TOO_NEW)
+            ) =>
+        {
+            let message = status.message();
+            tracing::error!(
+                hub,
+                message,
+                "hub and agent have no protocol in common; what is assigned here is kept as it is"
             );
             Some(REFUSED_PAUSE)
         }
@@ -199,6 +223,13 @@ mod tests {
             after(&Outcome::Broken(tonic::Status::permission_denied("")), &hubs, "a"),
             Some(REFUSED_PAUSE)
         );
+        let strangers = protocol::negotiate(protocol::Range::only(9), protocol::OURS).unwrap_err();
+        for outcome in [
+            Outcome::Broken(protocol::refusal(&strangers)),
+            Outcome::Ended(End::Mismatch(strangers)),
+        ] {
+            assert_eq!(after(&outcome, &hubs, "a"), Some(REFUSED_PAUSE));
+        }
         assert_eq!(after(&Outcome::Closed, &hubs, "a"), Some(Duration::ZERO));
         assert_eq!(after(&Outcome::EngineGone, &hubs, "a"), None);
     }

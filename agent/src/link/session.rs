@@ -14,11 +14,11 @@ use berth_wire::{
         self, Assembler, Goodbye, Heartbeat, Held, Keep, LinkError, Nack, NackReason, Withdraw,
         facts_to_proto, heartbeat_to_proto, held_chunks, nack_to_proto, report_to_proto,
     },
-    objects, time,
+    objects,
+    protocol::{self, Mismatch, Range},
+    time,
 };
 
-/// The protocol spoken here.
-const PROTOCOL: u32 = 1;
 /// Held assignments in one message.
 const HELD_PER_CHUNK: usize = 500;
 /// Compressed objects of one assignment, at most.
@@ -93,6 +93,8 @@ pub(crate) enum End {
     Silent,
     /// The hub does not keep to the protocol.
     Protocol(&'static str),
+    /// The hub wants to speak a protocol that is not spoken here.
+    Mismatch(Mismatch),
 }
 
 /// Where a session stands.
@@ -125,7 +127,8 @@ pub(crate) fn greeting(
 ) -> Vec<ToHub> {
     let mut chunks = held_chunks(held, HELD_PER_CHUNK).into_iter();
     let hello = agent::Hello {
-        protocol: PROTOCOL,
+        protocol: protocol::OURS.highest,
+        protocol_min: protocol::OURS.lowest,
         agent_version: crate::VERSION.into(),
         instance: instance.into(),
         highest_term: highest_term.0,
@@ -223,6 +226,9 @@ impl Session {
     }
 
     fn welcome(&mut self, welcome: &agent::Welcome, now: Duration) -> Vec<Effect> {
+        if let Err(mismatch) = protocol::negotiate(protocol::OURS, Range::only(welcome.protocol)) {
+            return self.end(End::Mismatch(mismatch));
+        }
         let said = welcome
             .heartbeat_interval
             .as_ref()

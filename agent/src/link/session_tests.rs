@@ -491,3 +491,75 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn hello_says_which_protocols_are_spoken() {
+    let greeting = greeting("i", Term(3), &ClusterFacts::default(), &[]);
+    let [ToHub::Hello(hello)] = &greeting[..] else {
+        panic!("{greeting:?}");
+    };
+    assert_eq!(Range::of(hello), protocol::OURS);
+}
+
+#[test]
+fn a_hub_that_speaks_another_protocol_is_left_before_anything_is_done() {
+    for spoken in [protocol::OURS.highest + 1, protocol::OURS.lowest - 1] {
+        let mut session = Session::new(cluster(), Term(0), second(0));
+        let FromHub::Welcome(mut welcome) = welcome(second(4)) else {
+            panic!("no welcome");
+        };
+        welcome.protocol = spoken;
+        let effects = hear(&mut session, FromHub::Welcome(welcome));
+        let expected = protocol::negotiate(protocol::OURS, Range::only(spoken)).unwrap_err();
+        assert_eq!(effects, [Effect::End(End::Mismatch(expected))]);
+        let keep = FromHub::Keep(agent::Keep::default());
+        assert_eq!(hear(&mut session, keep), []);
+    }
+}
+
+/// What hubs of each version have said, from the compatibility corpora: the file and the message.
+fn said_by_hubs() -> Vec<(String, FromHub)> {
+    use prost::Message as _;
+
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../proto/corpus");
+    let versions = std::fs::read_dir(root)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let mut said = Vec::new();
+    for version in versions.filter(|path| path.is_dir()) {
+        for file in std::fs::read_dir(version.join("link-response")).unwrap() {
+            let file = file.unwrap().path();
+            if file.extension().is_some_and(|extension| extension == "binpb") {
+                let message = agent::LinkResponse::decode(&*std::fs::read(&file).unwrap()).unwrap();
+                let name = file.file_stem().unwrap().to_string_lossy().into_owned();
+                said.push((name, message.message.unwrap()));
+            }
+        }
+    }
+    assert!(said.len() >= 8, "{}", said.len());
+    said
+}
+
+#[test]
+fn a_session_does_what_hubs_of_every_version_say() {
+    for (name, message) in said_by_hubs() {
+        let mut session = if name.starts_with("welcome") {
+            Session::new(cluster(), Term(0), second(0))
+        } else {
+            live(0)
+        };
+        let effects = hear(&mut session, message);
+        let as_said = match name.split('.').next().unwrap() {
+            "welcome" => effects == [Effect::Beat, Effect::Report],
+            "assign" if name == "assign.part" => effects.is_empty(),
+            "assign" => matches!(&effects[..], [Effect::Assign { objects, .. }] if objects.len() == 1),
+            "keep" => matches!(&effects[..], [Effect::Keep(_)]),
+            "withdraw" => matches!(&effects[..], [Effect::Withdraw(_)]),
+            "request" => matches!(&effects[..], [Effect::ReleaseBreaker { .. }]),
+            "goodbye" => matches!(&effects[..], [Effect::End(End::Goodbye(_))]),
+            "snapshot_end" | "ping" => effects.is_empty(),
+            other => panic!("say what a session does when a hub says {other}"),
+        };
+        assert!(as_said, "{name}: {effects:?}");
+    }
+}

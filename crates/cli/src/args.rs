@@ -60,6 +60,9 @@ pub(crate) enum Command {
     Uncordon(Cordon),
     /// Let a cluster's agent go on deleting after its mass-delete breaker stopped it
     ReleaseBreaker(Cordon),
+    /// Show how the hub is, what the clusters hold against what it has, and let it take command after a restore
+    #[command(subcommand)]
+    Fleet(Fleet),
     /// Print a completion script for a shell
     Completion(Completion),
     /// Show the whole of Berth on this machine: hub, played EKS, clusters, agents, tenants of every isolation level
@@ -222,6 +225,48 @@ pub(crate) struct Watch {
     /// How to show them.
     #[command(flatten)]
     pub output: Output,
+}
+
+/// How the hub is, and what an operator decides about it.
+#[derive(Subcommand, Debug)]
+pub(crate) enum Fleet {
+    /// Show whether the context's hub leads, in which term, on which store, and what keeps it from acting
+    Status(FleetStatus),
+    /// Show which tenants the clusters hold differently from what the hub's store says, and what taking command would do with each
+    Difference(FleetStatus),
+    /// Let a hub act that only observes because its store was restored, or that has stopped because an agent knows a higher term
+    TakeCommand(TakeCommand),
+}
+
+/// How to show it.
+#[derive(Args, Debug)]
+pub(crate) struct FleetStatus {
+    /// How to show it
+    #[arg(short, long, default_value = "text", value_name = "FORMAT")]
+    pub output: FleetOutput,
+}
+
+/// A format for what is about the whole fleet.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FleetOutput {
+    /// For people.
+    Text,
+    /// JSON.
+    Json,
+    /// YAML.
+    Yaml,
+}
+
+/// Let a hub take command. It raises its term above every one known, sends what its store says, and puts back what clusters hold
+/// newer; what it does not know it leaves alone. Make sure that no other hub of this fleet runs.
+#[derive(Args, Debug)]
+pub(crate) struct TakeCommand {
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Why, for the hub's log
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "TEXT")]
+    pub reason: String,
 }
 
 /// Join tokens.

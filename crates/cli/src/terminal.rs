@@ -74,6 +74,17 @@ impl Terminal {
             })
     }
 
+    /// Asks a person and tells whether the answer was yes.
+    pub(crate) fn confirm(&self, question: &str) -> Result<bool, Failure> {
+        let mut err = io::stderr().lock();
+        let mut answer = String::new();
+        err.write_all(question.as_bytes())
+            .and_then(|()| err.flush())
+            .and_then(|()| io::stdin().read_line(&mut answer))
+            .map_err(|error| Failure::new(Exit::Failure, format!("ask for confirmation: {error}")))?;
+        Ok(answer.trim() == "yes")
+    }
+
     /// Writes a line to standard error, where news that is no result goes.
     pub(crate) fn note(&self, line: &str) {
         // When standard error is gone there is nobody to tell.

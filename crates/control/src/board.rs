@@ -89,6 +89,20 @@ impl Board {
         self.sequence.send_replace(at);
     }
 
+    /// Takes everything down: another hub leads, and whoever read here starts with a snapshot of its.
+    pub fn clear(&self) {
+        let mut guard = self.state();
+        let state = &mut *guard;
+        state.tenants.clear();
+        state.order.clear();
+        state.deleted.clear();
+        state.sequence += 1;
+        state.horizon = state.sequence;
+        let at = state.sequence;
+        drop(guard);
+        self.sequence.send_replace(at);
+    }
+
     /// Takes a tenant down.
     pub fn remove(&self, id: &TenantId) {
         let mut guard = self.state();

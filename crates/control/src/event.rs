@@ -37,7 +37,11 @@ pub(crate) fn try_take(
     value: Option<&[u8]>,
     revision: Revision,
 ) -> Result<(), RecordProblem> {
-    if let Some(id) = key.strip_prefix(keys::TENANTS) {
+    if key == keys::FLEET {
+        if let Some(value) = value {
+            view.command_term = load::fleet(value)?.command_term;
+        }
+    } else if let Some(id) = key.strip_prefix(keys::TENANTS) {
         tenant(view, changes, &load::id(id)?, value, revision)?;
     } else if let Some(name) = key.strip_prefix(keys::TIERS) {
         let name: berth_model::TierName = load::name(name)?;

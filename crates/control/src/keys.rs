@@ -23,6 +23,11 @@ pub const INFRA: &str = "infra/";
 /// Shelf of conditions.
 pub const STATUS: &str = "status/";
 
+/// The record of what this store is, a shelf of its own.
+pub const FLEET: &str = "fleet";
+/// The record that says that this store was restored, and that nobody has let it take command yet.
+pub const RESTORE: &str = "restore";
+
 /// Bytes of a value that stay well under the store's limit of 16 KiB.
 pub const PART_BYTES: usize = 15 * 1024;
 
@@ -39,7 +44,13 @@ fn unreachable_key() -> Key {
 /// What this store is.
 #[must_use]
 pub fn fleet() -> Key {
-    key("fleet".into())
+    key(FLEET.into())
+}
+
+/// That the store was restored.
+#[must_use]
+pub fn restore() -> Key {
+    key(RESTORE.into())
 }
 
 /// A tenant.

@@ -4,6 +4,7 @@
 //! the store, the seam to infrastructure and the link to agents, but neither gRPC nor Kubernetes nor a cloud.
 
 pub mod board;
+pub mod difference;
 mod event;
 mod execute;
 pub mod fleet;
@@ -16,6 +17,7 @@ pub mod seams;
 pub mod sessions;
 
 pub use board::{Board, TenantSnapshot};
-pub use fleet::{Fleet, Parts};
+pub use difference::Difference;
+pub use fleet::{Fleet, Mode, Parts, Standing};
 pub use registry::{Registry, RegistryError};
 pub use sessions::Sessions;

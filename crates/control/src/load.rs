@@ -172,6 +172,7 @@ pub(crate) fn assigned(value: &[u8]) -> Result<(Uid, Assigned), RecordProblem> {
         cluster: record.cluster,
         generation: record.generation,
         digest: record.digest,
+        term: record.term,
         tenant_generation: record.tenant_generation,
         withdrawing: record.withdrawing,
         withdrawn: record.withdrawn,
@@ -179,17 +180,22 @@ pub(crate) fn assigned(value: &[u8]) -> Result<(Uid, Assigned), RecordProblem> {
     Ok((record.tenant_uid, assigned))
 }
 
-pub(crate) fn encode_assigned(uid: &Uid, assigned: &Assigned, term: Term) -> Vec<u8> {
+pub(crate) fn encode_assigned(uid: &Uid, assigned: &Assigned) -> Vec<u8> {
     record::encode_assignment(&AssignmentRecord {
         tenant_uid: uid.clone(),
         cluster: assigned.cluster.clone(),
         generation: assigned.generation,
         digest: assigned.digest.clone(),
-        term,
+        term: assigned.term,
         tenant_generation: assigned.tenant_generation,
         withdrawing: assigned.withdrawing,
         withdrawn: assigned.withdrawn,
     })
+}
+
+/// What the store is.
+pub(crate) fn fleet(value: &[u8]) -> Result<record::FleetRecord, RecordProblem> {
+    Ok(record::decode_fleet(value)?)
 }
 
 pub(crate) fn infra(value: &[u8]) -> Result<InfraRecord, RecordProblem> {
@@ -308,6 +314,7 @@ pub(crate) async fn view(
         keys::PLACEMENTS,
         keys::ASSIGNMENTS,
         keys::INFRA,
+        keys::FLEET,
     ] {
         for entry in all(store, shelf).await?.0 {
             let key = entry.key.as_str();

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use berth_model::{Assignment, TenantId, Term, Uid};
@@ -52,14 +52,29 @@ pub enum Outgoing {
         reason: &'static str,
         /// For people.
         message: String,
+        /// Where the leader's agent listener is, when it is another hub and known.
+        leader: String,
     },
 }
 
+/// Whether this hub may command at this moment.
+pub type Gate = Arc<dyn Fn() -> bool + Send + Sync>;
+
 /// The outbox of one session.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Outbox {
     state: Mutex<State>,
     filled: Notify,
+    /// Asked before each command is let out; none lets everything out.
+    gate: Option<Gate>,
+}
+
+impl std::fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Outbox")
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -68,10 +83,19 @@ struct State {
     commands: BTreeMap<TenantId, Command>,
     snapshot_end: bool,
     release_breaker: bool,
-    goodbye: Option<(&'static str, String)>,
+    goodbye: Option<(&'static str, String, String)>,
 }
 
 impl Outbox {
+    /// An outbox that lets commands out only while `gate` says so, and ends its session otherwise.
+    #[must_use]
+    pub fn gated(gate: Gate) -> Self {
+        Self {
+            gate: Some(gate),
+            ..Self::default()
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -101,7 +125,12 @@ impl Outbox {
 
     /// Ends the session; what is waiting is not said any more.
     pub fn goodbye(&self, reason: &'static str, message: impl Into<String>) {
-        self.state().goodbye = Some((reason, message.into()));
+        self.goodbye_to(reason, message, "");
+    }
+
+    /// Ends the session and says where the leader is.
+    pub fn goodbye_to(&self, reason: &'static str, message: impl Into<String>, leader: &str) {
+        self.state().goodbye = Some((reason, message.into(), leader.to_owned()));
         self.filled.notify_one();
     }
 
@@ -117,8 +146,21 @@ impl Outbox {
 
     fn pop(&self) -> Option<Outgoing> {
         let mut state = self.state();
-        if let Some((reason, message)) = state.goodbye.take() {
-            return Some(Outgoing::Goodbye { reason, message });
+        if let Some((reason, message, leader)) = state.goodbye.take() {
+            return Some(Outgoing::Goodbye {
+                reason,
+                message,
+                leader,
+            });
+        }
+        let silent = state.order.is_empty() && !state.release_breaker && !state.snapshot_end;
+        // A hub that was paused past its lease goes on right here: what it had to say is not its to say any more.
+        if !silent && self.gate.as_ref().is_some_and(|gate| !gate()) {
+            return Some(Outgoing::Goodbye {
+                reason: "NotLeader",
+                message: "this hub does not lead any more".to_owned(),
+                leader: String::new(),
+            });
         }
         if std::mem::take(&mut state.release_breaker) {
             return Some(Outgoing::ReleaseBreaker);
@@ -155,6 +197,24 @@ mod tests {
         assert_eq!(outbox.next().await, Outgoing::Command(withdraw("b", 1)));
         assert_eq!(outbox.next().await, Outgoing::SnapshotEnd);
         assert_eq!(outbox.pop(), None);
+    }
+
+    #[tokio::test]
+    async fn a_hub_that_may_not_command_any_more_says_goodbye_instead() {
+        let may = Arc::new(std::sync::atomic::AtomicBool::new(true));
+        let asked = may.clone();
+        let outbox = Outbox::gated(Arc::new(move || asked.load(std::sync::atomic::Ordering::Relaxed)));
+        outbox.tell(withdraw("a", 1));
+        outbox.tell(withdraw("b", 1));
+        assert_eq!(outbox.next().await, Outgoing::Command(withdraw("a", 1)));
+        may.store(false, std::sync::atomic::Ordering::Relaxed);
+        assert!(matches!(
+            outbox.next().await,
+            Outgoing::Goodbye {
+                reason: "NotLeader",
+                ..
+            }
+        ));
     }
 
     #[tokio::test]

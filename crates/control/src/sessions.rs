@@ -13,7 +13,7 @@ use berth_plan::view::{Evidence, SessionView};
 use berth_runtime::Clock;
 use tokio::sync::Notify;
 
-use crate::outbox::{Command, Outbox};
+use crate::outbox::{Command, Gate, Outbox};
 
 /// Tenants an agent may report at most: more than a cluster has namespaces.
 const MOST_REPORTS: usize = 20_000;
@@ -26,16 +26,22 @@ pub type Held = BTreeMap<TenantId, (Uid, Generation, Digest)>;
 pub struct SessionId(pub u64);
 
 /// All sessions. Copies are the same sessions.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Sessions {
     clock: Arc<dyn Clock>,
     state: Arc<Mutex<State>>,
     changed: Arc<Notify>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
     last_id: u64,
+    /// Whether this hub leads; none where nobody else could.
+    gate: Option<Gate>,
+    /// Sessions are taken.
+    open: bool,
+    /// Where the leader is when it is somebody else.
+    leader: String,
     /// The highest term any agent ever said it has accepted; kept when its session ends.
     highest_term: Term,
     clusters: BTreeMap<ClusterName, ClusterState>,
@@ -84,15 +90,51 @@ pub struct Hello {
     pub highest_term: Term,
 }
 
+impl std::fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sessions")
+            .field("connected", &self.connected())
+            .finish_non_exhaustive()
+    }
+}
+
 impl Sessions {
-    /// No sessions.
+    /// No sessions yet; every agent is welcome.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
+        let state = State {
+            open: true,
+            ..State::default()
+        };
         Self {
             clock,
-            state: Arc::default(),
+            state: Arc::new(Mutex::new(state)),
             changed: Arc::default(),
         }
+    }
+
+    /// This hub leads from now on, as long as `gate` says so: agents are welcome.
+    pub fn begin(&self, gate: Gate) {
+        let mut state = self.state();
+        state.gate = Some(gate);
+        state.open = true;
+        state.leader.clear();
+    }
+
+    /// This hub leads no more: every session ends and none begins. What agents have said is forgotten, as they say it to the next
+    /// leader; the highest term they know is not.
+    pub fn follow(&self, leader: &str) {
+        let mut state = self.state();
+        state.open = false;
+        leader.clone_into(&mut state.leader);
+        for live in std::mem::take(&mut state.clusters)
+            .into_values()
+            .filter_map(|known| known.session)
+        {
+            live.outbox
+                .goodbye_to("NotLeader", "this hub does not lead any more", leader);
+        }
+        state.changes = SessionChanges::default();
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -101,11 +143,16 @@ impl Sessions {
 
     /// A session of `cluster` begins, by the agent with that key; an older one of that cluster ends.
     pub fn open(&self, cluster: &ClusterName, key_sha256: &str, hello: Hello) -> (SessionId, Arc<Outbox>) {
-        let outbox = Arc::new(Outbox::default());
         let mut guard = self.state();
         let state = &mut *guard;
+        let outbox = Arc::new(state.gate.clone().map_or_else(Outbox::default, Outbox::gated));
         state.last_id += 1;
         let id = SessionId(state.last_id);
+        state.highest_term = state.highest_term.max(hello.highest_term);
+        if !state.open {
+            outbox.goodbye_to("NotLeader", "this hub does not lead", &state.leader);
+            return (id, outbox);
+        }
         let known = state.clusters.entry(cluster.clone()).or_default();
         if let Some(older) = known.session.take() {
             older
@@ -122,7 +169,6 @@ impl Sessions {
             },
             key_sha256: key_sha256.to_owned(),
         });
-        state.highest_term = state.highest_term.max(hello.highest_term);
         known.facts = Some(hello.facts);
         // What an earlier session said is not made fresh by this one's heartbeats: the agent says it again.
         state

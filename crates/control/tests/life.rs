@@ -168,6 +168,7 @@ impl Rig {
             settings,
             fleet: FleetId::new("fleet-test").unwrap(),
             term: Term(1),
+            mode: berth_control::Mode::Act,
         })
         .await
         .unwrap();

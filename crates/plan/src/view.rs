@@ -26,6 +26,9 @@ pub struct View {
     pub fleet: FleetId,
     /// The leader's term.
     pub term: Term,
+    /// The term in which an operator last let this hub take command; 0 when never. What was decided before may be older than what
+    /// clusters hold, and then gives way to a new decision.
+    pub command_term: Term,
     /// What the admin set.
     pub settings: Settings,
     /// All tiers.
@@ -48,6 +51,7 @@ impl View {
             now,
             fleet,
             term,
+            command_term: Term(0),
             settings,
             tiers: BTreeMap::new(),
             bundles: BTreeSet::new(),
@@ -156,6 +160,8 @@ pub struct Assigned {
     pub generation: Generation,
     /// Of the objects.
     pub digest: Digest,
+    /// The term it was decided in.
+    pub term: Term,
     /// The tenant's generation it was rendered for.
     pub tenant_generation: Generation,
     /// It is being taken away.

@@ -66,6 +66,14 @@ pub enum StoreError {
         /// What came instead of an answer.
         problem: String,
     },
+    /// The store does not let this hub do it: wrong user, password, certificate or permissions. Another try will not help.
+    #[error("store refuses: {operation}: {problem}")]
+    Denied {
+        /// What was asked.
+        operation: &'static str,
+        /// What it said.
+        problem: String,
+    },
     /// Another hub leads, or nobody does: this one may not write.
     #[error("this hub does not lead")]
     NotLeader,

@@ -1,21 +1,28 @@
 //! What the hub remembers: revisioned bytes under names, changed by compare-and-swap, read page by page, watched from a revision.
 //!
-//! The room knows nothing of what the bytes mean (that is `berth-wire`'s business) and decides nothing. Two stores live
-//! here behind one seam: [`MemoryStore`], which forgets, and [`SledStore`], which does not. One conformance suite runs over both.
+//! The room knows nothing of what the bytes mean (that is `berth-wire`'s business) and decides nothing. The stores
+//! behind one seam: [`MemoryStore`], which forgets, [`SledStore`] for one hub, and with the feature `etcd` the `EtcdStore` of
+//! several. One conformance suite runs over all.
 
 #[cfg(feature = "testing")]
 pub mod conformance;
 pub mod election;
 mod entry;
 mod error;
+#[cfg(feature = "etcd")]
+pub mod etcd;
 mod index;
 mod key;
 mod memory;
+
 pub mod sled;
+pub mod snapshot;
 mod store;
 mod txn;
 mod watch;
 
+#[cfg(feature = "etcd")]
+pub use self::etcd::{EtcdError, EtcdOptions, EtcdStore, InvalidEtcdOptions};
 pub use self::{
     election::{Candidate, Election, Leadership, SoleCandidate},
     entry::{Change, Entry, Listing, Page},

@@ -16,8 +16,8 @@ use crate::{
 /// # Guarantees
 /// - A transaction is durable when [`txn`](Self::txn) returns, and visible to every read that starts afterwards.
 /// - No read shows what is not durable.
-/// - Every transaction that changes something raises the revision by one; all its changes happen together, and a
-///   watcher sees them one after another.
+/// - Every transaction that changes something raises the revision, by one where nothing else is counted; all its changes
+///   happen together, and a watcher sees them one after another.
 /// - Dropping a call to [`txn`](Self::txn) does not undo it: its outcome is then unknown.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {

@@ -157,7 +157,11 @@ fn refusal(dir: &Path) -> String {
     match SledStore::open(&options(dir)) {
         Err(error @ OpenError::Damaged { .. }) => {
             assert_eq!(error.exit_code(), 78);
-            assert!(error.hint().contains("mv '"), "{}", error.hint());
+            assert!(
+                error.hint().contains("berth store restore --from"),
+                "{}",
+                error.hint()
+            );
             error.to_string()
         }
         other => panic!("expected a refusal, got {other:?}"),
@@ -211,7 +215,7 @@ fn an_older_database_under_a_newer_sentinel_is_refused() {
 fn a_newer_schema_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     drop(SledStore::open(&options(dir.path())).unwrap());
-    let body = "berth-store schema=2 incarnation=x state=open revision=9 count=0 digest=0 shape=round";
+    let body = "berth-store schema=3 incarnation=x state=open revision=9 count=0 digest=0 shape=round";
     let line = format!("{body} crc={:08x}", crc32fast::hash(body.as_bytes()));
     fs::write(dir.path().join("SENTINEL"), line).unwrap();
     let refused = SledStore::open(&options(dir.path())).unwrap_err();
@@ -219,14 +223,50 @@ fn a_newer_schema_is_refused() {
         matches!(
             refused,
             OpenError::NewerSchema {
-                found: 2,
-                supported: 1,
+                found: 3,
+                supported: 2,
                 ..
             }
         ),
         "{refused}"
     );
     assert_eq!(refused.exit_code(), 78);
+    assert!(refused.to_string().contains("schema 3"), "{refused}");
+}
+
+/// Someone puts a copy of the whole store back, the hub writes on, and then only the sentinel of before is put back, or only the
+/// database: both add up, and the revisions fit.
+#[test]
+fn a_database_that_adds_up_but_does_not_come_from_what_the_sentinel_knows_is_refused() {
+    let mut random = StdRng::seed_from_u64(3);
+    let dir = tempfile::tempdir().unwrap();
+    written(dir.path(), &mut random);
+    let forked = tempfile::tempdir().unwrap();
+    copy(dir.path(), forked.path());
+    // Two histories of one store, of different lengths.
+    written(dir.path(), &mut random);
+    for _ in 0..2 {
+        written(forked.path(), &mut random);
+    }
+    fs::remove_dir_all(dir.path().join("sled")).unwrap();
+    copy(&forked.path().join("sled"), &dir.path().join("sled"));
+    let refused = refusal(dir.path());
+    assert!(
+        refused.contains("does not come from what was written at revision 160"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn a_sentinel_that_lags_behind_its_database_does_no_harm() {
+    let mut random = StdRng::seed_from_u64(4);
+    let dir = tempfile::tempdir().unwrap();
+    written(dir.path(), &mut random);
+    let sentinel = fs::read(dir.path().join("SENTINEL")).unwrap();
+    let expected = written(dir.path(), &mut random);
+    fs::write(dir.path().join("SENTINEL"), sentinel).unwrap();
+    let store = SledStore::open(&options(dir.path())).unwrap();
+    assert_eq!(block_on(contents(&store)), expected);
 }
 
 #[test]

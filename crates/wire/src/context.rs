@@ -14,6 +14,8 @@ pub const KIND: &str = "Context";
 pub struct Context {
     /// `https://host:port` of the API.
     pub server: String,
+    /// Further hubs of the same fleet, asked when that one does not answer.
+    pub servers: Vec<String>,
     /// The hub's certificate authority, PEM.
     pub ca_pem: String,
     /// The client certificate, PEM.
@@ -60,6 +62,8 @@ struct File {
     api_version: String,
     kind: String,
     server: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    servers: Vec<String>,
     ca_pem: String,
     certificate_pem: String,
     key_pem: String,
@@ -81,11 +85,14 @@ impl Context {
                 kind: file.kind,
             });
         }
-        if !file.server.starts_with("https://") {
-            return Err(ContextError::Server(file.server));
+        for server in std::iter::once(&file.server).chain(&file.servers) {
+            if !server.starts_with("https://") {
+                return Err(ContextError::Server(server.clone()));
+            }
         }
         Ok(Self {
             server: file.server,
+            servers: file.servers,
             ca_pem: file.ca_pem,
             certificate_pem: file.certificate_pem,
             key_pem: file.key_pem,
@@ -101,6 +108,7 @@ impl Context {
             api_version: API_VERSION.into(),
             kind: KIND.into(),
             server: self.server.clone(),
+            servers: self.servers.clone(),
             ca_pem: self.ca_pem.clone(),
             certificate_pem: self.certificate_pem.clone(),
             key_pem: self.key_pem.clone(),
@@ -116,6 +124,7 @@ mod tests {
     fn context() -> Context {
         Context {
             server: "https://127.0.0.1:7443".into(),
+            servers: vec!["https://127.0.0.1:8443".into()],
             ca_pem: "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".into(),
             certificate_pem: "-----BEGIN CERTIFICATE-----\nBBBB\n-----END CERTIFICATE-----\n".into(),
             key_pem: "-----BEGIN PRIVATE KEY-----\nSECRET\n-----END PRIVATE KEY-----\n".into(),

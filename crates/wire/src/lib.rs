@@ -12,6 +12,7 @@ pub mod json;
 pub mod link;
 pub mod names;
 pub mod objects;
+pub mod protocol;
 pub mod record;
 pub mod status;
 #[cfg(test)]

@@ -34,6 +34,12 @@ enum Task {
     /// user's cache, an official download with its checksum, a build by Go from source (about ten minutes). Ends at
     /// once when everything is there.
     ControlPlane(ControlPlane),
+    /// Build the programs with everything in them, the etcd store too, which plain `cargo build` leaves out.
+    Build {
+        /// Handed to `cargo build`, such as `--release`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Run every test of the workspace, on real control planes.
     ///
     /// Gets the control plane first if needed, then builds the programs that whole-system tests start. The last line
@@ -73,6 +79,7 @@ pub(crate) struct Test {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
         Task::ControlPlane(options) => control_plane::obtain(&options).map(|_| ()),
+        Task::Build { arguments } => bench::build(&arguments),
         Task::Test(options) => tests::test(&options),
         Task::Lint => lint::lint(),
         Task::Bench { arguments } => bench::bench(&arguments),

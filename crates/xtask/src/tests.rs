@@ -5,16 +5,20 @@ use std::process::Stdio;
 
 use anyhow::{Context as _, bail};
 
-use crate::run::{cargo, run, say, shown};
+use crate::run::{run, say, shown};
+use crate::tools::{cargo_with_protoc, everything};
 use crate::{Test, control_plane};
 
 pub(crate) fn test(options: &Test) -> anyhow::Result<()> {
     let directory = control_plane::obtain(&options.control_plane)?;
-    run(cargo().args(["build", "--workspace", "--bins"]))?;
+    run(cargo_with_protoc()?
+        .args(["build", "--bins"])
+        .args(everything(&[])))?;
 
-    let mut command = cargo();
+    let mut command = cargo_with_protoc()?;
     command
-        .args(["test", "--workspace", "--no-fail-fast"])
+        .args(["test", "--no-fail-fast"])
+        .args(everything(&[]))
         .stdout(Stdio::piped());
     if !options.filter.is_empty() {
         command.arg("--").args(&options.filter);

@@ -1,5 +1,7 @@
 //! ClusterService.
 
+use std::collections::BTreeMap;
+
 use berth_model::{Cluster, ClusterName, Truth};
 use berth_plan::view::Reserved;
 use berth_proto::v1::{self, cluster_service_server::ClusterService};
@@ -43,7 +45,7 @@ impl ClusterService for Clusters {
             .clusters(paging::after(&request.page_token), size)
             .await
             .map_err(status)?;
-        let reserved = self.0.fleet.reserved().await;
+        let reserved = self.0.leading()?.fleet.reserved().await;
         let clusters = listed
             .items
             .into_iter()
@@ -150,14 +152,12 @@ impl Clusters {
     }
 
     async fn shown(&self, cluster: Cluster) -> v1::Cluster {
-        let used = self
-            .0
-            .fleet
-            .reserved()
-            .await
-            .get(&cluster.name)
-            .copied()
-            .unwrap_or_default();
+        let reserved = match self.0.leading() {
+            Ok(leading) => leading.fleet.reserved().await,
+            // Lost just now: the next call is told so.
+            Err(_) => BTreeMap::default(),
+        };
+        let used = reserved.get(&cluster.name).copied().unwrap_or_default();
         self.with_status(cluster, used)
     }
 

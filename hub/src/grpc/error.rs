@@ -45,12 +45,14 @@ pub(super) fn status(error: RegistryError) -> Status {
     }
 }
 
-fn store(problem: &StoreError) -> Status {
-    let code = if matches!(problem, StoreError::Invalid { .. }) {
-        Code::Internal
-    } else {
-        Code::Unavailable
+/// What a store that did not do as asked is in gRPC.
+pub(super) fn store(problem: &StoreError) -> Status {
+    let (code, reason) = match problem {
+        StoreError::Invalid { .. } => (Code::Internal, "STORE"),
+        StoreError::Full { .. } => (Code::ResourceExhausted, "STORE_FULL"),
+        StoreError::NotLeader => (Code::Unavailable, "NOT_LEADER"),
+        _ => (Code::Unavailable, "STORE"),
     };
     error!(error = %problem, "the store did not do what the API asked");
-    refused(code, "STORE", problem.to_string())
+    refused(code, reason, problem.to_string())
 }

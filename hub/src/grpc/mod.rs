@@ -4,6 +4,7 @@ pub mod agent;
 pub mod bundle;
 pub mod cluster;
 mod error;
+pub mod hub;
 pub mod join_token;
 pub mod operation;
 mod paging;
@@ -13,10 +14,16 @@ mod watch;
 
 use std::sync::Arc;
 
-use berth_control::{Board, Registry, Sessions, fleet::FleetHandle};
+use berth_control::{Board, Registry, Sessions};
 use berth_identity::Authority;
 use berth_model::FleetId;
-use berth_runtime::{CancellationToken, Clock};
+use berth_runtime::Clock;
+use tonic::Status;
+
+use crate::{
+    gate::not_leader,
+    lead::{Lead, Leading},
+};
 
 /// What the services share.
 #[derive(Clone)]
@@ -27,8 +34,8 @@ pub struct Api {
     pub board: Board,
     /// Agents.
     pub sessions: Sessions,
-    /// The loop.
-    pub fleet: FleetHandle,
+    /// Whether this hub leads, and the loop while it does.
+    pub lead: Lead,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Signs certificates.
@@ -37,8 +44,11 @@ pub struct Api {
     pub fleet_id: FleetId,
     /// Where agents dial.
     pub hub_urls: Vec<String>,
-    /// The hub is to end: what waits or streams ends too.
-    pub cancel: CancellationToken,
-    /// Of this start: watch tokens of another start begin a new snapshot.
-    pub incarnation: String,
+}
+
+impl Api {
+    /// The period of leading under way.
+    pub(crate) fn leading(&self) -> Result<Arc<Leading>, Status> {
+        self.lead.leading().ok_or_else(|| not_leader(&self.lead))
+    }
 }

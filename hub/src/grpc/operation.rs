@@ -70,6 +70,7 @@ impl OperationService for Operations {
         let mut follow = self.0.board.follow();
         loop {
             follow.mark_unchanged();
+            let leading = self.0.leading()?;
             let operation = self.current(&request.name).await?;
             let left = until.saturating_sub(self.0.clock.monotonic());
             if operation.done || left.is_zero() {
@@ -83,7 +84,7 @@ impl OperationService for Operations {
                         return Err(refused(Code::Unavailable, "DRAINING", "the hub is ending; ask again"));
                     }
                 }
-                () = self.0.cancel.cancelled() => return Err(refused(Code::Unavailable, "DRAINING", "the hub is ending; ask again")),
+                () = leading.over.cancelled() => return Err(refused(Code::Unavailable, "DRAINING", "the hub is ending; ask again")),
                 () = self.0.clock.sleep(left) => {}
             }
         }

@@ -158,12 +158,12 @@ impl TenantService for Tenants {
             Some(given) => {
                 let id = names::parse_tenant("tenant.name", &given.name).map_err(|v| invalid(vec![v]))?;
                 let spec = spec_of(Some(given)).map_err(invalid)?;
-                self.0.fleet.explain_spec(id, spec).await
+                self.0.leading()?.fleet.explain_spec(id, spec).await
             }
             None => {
                 let id = names::parse_tenant("name", &request.name).map_err(|v| invalid(vec![v]))?;
                 self.0.registry.tenant(&id).await.map_err(status)?;
-                self.0.fleet.explain(id).await
+                self.0.leading()?.fleet.explain(id).await
             }
         };
         let Some(explanation) = explanation else {
@@ -201,12 +201,13 @@ impl TenantService for Tenants {
             "" => None,
             name => Some(names::parse_tenant("name", name).map_err(|v| invalid(vec![v]))?),
         };
+        let leading = self.0.leading()?;
         Ok(Response::new(watch::stream(
             self.0.board.clone(),
-            self.0.incarnation.clone(),
+            leading.incarnation.clone(),
             &request.resume_token,
             only,
-            self.0.cancel.clone(),
+            leading.over.clone(),
         )))
     }
 }

@@ -8,6 +8,7 @@ mod delete;
 mod describe;
 mod diff;
 mod explain;
+mod fleet;
 mod get;
 mod token;
 pub(crate) mod wait;
@@ -17,7 +18,7 @@ use berth_model::Timestamp;
 use berth_runtime::clock::{Clock as _, SystemClock};
 
 use crate::{
-    args::{Cli, Command, Common},
+    args::{Cli, Command, Common, Fleet},
     client::Hub,
     context,
     exit::{Exit, Failure},
@@ -54,7 +55,7 @@ fn speak_to(
     work: impl AsyncFnOnce(&Session<'_>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     block_on(async {
-        let hub = Hub::new(&context::load(common.context_file)?, common.request_timeout)?;
+        let hub = Hub::leading(&context::load(common.context_file)?, common.request_timeout).await?;
         work(&Session { hub, terminal }).await
     })
 }
@@ -74,7 +75,12 @@ async fn speak(common: Common, command: Command, terminal: &Terminal) -> Result<
         request_timeout,
         no_color: _,
     } = common;
-    let hub = Hub::new(&context::load(context_file)?, request_timeout)?;
+    let context = context::load(context_file)?;
+    // How a hub is, each one says itself, also one that does not lead.
+    let hub = match &command {
+        Command::Fleet(Fleet::Status(_)) => Hub::new(&context, request_timeout)?,
+        _ => Hub::leading(&context, request_timeout).await?,
+    };
     let session = Session { hub, terminal };
     match command {
         Command::Apply(args) => apply::run(&session, args).await,
@@ -88,6 +94,7 @@ async fn speak(common: Common, command: Command, terminal: &Terminal) -> Result<
         Command::Token(args) => token::run(&session, args).await,
         Command::Cordon(args) => cordon::run(&session, args, true).await,
         Command::Uncordon(args) => cordon::run(&session, args, false).await,
+        Command::Fleet(args) => fleet::run(&session, args).await,
         Command::ReleaseBreaker(args) => cordon::release_breaker(&session, args).await,
         Command::Completion(_) | Command::Dev(_) | Command::Hub(_) | Command::Agent(_) => Ok(()),
     }

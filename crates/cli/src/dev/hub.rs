@@ -52,6 +52,9 @@ pub(super) async fn start(
     let config = configure(place, cloud, region)?;
     let options = berth_hub::Options {
         data_dir: place.path("hub"),
+        store: berth_hub::options::StoreChoice::Sled,
+        advertise_api: None,
+        advertise_agents: None,
         listen: ports.api,
         agent_listen: ports.agents,
         ops_listen: SocketAddr::from(([127, 0, 0, 1], 0)),

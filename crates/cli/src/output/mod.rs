@@ -95,7 +95,7 @@ pub(crate) fn short(name: &str) -> &str {
 }
 
 /// A point in time as RFC 3339, null when it is not known.
-fn time(at: Option<&prost_types::Timestamp>) -> Tree {
+pub(crate) fn time(at: Option<&prost_types::Timestamp>) -> Tree {
     at.and_then(berth_wire::time::from_proto)
         .map_or(Tree::Null, |at| Tree::Text(at.to_string()))
 }

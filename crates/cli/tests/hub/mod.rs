@@ -185,6 +185,7 @@ fn credentials(server: String) -> (Context, ServerTlsConfig) {
     (
         Context {
             server,
+            servers: Vec::new(),
             ca_pem,
             certificate_pem,
             key_pem,

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use berth_model::{Assignment, ClusterName, FleetId, Generation, TenantId, Term, Timestamp, Uid};
+use berth_model::{Assignment, ClusterName, Digest, FleetId, Generation, TenantId, Term, Timestamp, Uid};
 use berth_plan::{
     plan::Step,
     view::{Assigned, Placed, View},
@@ -120,9 +120,15 @@ impl Executor {
                         Ok(rendered) => rendered,
                         Err(problem) => return Ok(Outcome::CannotRender(problem)),
                     };
+                let held = view
+                    .clusters
+                    .get(&cluster)
+                    .and_then(|known| known.session.as_ref()?.held.get(&tenant.id))
+                    .filter(|(held, _, _)| *held == uid);
                 let prepared = self
                     .assign(
                         unchanged,
+                        held.map(|(_, generation, digest)| (*generation, digest)),
                         known.assigned.as_ref(),
                         &tenant.id,
                         uid,
@@ -149,6 +155,7 @@ impl Executor {
                 };
                 let withdrawing = Assigned {
                     withdrawing: true,
+                    term: self.term,
                     ..assigned.clone()
                 };
                 let command = self.command(&tenant.id, &uid, &withdrawing);
@@ -157,7 +164,10 @@ impl Executor {
                     return Ok(Outcome::Said);
                 }
                 info!(tenant = %tenant.id, %cluster, "withdrawing");
-                let txn = unchanged.put(keys::assignment(&tenant.id), self.encode(&uid, &withdrawing));
+                let txn = unchanged.put(
+                    keys::assignment(&tenant.id),
+                    crate::load::encode_assigned(&uid, &withdrawing),
+                );
                 self.told.insert(tenant.id.clone(), now);
                 batch.push(Prepared {
                     tell: Some((cluster, command)),
@@ -172,9 +182,13 @@ impl Executor {
                 let withdrawn = Assigned {
                     withdrawing: true,
                     withdrawn: true,
+                    term: self.term,
                     ..assigned.clone()
                 };
-                let txn = unchanged.put(keys::assignment(&tenant.id), self.encode(&uid, &withdrawn));
+                let txn = unchanged.put(
+                    keys::assignment(&tenant.id),
+                    crate::load::encode_assigned(&uid, &withdrawn),
+                );
                 batch.push(Prepared::new(tenant.id.clone(), txn));
                 Ok(Outcome::Batched)
             }
@@ -240,6 +254,7 @@ impl Executor {
     async fn assign(
         &self,
         mut txn: Txn,
+        held: Option<(Generation, &Digest)>,
         before: Option<&Assigned>,
         tenant: &TenantId,
         uid: Uid,
@@ -247,12 +262,19 @@ impl Executor {
         tenant_generation: Generation,
         rendered: Rendered,
     ) -> Result<Prepared, StoreError> {
-        let same =
-            before.is_some_and(|b| b.digest == rendered.digest && b.cluster == cluster && !b.withdrawing);
-        let generation = match before {
-            Some(before) if same => before.generation,
-            Some(before) => before.generation.next(),
-            None => Generation(1),
+        // An agent takes nothing that is not newer than what it holds; after a restore that may be newer than what is here.
+        let ahead = held.filter(|(generation, digest)| {
+            before.is_none_or(|b| {
+                *generation > b.generation || (*generation == b.generation && **digest != b.digest)
+            })
+        });
+        let same = ahead.is_none()
+            && before.is_some_and(|b| b.digest == rendered.digest && b.cluster == cluster && !b.withdrawing);
+        let generation = match (before, ahead) {
+            (_, Some((held, _))) => held.next(),
+            (Some(before), None) if same => before.generation,
+            (Some(before), None) => before.generation.next(),
+            (None, None) => Generation(1),
         };
         let (mut before_parts, mut after) = (Vec::new(), Vec::new());
         if !same {
@@ -273,11 +295,15 @@ impl Executor {
             cluster: cluster.clone(),
             generation,
             digest: rendered.digest,
+            term: self.term,
             tenant_generation,
             withdrawing: false,
             withdrawn: false,
         };
-        txn = txn.put(keys::assignment(tenant), self.encode(&uid, &assigned));
+        txn = txn.put(
+            keys::assignment(tenant),
+            crate::load::encode_assigned(&uid, &assigned),
+        );
         let tell = (!same).then(|| (cluster, self.command(tenant, &uid, &assigned)));
         Ok(Prepared {
             tell,
@@ -285,10 +311,6 @@ impl Executor {
             after,
             ..Prepared::new(tenant.clone(), txn)
         })
-    }
-
-    fn encode(&self, uid: &Uid, assigned: &Assigned) -> Vec<u8> {
-        crate::load::encode_assigned(uid, assigned, self.term)
     }
 
     /// Says what was said before, unless that was a moment ago: an agent that refuses is not asked at network speed.

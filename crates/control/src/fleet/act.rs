@@ -11,7 +11,7 @@ use berth_store::StoreError;
 use futures::FutureExt as _;
 use tracing::{error, warn};
 
-use super::{Fleet, FleetError};
+use super::{Fleet, FleetError, Mode};
 use crate::{
     board::TenantSnapshot,
     execute::{Batch, InfraCall, InfraDone, Outcome},
@@ -35,14 +35,7 @@ impl Fleet {
     /// Plans and executes until there is nothing left to write.
     pub(super) async fn look(&mut self, mut look: Look) -> Result<(), FleetError> {
         for _ in 0..MOST_ROUNDS {
-            self.view.now = self.clock.now();
-            let scope = match &look {
-                Look::Everything => Scope::All,
-                Look::Again(changes) => berth_plan::closure(&self.view, changes),
-            };
-            let plan = berth_plan::plan(&self.view, &scope);
-            let plan = self.linted(plan);
-            self.publish(&plan);
+            let plan = self.show(&look);
             let changes = self.execute(plan.steps).await?;
             if changes == Changes::default() {
                 return Ok(());
@@ -54,6 +47,19 @@ impl Fleet {
             self.pending.merge(changes);
         }
         Ok(())
+    }
+
+    /// Plans, and shows how things are.
+    pub(super) fn show(&mut self, look: &Look) -> Plan {
+        self.view.now = self.clock.now();
+        let scope = match look {
+            Look::Everything => Scope::All,
+            Look::Again(changes) => berth_plan::closure(&self.view, changes),
+        };
+        let plan = berth_plan::plan(&self.view, &scope);
+        let plan = self.linted(plan);
+        self.publish(&plan);
+        plan
     }
 
     /// Takes out what the lint forbids.
@@ -71,11 +77,7 @@ impl Fleet {
                 }
             }
         }
-        if self.fenced {
-            error!(term = %self.view.term, "an agent has accepted a higher term than this hub's: another hub acts, so this one stops commanding; stop one of them");
-            all_stopped = true;
-        }
-        if all_stopped {
+        if all_stopped || self.silent() {
             plan.steps.clear();
         }
         plan
@@ -202,8 +204,12 @@ impl Fleet {
 
     /// Saves the conditions that changed, for their transition times.
     pub(super) async fn save_conditions(&mut self) -> Result<(), FleetError> {
+        // A hub that only observes writes nothing: what it restored stays as it was until somebody decides.
+        if self.mode == Mode::Observe {
+            return Ok(());
+        }
         let unsaved: Vec<TenantId> = std::mem::take(&mut self.unsaved).into_iter().collect();
-        for group in unsaved.chunks(100) {
+        for (done, group) in unsaved.chunks(100).enumerate() {
             match self.store.txn(load::conditions(&self.view, group)).await {
                 Ok(_) => {}
                 // One of them is gone: the rest is saved with the next sweep.
@@ -216,7 +222,10 @@ impl Fleet {
                     );
                 }
                 Err(StoreError::Invalid { .. }) => self.save_conditions_singly(group).await?,
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    self.unsaved.extend(unsaved.iter().skip(done * 100).cloned());
+                    return Err(error.into());
+                }
             }
         }
         Ok(())

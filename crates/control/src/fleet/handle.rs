@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 
 use berth_model::{ClusterName, TenantId};
 use berth_plan::{Explanation, view::Reserved};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
-use super::Fleet;
+use super::{Fleet, Standing};
+use crate::difference::{Difference, difference};
 
 /// A handle to ask the loop. Cheap to copy.
 #[derive(Clone, Debug)]
 pub struct FleetHandle {
     pub(super) questions: mpsc::Sender<Question>,
+    pub(super) standing: watch::Receiver<Standing>,
 }
 
 #[derive(Debug)]
@@ -23,9 +25,23 @@ pub(super) enum Question {
         oneshot::Sender<Explanation>,
     ),
     Reserved(oneshot::Sender<BTreeMap<ClusterName, Reserved>>),
+    Difference(oneshot::Sender<Difference>),
 }
 
 impl FleetHandle {
+    /// What keeps the loop from acting.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        self.standing.borrow().clone()
+    }
+
+    /// What the clusters hold against what the store says; none when the loop has ended.
+    pub async fn difference(&self) -> Option<Difference> {
+        let (answer, asked) = oneshot::channel();
+        self.questions.send(Question::Difference(answer)).await.ok()?;
+        asked.await.ok()
+    }
+
     /// Why a tenant is where it is; none when there is no such tenant or the loop has ended.
     pub async fn explain(&self, tenant: TenantId) -> Option<Explanation> {
         let (answer, asked) = oneshot::channel();
@@ -64,6 +80,9 @@ impl Fleet {
             Question::Explain(tenant, answer) => drop(answer.send(berth_plan::explain(&self.view, &tenant))),
             Question::ExplainSpec(id, spec, answer) => {
                 drop(answer.send(berth_plan::explain_spec(&self.view, &id, &spec)))
+            }
+            Question::Difference(answer) => {
+                drop(answer.send(difference(&self.view, self.sessions.highest_term())))
             }
             Question::Reserved(answer) => {
                 let all = self

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use berth_model::{ClusterName, Revision, TenantId};
+use berth_model::{ClusterName, Revision, TenantId, Term};
 use berth_plan::Changes;
 use berth_store::StoreError;
 use futures::{FutureExt as _, StreamExt as _};
 use tracing::{error, info, warn};
 
-use super::{Fleet, FleetError};
+use super::{Fleet, FleetError, Mode};
 use crate::{event, execute::InfraDone, keys, load, outbox::Command};
 
 /// Changes of the store taken before the loop plans.
@@ -26,24 +26,43 @@ impl Fleet {
         while let Ok(done) = self.done.1.try_recv() {
             self.call_ended(done, changes).await?;
         }
+        let heard = self.hear_all(changes);
+        self.unsaved_facts.extend(heard);
+        self.save_facts().await
+    }
+
+    /// Takes what agents have said; the clusters whose facts may have changed.
+    pub(super) fn hear_all(&mut self, changes: &mut Changes) -> BTreeSet<ClusterName> {
         let said = self.sessions.take_changes();
         for cluster in said.clusters.iter().chain(&said.opened) {
             if let Some(known) = self.view.clusters.get_mut(cluster) {
                 event::refresh(known, &self.sessions);
             }
         }
-        self.fenced = self.sessions.highest_term() > self.view.term;
+        self.heed(self.sessions.highest_term());
         for cluster in &said.opened {
             self.greet(cluster);
         }
         for tenant in &said.tenants {
             self.hear(tenant);
         }
-        self.save_facts(&said.clusters).await?;
-        changes.clusters.extend(said.clusters);
+        changes.clusters.extend(said.clusters.iter().cloned());
         changes.clusters.extend(said.opened);
         changes.tenants.extend(said.tenants);
-        Ok(())
+        said.clusters
+    }
+
+    /// An agent that knows a higher term has been told so by another hub, which acts: this one stops.
+    fn heed(&mut self, highest: Term) {
+        let fenced = highest > self.view.term;
+        if fenced != self.fenced {
+            self.fenced = fenced;
+            if fenced {
+                error!(term = %self.view.term, %highest, "an agent has accepted a higher term than this hub's: another hub acts, so this one stops commanding; stop one of them, or look at berth fleet difference and let this one take command");
+            }
+            self.standing
+                .send_modify(|standing| standing.fenced_by = fenced.then_some(highest));
+        }
     }
 
     pub(super) async fn take(
@@ -55,6 +74,9 @@ impl Fleet {
             Some(Ok(change)) => {
                 self.watched = self.watched.max(change.revision);
                 let key = change.key.as_str();
+                if key == keys::FLEET {
+                    self.same_term(change.put.as_deref())?;
+                }
                 event::take(
                     &mut self.view,
                     &self.sessions,
@@ -84,6 +106,17 @@ impl Fleet {
             }
             Some(Err(error)) => Err(error.into()),
             None => Err(StoreError::Closed.into()),
+        }
+    }
+
+    /// Whether the fleet's record still names the term this loop acts in.
+    fn same_term(&self, record: Option<&[u8]>) -> Result<(), FleetError> {
+        match record.map(load::fleet) {
+            Some(Ok(record)) if record.term != self.view.term => {
+                Err(FleetError::OtherTerm { now: record.term })
+            }
+            Some(Err(problem)) => Err(problem.into()),
+            _ => Ok(()),
         }
     }
 
@@ -169,7 +202,7 @@ impl Fleet {
         else {
             return;
         };
-        if self.fenced {
+        if self.silent() {
             return;
         }
         let mut told = 0_usize;
@@ -247,14 +280,20 @@ impl Fleet {
     }
 
     /// Keeps what a cluster reported, so that a restarted hub can place at once.
-    pub(super) async fn save_facts(&mut self, clusters: &BTreeSet<ClusterName>) -> Result<(), FleetError> {
-        for name in clusters {
+    async fn save_facts(&mut self) -> Result<(), FleetError> {
+        if self.mode == Mode::Observe {
+            return Ok(());
+        }
+        while let Some(name) = self.unsaved_facts.first().cloned() {
+            let name = &name;
             let Some(facts) = self.sessions.last_facts(name) else {
+                self.unsaved_facts.remove(name);
                 continue;
             };
             let txn = match load::with_facts(self.store.as_ref(), name, &facts).await {
                 Err(FleetError::Record(problem)) => {
                     error!(cluster = %name, error = %problem, "a record cannot be read");
+                    self.unsaved_facts.remove(name);
                     continue;
                 }
                 other => other?,
@@ -269,6 +308,8 @@ impl Fleet {
                     Err(error) => return Err(error.into()),
                 }
             }
+            // Only now: what the store could not take is tried again.
+            self.unsaved_facts.remove(name);
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 mod act;
 mod handle;
 mod hear;
+mod trouble;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,8 +20,8 @@ use berth_provision::Provisioner;
 use berth_runtime::{CancellationToken, Clock};
 use berth_store::{Store, StoreError, Watch};
 use futures::StreamExt as _;
-use tokio::sync::mpsc;
-use tracing::info;
+use tokio::sync::{mpsc, watch};
+use tracing::{info, warn};
 
 use crate::{
     board::Board,
@@ -32,6 +33,7 @@ use crate::{
 use act::Look;
 pub use handle::FleetHandle;
 use handle::Question;
+use trouble::Trouble;
 
 /// How often freshness is looked at.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -56,6 +58,30 @@ pub struct Parts {
     pub fleet: FleetId,
     /// The leader's term.
     pub term: Term,
+    /// Whether it acts.
+    pub mode: Mode,
+}
+
+/// Whether a loop acts on what it decides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// It does.
+    #[default]
+    Act,
+    /// It watches and shows, and neither commands agents nor calls clouds: its store was restored, and no operator has let it take
+    /// command yet.
+    Observe,
+}
+
+/// What keeps a loop from acting; nothing when all is well.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// It only observes.
+    pub observing: bool,
+    /// An agent knows a higher term than this loop's: another hub has acted.
+    pub fenced_by: Option<Term>,
+    /// What the store says instead of doing as asked.
+    pub trouble: Option<String>,
 }
 
 /// Why the loop ended.
@@ -64,6 +90,12 @@ pub enum FleetError {
     /// The store does not answer any more.
     #[error("the store failed under the control loop")]
     Store(#[from] StoreError),
+    /// The fleet's record names another term than this loop's: it is to start again in that one.
+    #[error("term {now} has begun")]
+    OtherTerm {
+        /// The term that the record names.
+        now: Term,
+    },
     /// A record could not be read at the start.
     #[error("the store holds something that cannot be read")]
     Record(#[from] load::RecordProblem),
@@ -91,8 +123,13 @@ pub struct Fleet {
     fresh: BTreeMap<ClusterName, bool>,
     /// Conditions that changed and are not saved yet.
     unsaved: BTreeSet<TenantId>,
+    /// Clusters whose facts may have changed and are not saved yet.
+    unsaved_facts: BTreeSet<ClusterName>,
     /// An agent has accepted a higher term: this hub stops commanding, until an operator starts it again.
     fenced: bool,
+    mode: Mode,
+    trouble: Option<Trouble>,
+    standing: watch::Sender<Standing>,
 }
 
 impl Fleet {
@@ -139,56 +176,99 @@ impl Fleet {
             pending: Changes::default(),
             fresh: BTreeMap::new(),
             unsaved: BTreeSet::new(),
+            unsaved_facts: BTreeSet::new(),
             fenced: false,
+            mode: parts.mode,
+            trouble: None,
+            standing: watch::Sender::new(Standing {
+                observing: parts.mode == Mode::Observe,
+                ..Standing::default()
+            }),
         };
-        Ok((fleet, FleetHandle { questions: ask }))
+        let handle = FleetHandle {
+            questions: ask,
+            standing: fleet.standing.subscribe(),
+        };
+        Ok((fleet, handle))
     }
 
-    /// Runs until `cancel`.
+    /// Runs until `cancel`. A store that does not do as asked for a while is waited for.
     ///
     /// # Errors
-    /// When the store does not answer any more.
+    /// When the store does not answer any more, when this hub does not lead any more, or when another term has begun.
     pub async fn run(mut self, cancel: CancellationToken) -> Result<(), FleetError> {
-        info!(tenants = self.view.tenants.len(), clusters = self.view.clusters.len(), term = %self.view.term, "control loop runs");
-        self.look(Look::Everything).await?;
+        info!(tenants = self.view.tenants.len(), clusters = self.view.clusters.len(), term = %self.view.term, mode = ?self.mode, "control loop runs");
         let mut sweep_at = self.clock.monotonic() + SWEEP;
+        let mut everything = true;
         loop {
-            let mut changes = std::mem::take(&mut self.pending);
-            let pause = if changes == Changes::default() {
-                self.pause(sweep_at)
+            let turned = if std::mem::take(&mut everything) {
+                self.look(Look::Everything).await.map(|()| true)
             } else {
-                Duration::ZERO
+                self.turn(&cancel, &mut sweep_at).await
             };
-            let sleep = self.clock.clone();
-            tokio::select! {
-                // In this order, always: whoever is answered, everything else that has happened is taken below.
-                biased;
-                () = cancel.cancelled() => break,
-                Some(question) = self.questions.recv() => self.answer(question),
-                Some(done) = self.done.1.recv() => self.call_ended(done, &mut changes).await?,
-                () = self.sessions.changed() => {}
-                change = self.watch.next() => self.take(change, &mut changes).await?,
-                () = sleep.sleep(pause) => {}
-            }
-            self.drain(&mut changes).await?;
-            if self.clock.monotonic() >= sweep_at {
-                self.sweep(&mut changes);
-                self.save_conditions().await?;
-                sweep_at = self.clock.monotonic() + SWEEP;
-            }
-            let now = self.clock.now();
-            changes.tenants.extend(
-                self.wakes
-                    .iter()
-                    .filter(|(_, at)| **at <= now)
-                    .map(|(id, _)| id.clone()),
-            );
-            if changes != Changes::default() {
-                self.look(Look::Again(changes)).await?;
+            match turned {
+                Ok(true) => self.recovered(),
+                Ok(false) => break,
+                Err(FleetError::Store(error)) if error.retryable() => {
+                    if !self.wait_out(error, &cancel).await? {
+                        return Ok(());
+                    }
+                    everything = true;
+                }
+                Err(error) => return Err(error),
             }
         }
-        self.save_conditions().await?;
+        if let Err(error) = self.save_conditions().await {
+            warn!(%error, "the last conditions are not saved");
+        }
         Ok(())
+    }
+
+    /// Waits for something to happen and does what follows from it; false when `cancel` came.
+    async fn turn(
+        &mut self,
+        cancel: &CancellationToken,
+        sweep_at: &mut Duration,
+    ) -> Result<bool, FleetError> {
+        let mut changes = std::mem::take(&mut self.pending);
+        let pause = if changes == Changes::default() {
+            self.pause(*sweep_at)
+        } else {
+            Duration::ZERO
+        };
+        let sleep = self.clock.clone();
+        tokio::select! {
+            // In this order, always: whoever is answered, everything else that has happened is taken below.
+            biased;
+            () = cancel.cancelled() => return Ok(false),
+            Some(question) = self.questions.recv() => self.answer(question),
+            Some(done) = self.done.1.recv() => self.call_ended(done, &mut changes).await?,
+            () = self.sessions.changed() => {}
+            change = self.watch.next() => self.take(change, &mut changes).await?,
+            () = sleep.sleep(pause) => {}
+        }
+        self.drain(&mut changes).await?;
+        if self.clock.monotonic() >= *sweep_at {
+            self.sweep(&mut changes);
+            self.save_conditions().await?;
+            *sweep_at = self.clock.monotonic() + SWEEP;
+        }
+        let now = self.clock.now();
+        changes.tenants.extend(
+            self.wakes
+                .iter()
+                .filter(|(_, at)| **at <= now)
+                .map(|(id, _)| id.clone()),
+        );
+        if changes != Changes::default() {
+            self.look(Look::Again(changes)).await?;
+        }
+        Ok(true)
+    }
+
+    /// Whether nothing may be commanded.
+    const fn silent(&self) -> bool {
+        self.fenced || matches!(self.mode, Mode::Observe)
     }
 
     fn pause(&self, sweep_at: Duration) -> Duration {

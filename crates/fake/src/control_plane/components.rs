@@ -141,7 +141,7 @@ fn access(pki: &Pki, user: User, url: &str) -> Result<Access, Error> {
     })
 }
 
-fn free_port() -> Result<u16, Error> {
+pub(super) fn free_port() -> Result<u16, Error> {
     TcpListener::bind(("127.0.0.1", 0))
         .and_then(|listener| listener.local_addr())
         .map(|address| address.port())

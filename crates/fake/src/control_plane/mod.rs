@@ -20,6 +20,7 @@ mod client;
 mod components;
 mod error;
 mod etcd;
+mod etcd_cluster;
 mod guard;
 mod home;
 mod options;
@@ -35,6 +36,7 @@ pub use binaries::{Binaries, Binary, NotFound, VERSION, cache_in};
 pub use client::client;
 pub use error::Error;
 pub use etcd::SharedEtcd;
+pub use etcd_cluster::{EtcdCluster, EtcdClusterOptions, EtcdTls};
 pub use options::{Options, TokenWebhook};
 
 use std::fmt;

@@ -26,7 +26,10 @@ pub(super) fn run(sheet: &mut Sheet<'_>, placed: &Placed, accepted: Accepted<'_>
     // A change that the place cannot take stays out; what was assigned before stays in.
     let taken_on = placed.generation == tenant.generation && accepted.is_ok();
     let behind = known.assigned.as_ref().is_none_or(|assigned| {
-        assigned.tenant_generation != tenant.generation || assigned.cluster != *cluster || assigned.withdrawn
+        assigned.tenant_generation != tenant.generation
+            || assigned.cluster != *cluster
+            || assigned.withdrawn
+            || gives_way(sheet, assigned)
     });
     let assign = behind && taken_on && ground == Ground::Usable && known.render_error.is_none();
     if assign {
@@ -154,6 +157,27 @@ fn told(sheet: &mut Sheet<'_>, assigned: &Assigned, behind: bool, assign: bool) 
     }
 }
 
+/// Whether the agent holds something that an assignment of a restored state cannot replace, and an operator has let this hub take
+/// command since: then it is decided anew, above what is held.
+fn gives_way(sheet: &Sheet<'_>, assigned: &Assigned) -> bool {
+    let tenant = &sheet.known.tenant;
+    if assigned.term >= sheet.view.command_term || assigned.withdrawing {
+        return false;
+    }
+    let session = sheet
+        .view
+        .clusters
+        .get(&assigned.cluster)
+        .and_then(|known| known.session.as_ref());
+    session
+        .and_then(|session| session.held.get(&tenant.id))
+        .is_some_and(|(uid, generation, digest)| {
+            *uid == tenant.uid
+                && (*generation > assigned.generation
+                    || (*generation == assigned.generation && *digest != assigned.digest))
+        })
+}
+
 /// Whether the agent holds what is assigned. It is told again when it has not confirmed that for a while.
 fn confirm(sheet: &mut Sheet<'_>, assigned: &Assigned, session: &SessionView, assign: bool) -> bool {
     let tenant = &sheet.known.tenant;
@@ -169,7 +193,7 @@ fn confirm(sheet: &mut Sheet<'_>, assigned: &Assigned, session: &SessionView, as
     }
     if generation > assigned.generation {
         let message = format!(
-            "the agent of cluster {} holds assignment {generation}, newer than {} here: the hub's state is older than the cluster's",
+            "the agent of cluster {} holds assignment {generation}, newer than {} here: the hub's state is older than the cluster's; see berth fleet difference, then berth fleet take-command",
             assigned.cluster, assigned.generation
         );
         sheet.stall("AgentAhead", message);
@@ -177,7 +201,7 @@ fn confirm(sheet: &mut Sheet<'_>, assigned: &Assigned, session: &SessionView, as
     }
     if generation == assigned.generation && digest.is_some() {
         let message = format!(
-            "the agent of cluster {} holds another content as assignment {generation}",
+            "the agent of cluster {} holds another content as assignment {generation}; see berth fleet difference, then berth fleet take-command",
             assigned.cluster
         );
         sheet.stall("AgentDisagrees", message);

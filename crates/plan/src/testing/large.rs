@@ -79,6 +79,7 @@ fn settle(view: &View, known: &mut crate::view::TenantView, cluster: &berth_mode
         cluster: cluster.clone(),
         generation: Generation(1),
         digest: digest.clone(),
+        term: berth_model::Term(1),
         tenant_generation: Generation(1),
         withdrawing: false,
         withdrawn: false,

@@ -248,6 +248,7 @@ impl World {
             cluster: cluster.clone(),
             generation,
             digest,
+            term: self.view.term,
             tenant_generation,
             withdrawing: false,
             withdrawn: false,

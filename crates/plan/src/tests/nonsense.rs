@@ -141,6 +141,7 @@ prop_compose! {
             cluster: cluster_name(cluster),
             generation: Generation(generation),
             digest: digest.clone(),
+            term: berth_model::Term(1),
             tenant_generation: Generation(generation),
             withdrawing,
             withdrawn,

@@ -9,7 +9,7 @@ use super::Index;
 use crate::{entry::Change, error::StoreError, key::Key, txn::Txn};
 
 /// Several transactions, to be made durable together.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Staged {
     /// In order; several may be of one key.
     pub(crate) changes: Vec<Change>,

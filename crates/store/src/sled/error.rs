@@ -80,21 +80,78 @@ impl OpenError {
             Self::Locked { holder: None, .. } => {
                 "stop the other process first, or use another directory".into()
             }
-            Self::NewerSchema { .. } => {
-                "start the version that wrote it, or a newer one; going back needs a backup made before"
-                    .into()
+            Self::NewerSchema { dir, .. } => {
+                let dir = quoted(home(dir));
+                format!(
+                    "start the version that wrote it, or a newer one; going back needs a backup made before: \
+                     `berth store restore --from BACKUP --data-dir {dir} --replace`"
+                )
             }
             Self::Damaged { dir, .. } => {
-                let dir = dir.display();
+                let dir = quoted(home(dir));
                 format!(
-                    "put a copy made while the hub was stopped in its place: \
-                     mv '{dir}' '{dir}.damaged' && cp -a BACKUP '{dir}'; without a copy, the mv alone lets the hub start empty, \
-                     which changes nothing in any cluster"
+                    "see what can be read with `berth store verify --data-dir {dir}`; put a backup in its place with \
+                     `berth store restore --from BACKUP --data-dir {dir} --replace`, which keeps what is there beside it. Until then \
+                     nothing changes in any cluster"
                 )
             }
             Self::Io { path, .. } => {
                 format!("check the permissions and the free space of {}", path.display())
             }
+        }
+    }
+}
+
+/// What a hub calls its data directory: the store is in its `store`.
+fn home(dir: &Path) -> &Path {
+    match dir.parent() {
+        Some(home) if dir.ends_with("store") && home != Path::new("") => home,
+        Some(_) if dir.ends_with("store") => Path::new("."),
+        _ => dir,
+    }
+}
+
+/// As a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_prints_the_commands_to_repair_it() {
+        for (dir, named) in [
+            ("/var/lib/berth/store", "/var/lib/berth"),
+            ("store", "."),
+            ("/srv/other", "/srv/other"),
+            ("/my data/it's/store", "'/my data/it'\\''s'"),
+        ] {
+            for error in [
+                OpenError::damaged(Path::new(dir), "x"),
+                OpenError::NewerSchema {
+                    dir: dir.into(),
+                    found: 9,
+                    supported: 2,
+                },
+            ] {
+                let hint = error.hint();
+                let restore = format!("`berth store restore --from BACKUP --data-dir {named} --replace`");
+                assert!(hint.contains(&restore), "{hint}");
+                assert_eq!(error.exit_code(), 78);
+            }
+            let hint = OpenError::damaged(Path::new(dir), "x").hint();
+            assert!(
+                hint.contains(&format!("`berth store verify --data-dir {named}`")),
+                "{hint}"
+            );
         }
     }
 }

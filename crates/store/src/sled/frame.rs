@@ -6,8 +6,8 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::{index::Slot, key::Key};
 
-/// The schema this version writes; it reads no newer one.
-pub(super) const SCHEMA: u16 = 1;
+/// The schema this version writes; it reads no newer one. 2 added the chain of commits; 1 is read and brought up to date on opening.
+pub(crate) const SCHEMA: u16 = 2;
 
 const MAGIC: &[u8; 4] = b"BRTH";
 /// Magic, schema, two bytes for later, checksum, length, revision, created.
@@ -124,7 +124,7 @@ mod tests {
         let frame = encode(b"k", &slot(b"v".to_vec()));
         assert_eq!(decode(b"j", &frame), Err(BadFrame::Damaged("fails its checksum")));
         let mut newer = frame.to_vec();
-        newer[5] = 2;
-        assert_eq!(decode(b"k", &newer), Err(BadFrame::Newer(2)));
+        newer[5] = 3;
+        assert_eq!(decode(b"k", &newer), Err(BadFrame::Newer(3)));
     }
 }

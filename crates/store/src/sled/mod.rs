@@ -3,16 +3,21 @@
 //! sled alone loses acknowledged writes and opens damaged files as if nothing had happened, so here
 //! - one thread owns it, gathers waiting transactions, and answers when their batch is flushed and fdatasynced ([`writer`]);
 //! - reads never touch it: they are answered from an index of everything acknowledged;
-//! - every value is framed with a checksum, and each commit carries count and digest of all entries ([`frame`]);
+//! - every value is framed with a checksum, and each commit carries count and digest of all entries ([`frame`], [`totals`]);
+//! - each commit names the one before it ([`chain`]);
 //! - a sentinel outside the database says that a store is here and how far it had come ([`sentinel`]);
-//! - a store that does not add up is refused ([`open`]).
+//! - a store that does not add up, or does not come from what the sentinel knows, is refused ([`open`]);
+//! - writes are refused before the disk is full, and taken again when it no longer is ([`room`]).
 //!
 //! With `fsync` on, what is acknowledged survives a killed process and a power cut; with it off, a killed process.
 
+mod chain;
+mod database;
 mod error;
 mod frame;
 mod lock;
 mod open;
+mod room;
 mod sentinel;
 mod totals;
 mod writer;
@@ -29,6 +34,7 @@ use berth_model::Revision;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use self::error::OpenError;
+pub(crate) use self::frame::SCHEMA;
 use self::writer::Request;
 use crate::{
     entry::{Entry, Listing, Page},
@@ -52,16 +58,37 @@ pub struct SledOptions {
     pub fsync: bool,
     /// sled's page cache. Reads do not need it.
     pub cache_bytes: u64,
+    /// Writes are refused while less than this, and what is to be written, is free on the disk. With 0 nobody looks,
+    /// and a full disk is found out by a write that fails.
+    pub reserve_bytes: u64,
+}
+
+/// Whether a store takes writes. What it has is read in any case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// It does.
+    Working,
+    /// Not now: the disk is full. It does again by itself when there is room.
+    Full {
+        /// What is full.
+        problem: String,
+    },
+    /// Not any more: the disk failed. Opening the store again shows what it kept.
+    Broken {
+        /// What failed.
+        problem: String,
+    },
 }
 
 impl SledOptions {
-    /// A safe store in `dir` with a cache of 16 MiB.
+    /// A safe store in `dir` with a cache of 16 MiB that leaves 32 MiB of the disk free.
     #[must_use]
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self {
             dir: dir.into(),
             fsync: true,
             cache_bytes: 16 << 20,
+            reserve_bytes: 32 << 20,
         }
     }
 }
@@ -79,6 +106,7 @@ struct Inner {
     incarnation: String,
     index: SharedIndex,
     committed: watch::Receiver<Revision>,
+    health: watch::Receiver<Health>,
     requests: Mutex<Option<mpsc::Sender<Request>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -92,7 +120,7 @@ impl SledStore {
         let opened = open::open(options)?;
         let (incarnation, index) = (opened.incarnation.clone(), opened.index.clone());
         let (requests, queue) = mpsc::channel(QUEUE);
-        let (writer, committed) = writer::Writer::new(opened);
+        let (writer, committed, health) = writer::Writer::new(opened);
         let thread = std::thread::Builder::new()
             .name("berth-store".into())
             .spawn(move || writer.run(queue))
@@ -103,6 +131,7 @@ impl SledStore {
                 incarnation,
                 index,
                 committed,
+                health,
                 requests: Mutex::new(Some(requests)),
                 thread: Mutex::new(Some(thread)),
             }),
@@ -119,6 +148,12 @@ impl SledStore {
     #[must_use]
     pub fn incarnation(&self) -> &str {
         &self.inner.incarnation
+    }
+
+    /// Whether it takes writes, as of the last one that was asked for.
+    #[must_use]
+    pub fn health(&self) -> watch::Receiver<Health> {
+        self.inner.health.clone()
     }
 
     /// Takes no more transactions, finishes those that wait, and lets go of the directory.

@@ -11,6 +11,7 @@ use std::{
 
 use super::{
     SledOptions,
+    chain::{Chain, Link},
     error::OpenError,
     frame::{self, BadFrame, SCHEMA},
     lock::DirLock,
@@ -27,11 +28,13 @@ pub(super) const TOTALS_KEY: &[u8] = b"\0totals";
 
 /// An open store, for the writer.
 pub(super) struct Opened {
-    pub(super) dir: PathBuf,
+    pub(super) options: SledOptions,
     pub(super) incarnation: String,
     pub(super) db: sled::Db,
     pub(super) index: SharedIndex,
     pub(super) totals: Totals,
+    /// The last commit.
+    pub(super) last: Link,
     pub(super) sentinel: Sentinel,
     /// What to sync after each flush; none when that is not wanted.
     pub(super) data: Option<File>,
@@ -48,7 +51,12 @@ pub(super) fn open(options: &SledOptions) -> Result<Opened, OpenError> {
     let lock = DirLock::take(dir)?;
     let said = sentinel::read(dir)?;
     let mut sentinel = Sentinel::open(dir, options.fsync)?;
-    let (db, totals, slots) = match said {
+    let Loaded {
+        db,
+        totals,
+        last,
+        slots,
+    } = match said {
         Said::Open(known) => open_existing(options, &known)?,
         Said::Nothing if has_files(&sled_dir(dir))? => {
             return Err(OpenError::damaged(dir, "it has a database but no sentinel"));
@@ -65,25 +73,46 @@ pub(super) fn open(options: &SledOptions) -> Result<Opened, OpenError> {
     let data = options.fsync.then(|| open_data(dir)).transpose()?;
     sync_directories(dir, options.fsync)?;
     Ok(Opened {
-        dir: dir.clone(),
+        options: options.clone(),
         incarnation: totals.incarnation.clone(),
         db,
         index: SharedIndex::new(Index::new(slots, totals.revision)),
         totals,
+        last,
         sentinel,
         data,
         lock,
     })
 }
 
-type Loaded = (sled::Db, Totals, BTreeMap<Key, Slot>);
+/// A database that was opened and found good.
+pub(super) struct Loaded {
+    pub(super) db: sled::Db,
+    pub(super) totals: Totals,
+    pub(super) last: Link,
+    pub(super) slots: BTreeMap<Key, Slot>,
+}
 
 /// Makes a new store where nothing was acknowledged yet.
 fn make(options: &SledOptions, sentinel: &mut Sentinel, incarnation: String) -> Result<Loaded, OpenError> {
+    begin(
+        options,
+        sentinel,
+        Totals::of_nothing(incarnation),
+        BTreeMap::new(),
+    )
+}
+
+/// Makes a store that holds `slots`, in the directory of one that has acknowledged nothing yet.
+pub(super) fn begin(
+    options: &SledOptions,
+    sentinel: &mut Sentinel,
+    mut totals: Totals,
+    slots: BTreeMap<Key, Slot>,
+) -> Result<Loaded, OpenError> {
     let dir = &options.dir;
-    let totals = Totals::of_nothing(incarnation);
     sentinel
-        .write_through(&totals, "making")
+        .write_through(&Totals::of_nothing(totals.incarnation.clone()), "making")
         .map_err(|source| OpenError::io("write", &sentinel::path(dir), source))?;
     sync_directories(dir, options.fsync)?;
     let path = sled_dir(dir);
@@ -91,21 +120,52 @@ fn make(options: &SledOptions, sentinel: &mut Sentinel, incarnation: String) -> 
         // Left by an attempt that ended before it acknowledged anything.
         fs::remove_dir_all(&path).map_err(|source| OpenError::io("remove", &path, source))?;
     }
+    for (key, slot) in &slots {
+        totals.add(key, slot);
+    }
+    let last = totals.begin_chain();
     let db = guarded(dir, || {
         let db = open_sled(options)?;
-        db.insert(TOTALS_KEY, totals.to_line("open").as_bytes())?;
+        for (key, slot) in &slots {
+            let key = key.as_str().as_bytes();
+            db.insert(key, &frame::encode(key, slot)[..])?;
+        }
+        write_totals(&db, &totals, &last)?;
         db.flush()?;
         Ok(db)
     })?;
-    if options.fsync {
-        open_data(dir)?
-            .sync_all()
-            .map_err(|source| OpenError::io("sync", &path, source))?;
-    }
-    Ok((db, totals, BTreeMap::new()))
+    sync_data(options)?;
+    Ok(Loaded {
+        db,
+        totals,
+        last,
+        slots,
+    })
 }
 
-fn open_existing(options: &SledOptions, known: &Totals) -> Result<Loaded, OpenError> {
+fn write_totals(db: &sled::Db, totals: &Totals, last: &Link) -> sled::Result<()> {
+    let mut batch = sled::Batch::default();
+    put_totals(&mut batch, totals, last);
+    db.apply_batch(batch)
+}
+
+/// Adds to a commit what it comes to.
+pub(super) fn put_totals(batch: &mut sled::Batch, totals: &Totals, last: &Link) {
+    batch.insert(last.place(), last.to_line().as_bytes());
+    batch.insert(TOTALS_KEY, totals.to_line("open").as_bytes());
+}
+
+fn sync_data(options: &SledOptions) -> Result<(), OpenError> {
+    if !options.fsync {
+        return Ok(());
+    }
+    open_data(&options.dir)?
+        .sync_all()
+        .map_err(|source| OpenError::io("sync", &sled_dir(&options.dir), source))
+}
+
+/// Opens what is there and holds it against what is known of it.
+pub(super) fn open_existing(options: &SledOptions, known: &Totals) -> Result<Loaded, OpenError> {
     let dir = &options.dir;
     check_schema(dir, known.schema)?;
     if !sled_dir(dir).join("db").is_file() {
@@ -128,17 +188,35 @@ fn open_existing(options: &SledOptions, known: &Totals) -> Result<Loaded, OpenEr
         slots,
         counted,
         written,
+        chain,
     } = read?;
-    let Some(written) = written else {
-        let finding = format!(
+    let damaged = |finding: String| OpenError::damaged(dir, finding);
+    let Some(mut written) = written else {
+        return Err(damaged(format!(
             "its database holds {} entries and no totals, it had come to revision {}",
             counted.count, known.revision
-        );
-        return Err(OpenError::damaged(dir, finding));
+        )));
     };
     check_schema(dir, written.schema)?;
-    compare(&written, &counted, known).map_err(|finding| OpenError::damaged(dir, finding))?;
-    Ok((db, written, slots))
+    compare(&written, &counted, known).map_err(damaged)?;
+    let last = if written.schema >= 2 {
+        compare_chain(&chain, &written, known).map_err(damaged)?
+    } else {
+        let last = written.begin_chain();
+        guarded(dir, || {
+            write_totals(&db, &written, &last)?;
+            db.flush().map(drop)
+        })?;
+        sync_data(options)?;
+        tracing::info!(dir = %dir.display(), schema = SCHEMA, "brought an older store up to date");
+        last
+    };
+    Ok(Loaded {
+        db,
+        totals: written,
+        last,
+        slots,
+    })
 }
 
 /// What was read so far.
@@ -148,6 +226,7 @@ struct Contents {
     counted: Totals,
     /// What was written down with the last commit.
     written: Option<Totals>,
+    chain: Chain,
 }
 
 impl Contents {
@@ -156,6 +235,7 @@ impl Contents {
             slots: BTreeMap::new(),
             counted: Totals::of_nothing(incarnation.to_owned()),
             written: None,
+            chain: Chain::default(),
         }
     }
 
@@ -165,6 +245,11 @@ impl Contents {
                 .ok()
                 .and_then(Totals::from_line)
                 .map(|(totals, _)| totals);
+            return Ok(self);
+        }
+        if Chain::has(key) {
+            let added = self.chain.add(key, value);
+            added.map_err(|finding| OpenError::damaged(dir, finding))?;
             return Ok(self);
         }
         let (key, slot) = read_entry(dir, key, value)?;
@@ -192,6 +277,12 @@ fn compare(written: &Totals, counted: &Totals, known: &Totals) -> Result<(), Str
             written.incarnation, known.incarnation
         ));
     }
+    if written.schema < known.schema {
+        return Err(format!(
+            "its database went back to schema {}, it had come to {}",
+            written.schema, known.schema
+        ));
+    }
     if (written.count, written.digest) != (counted.count, counted.digest) {
         return Err(format!(
             "its entries do not add up: {} were written up to revision {}, {} are there",
@@ -204,13 +295,32 @@ fn compare(written: &Totals, counted: &Totals, known: &Totals) -> Result<(), Str
             written.revision, known.revision
         ));
     }
-    if written.revision == known.revision && written != known {
+    if written.revision == known.revision && (written.count, written.digest) != (known.count, known.digest) {
         return Err(format!(
             "its database holds something else than was written at revision {}",
             known.revision
         ));
     }
     Ok(())
+}
+
+/// Whether the database comes from where the sentinel last saw it. The last commit, if so.
+fn compare_chain(chain: &Chain, written: &Totals, known: &Totals) -> Result<Link, String> {
+    let last = chain.checked()?;
+    if (last.revision, last.name()) != (written.revision, written.chain) {
+        return Err(format!(
+            "its last commit came to revision {}, its totals say {}",
+            last.revision, written.revision
+        ));
+    }
+    // A sentinel of schema 1 knows of no chain: the store was brought up to date and the sentinel was not, yet.
+    if known.schema >= 2 && !chain.holds(known.revision, known.chain) {
+        return Err(format!(
+            "its database does not come from what was written at revision {}: it was rolled back or replaced, and written to since",
+            known.revision
+        ));
+    }
+    Ok(last)
 }
 
 fn check_schema(dir: &Path, found: u16) -> Result<(), OpenError> {
@@ -262,7 +372,7 @@ fn has_files(path: &Path) -> Result<bool, OpenError> {
     }
 }
 
-fn open_data(dir: &Path) -> Result<File, OpenError> {
+pub(super) fn open_data(dir: &Path) -> Result<File, OpenError> {
     let path = sled_dir(dir).join("db");
     File::options()
         .write(true)

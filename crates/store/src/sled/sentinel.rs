@@ -108,6 +108,7 @@ mod tests {
             revision: Revision(revision),
             count: u64::MAX,
             digest: u128::MAX,
+            chain: crate::sled::chain::Name(u128::MAX),
             ..Totals::of_nothing("f".repeat(32))
         }
     }

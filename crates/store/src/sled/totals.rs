@@ -3,7 +3,10 @@
 
 use berth_model::Revision;
 
-use super::frame::{SCHEMA, fingerprint};
+use super::{
+    chain::{Link, Name},
+    frame::{SCHEMA, fingerprint},
+};
 use crate::{
     index::{Index, Slot, Staged},
     key::Key,
@@ -19,6 +22,8 @@ pub(super) struct Totals {
     pub(super) count: u64,
     /// The sum of all entries' fingerprints.
     pub(super) digest: u128,
+    /// The name of the commit that came here; since schema 2.
+    pub(super) chain: Name,
 }
 
 impl Totals {
@@ -29,7 +34,17 @@ impl Totals {
             revision: Revision::default(),
             count: 0,
             digest: 0,
+            chain: Name::default(),
         }
+    }
+
+    /// These totals with the beginning of a chain in place of one.
+    pub(super) fn begin_chain(&mut self) -> Link {
+        self.schema = SCHEMA;
+        let beginning = Name::of_beginning(&self.incarnation, self.count, self.digest);
+        let first = Link::first(self.revision, beginning);
+        self.chain = first.name();
+        first
     }
 
     pub(super) fn add(&mut self, key: &Key, slot: &Slot) {
@@ -42,7 +57,7 @@ impl Totals {
         self.digest = self.digest.wrapping_sub(fingerprint(key, slot));
     }
 
-    /// The totals after `staged`, and what its writes leave under each key they touch.
+    /// The totals after `staged`, but for the name of the commit, and what its writes leave under each key they touch.
     pub(super) fn after(&self, index: &Index, staged: &Staged) -> (Self, Vec<(Key, Option<Slot>)>) {
         let mut totals = self.clone();
         totals.revision = staged.revision;
@@ -81,10 +96,14 @@ impl Totals {
             revision,
             count,
             digest,
+            chain,
         } = self;
-        let body = format!(
+        let mut body = format!(
             "berth-store schema={schema} incarnation={incarnation} state={state} revision={revision} count={count} digest={digest:032x}"
         );
+        if *schema >= 2 {
+            body.push_str(&format!(" chain={chain}"));
+        }
         format!("{body} crc={:08x}", crc32fast::hash(body.as_bytes()))
     }
 
@@ -105,6 +124,7 @@ impl Totals {
                 "revision" => totals.revision = Revision(value.parse().ok()?),
                 "count" => totals.count = value.parse().ok()?,
                 "digest" => totals.digest = u128::from_str_radix(value, 16).ok()?,
+                "chain" => totals.chain = Name::parse(value)?,
                 // A newer schema may say more.
                 _ => {}
             }
@@ -123,6 +143,7 @@ mod tests {
             revision: Revision(12),
             count: 3,
             digest: u128::MAX - 5,
+            chain: Name(u128::MAX - 7),
             ..Totals::of_nothing("ab12".into())
         };
         let line = totals.to_line("open");

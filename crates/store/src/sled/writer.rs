@@ -1,21 +1,17 @@
 //! The thread that owns sled: one batch of transactions at a time, durable before anybody hears of it.
 
-use std::{
-    fs::File,
-    io,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+use std::{io, sync::Arc};
 
 use berth_model::Revision;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
-    frame,
-    lock::{DirLock, wait_until_released},
-    open::{Opened, TOTALS_KEY, sled_dir},
-    sentinel::Sentinel,
-    totals::Totals,
+    Health,
+    database::{Breakage, Database, Goal},
+    error::OpenError,
+    lock::DirLock,
+    open::Opened,
+    room::{self, Room},
 };
 use crate::{
     error::StoreError,
@@ -32,53 +28,62 @@ pub(super) struct Request {
     pub(super) reply: oneshot::Sender<Result<Revision, StoreError>>,
 }
 
-#[derive(Clone)]
-struct Breakage {
-    operation: &'static str,
-    source: Arc<io::Error>,
+/// Whether writes are taken.
+enum State {
+    /// Left when a write fails.
+    Working,
+    /// The disk was full in the middle of a write: what was tried may or may not be kept. Left when there is room.
+    Full { staged: Staged, goal: Box<Goal> },
+    /// Left by opening the store again, in another process.
+    Broken(Breakage),
 }
 
 // The order of the fields is the order in which they are let go: the announcement of the end comes last.
 pub(super) struct Writer {
-    db: sled::Db,
-    data: Option<File>,
-    database: std::path::PathBuf,
-    blobs: std::path::PathBuf,
-    sentinel: Sentinel,
-    totals: Totals,
+    database: Database,
+    room: Room,
     index: SharedIndex,
-    broken: Option<Breakage>,
+    state: State,
+    health: watch::Sender<Health>,
     _lock: DirLock,
     committed: watch::Sender<Revision>,
 }
 
 impl Writer {
-    pub(super) fn new(opened: Opened) -> (Self, watch::Receiver<Revision>) {
+    pub(super) fn new(opened: Opened) -> (Self, watch::Receiver<Revision>, watch::Receiver<Health>) {
         let Opened {
-            dir,
+            options,
             incarnation: _,
             db,
             index,
             totals,
+            last,
             sentinel,
             data,
             lock,
         } = opened;
-        let (committed, receiver) = watch::channel(totals.revision);
-        let (database, blobs) = (sled_dir(&dir).join("db"), sled_dir(&dir).join("blobs"));
+        let (committed, revisions) = watch::channel(totals.revision);
+        let (health, condition) = watch::channel(Health::Working);
         let writer = Self {
-            db,
-            data,
-            database,
-            blobs,
-            sentinel,
-            totals,
+            room: Room {
+                dir: options.dir.clone(),
+                reserve: options.reserve_bytes,
+            },
+            database: Database {
+                options,
+                db: Some(db),
+                data,
+                sentinel,
+                totals,
+                last,
+            },
             index,
-            broken: None,
+            state: State::Working,
+            health,
             _lock: lock,
             committed,
         };
-        (writer, receiver)
+        (writer, revisions, condition)
     }
 
     /// Works until everybody who could ask is gone.
@@ -91,42 +96,36 @@ impl Writer {
                     Err(_) => break,
                 }
             }
-            self.commit(batch);
-        }
-        if self.broken.is_none()
-            && let Err(error) = self.sentinel.write_through(&self.totals, "open")
-        {
-            tracing::warn!(%error, "could not write the store's sentinel while closing");
+            self.handle(batch);
         }
         let Self {
-            db,
-            data,
-            database,
+            mut database,
+            state,
             _lock: lock,
             committed,
             ..
         } = self;
-        drop((db, data));
-        if !wait_until_released(&database) {
-            tracing::warn!(database = %database.display(), "the closed database is still held by its own threads");
+        if matches!(state, State::Working)
+            && let Err(error) = database.sentinel.write_through(&database.totals, "open")
+        {
+            tracing::warn!(%error, "could not write the store's sentinel while closing");
+        }
+        if !database.let_go() {
+            tracing::warn!(dir = %database.options.dir.display(), "the closed database is still held by its own threads");
         }
         drop(lock);
         // Whoever waits for the end hears of it now.
         drop(committed);
     }
 
-    fn commit(&mut self, batch: Vec<Request>) {
-        if let Some(Breakage { operation, source }) = &self.broken {
+    fn handle(&mut self, batch: Vec<Request>) {
+        if let Err(refused) = self.ready(&batch) {
             for request in batch {
-                let _ = request.reply.send(Err(StoreError::Broken {
-                    operation,
-                    source: source.clone(),
-                }));
+                let _ = request.reply.send(Err(refused.clone()));
             }
             return;
         }
-        let index = self.index.clone();
-        let (answers, staged) = index.read(|index| {
+        let (answers, staged) = self.index.read(|index| {
             let mut stage = Stage::on(index);
             let answers: Vec<_> = batch
                 .into_iter()
@@ -134,24 +133,14 @@ impl Writer {
                 .collect();
             (answers, stage.finish())
         });
-        let broken = match self.make_durable(&staged) {
-            Ok(()) => None,
-            Err(breakage) => {
-                tracing::error!(operation = breakage.operation, error = %breakage.source, "the store takes no more writes");
-                self.broken = Some(breakage.clone());
-                Some(breakage)
-            }
-        };
-        if broken.is_none() && !staged.changes.is_empty() {
-            let revision = staged.revision;
-            self.index.publish(staged);
-            self.committed.send_replace(revision);
-        }
+        let failed = self.commit(staged).err();
         for (reply, answer) in answers {
-            let answer = match &broken {
+            let answer = match &failed {
                 None => answer,
                 // Even a conflict may be with a write of this very batch.
-                Some(Breakage { operation, source }) => Err(StoreError::Unknown {
+                Some(Breakage {
+                    operation, source, ..
+                }) => Err(StoreError::Unknown {
                     operation,
                     source: source.clone(),
                 }),
@@ -161,74 +150,120 @@ impl Writer {
         }
     }
 
-    fn make_durable(&mut self, staged: &Staged) -> Result<(), Breakage> {
+    fn commit(&mut self, staged: Staged) -> Result<(), Breakage> {
         if staged.changes.is_empty() {
             return Ok(());
         }
-        let (totals, left) = self.index.read(|index| self.totals.after(index, staged));
-        let mut batch = sled::Batch::default();
-        for (key, slot) in left {
-            let key = key.as_str().as_bytes();
-            match slot {
-                Some(slot) => batch.insert(key, &frame::encode(key, &slot)[..]),
-                None => batch.remove(key),
+        match self.database.commit(&self.index, &staged) {
+            Ok(()) => {
+                self.publish(staged);
+                Ok(())
+            }
+            Err((breakage, goal)) if breakage.full => {
+                tracing::error!(operation = breakage.operation, error = %breakage.source, "the disk is full: the store takes no writes until there is room");
+                let problem = format!("{}: {}", breakage.operation, breakage.source);
+                self.health.send_replace(Health::Full { problem });
+                self.state = State::Full { staged, goal };
+                Err(breakage)
+            }
+            Err((breakage, _)) => {
+                self.give_up(breakage.clone());
+                Err(breakage)
             }
         }
-        batch.insert(TOTALS_KEY, totals.to_line("open").as_bytes());
-        let db = &self.db;
-        let flushed = catch_unwind(AssertUnwindSafe(|| {
-            db.apply_batch(batch)?;
-            db.flush()
-        }));
-        let fail = |operation| {
-            move |source: io::Error| Breakage {
+    }
+
+    fn publish(&self, staged: Staged) {
+        let revision = staged.revision;
+        self.index.publish(staged);
+        self.committed.send_replace(revision);
+    }
+
+    fn give_up(&mut self, breakage: Breakage) {
+        tracing::error!(operation = breakage.operation, error = %breakage.source, "the store takes no more writes");
+        self.health.send_replace(Health::Broken {
+            problem: format!("{}: {}", breakage.operation, breakage.source),
+        });
+        self.state = State::Broken(breakage);
+    }
+
+    /// Whether a batch may be written; opens the database anew first when that is what it takes.
+    fn ready(&mut self, batch: &[Request]) -> Result<(), StoreError> {
+        if let State::Broken(Breakage {
+            operation, source, ..
+        }) = &self.state
+        {
+            return Err(StoreError::Broken {
                 operation,
-                source: Arc::new(source),
-            }
-        };
-        match flushed {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => return Err(fail("flush the database")(io::Error::from(error))),
-            Err(_) => return Err(fail("flush the database")(io::Error::other("it panicked"))),
+                source: source.clone(),
+            });
         }
-        if let Some(data) = &self.data {
-            self.sync_blobs()
-                .map_err(fail("sync the database's large values"))?;
-            data.sync_data().map_err(fail("sync the database"))?;
+        let bytes: usize = batch
+            .iter()
+            .flat_map(|request| &request.txn.puts)
+            .map(|(key, value)| key.as_str().len() + value.len())
+            .sum();
+        if let Some(problem) = self.room.lacking(bytes as u64) {
+            return Err(self.full(problem));
         }
-        self.sentinel.write(&totals).map_err(fail("write the sentinel"))?;
-        self.totals = totals;
+        if let State::Full { staged, goal } = &self.state {
+            let (staged, goal) = (staged.clone(), (**goal).clone());
+            self.recover(staged, goal)?;
+        }
+        if !matches!(*self.health.borrow(), Health::Working) {
+            tracing::info!("there is room again: the store takes writes");
+            self.health.send_replace(Health::Working);
+        }
         Ok(())
     }
 
-    /// sled puts what it finds too large into files of their own and never syncs them. With values of at most 16 KiB
-    /// there should be none; should there be some, they are as durable as the rest.
-    fn sync_blobs(&self) -> io::Result<()> {
-        let entries = match std::fs::read_dir(&self.blobs) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        let mut any = false;
-        for entry in entries {
-            match File::open(entry?.path()) {
-                Ok(file) => file.sync_data()?,
-                // sled took it away meanwhile.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
-            }
-            any = true;
+    fn full(&self, problem: String) -> StoreError {
+        if matches!(*self.health.borrow(), Health::Working) {
+            tracing::error!(
+                problem,
+                "the disk is nearly full: the store takes no writes until there is room"
+            );
         }
-        if any {
-            File::open(&self.blobs)?.sync_all()
-        } else {
-            Ok(())
+        let full = problem.clone();
+        self.health.send_replace(Health::Full { problem });
+        StoreError::Full { problem: full }
+    }
+
+    /// After a write for which there was no room: finds out what became of it.
+    fn recover(&mut self, staged: Staged, goal: Goal) -> Result<(), StoreError> {
+        const OPERATION: &str = "open the database anew";
+        match self.database.reopen(goal) {
+            Ok(kept) => {
+                tracing::info!(kept, "opened the database anew after the disk was full");
+                if kept {
+                    self.publish(staged);
+                }
+                self.state = State::Working;
+                Ok(())
+            }
+            Err(OpenError::Io { source, .. }) if room::is_full(&source) => {
+                Err(self.full(format!("{OPERATION}: {source}")))
+            }
+            Err(error) => {
+                let source = Arc::new(io::Error::other(error));
+                self.give_up(Breakage {
+                    operation: OPERATION,
+                    source: source.clone(),
+                    full: false,
+                });
+                Err(StoreError::Broken {
+                    operation: OPERATION,
+                    source,
+                })
+            }
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use super::*;
     use crate::{Key, SledOptions, Txn, sled::open};
 
@@ -240,7 +275,7 @@ mod tests {
         let (_reader, writer) = io::pipe().unwrap();
         opened.data = Some(File::from(std::os::fd::OwnedFd::from(writer)));
         let index = opened.index.clone();
-        let (writer, _committed) = Writer::new(opened);
+        let (writer, _committed, health) = Writer::new(opened);
         let (requests, queue) = mpsc::channel(4);
         let thread = std::thread::spawn(move || writer.run(queue));
         let ask = async || {
@@ -262,6 +297,7 @@ mod tests {
         );
         let second = ask().await;
         assert!(matches!(second, Err(StoreError::Broken { .. })), "{second:?}");
+        assert!(matches!(*health.borrow(), Health::Broken { .. }));
         assert_eq!(index.read(|index| index.get(&Key::new("a").unwrap())), None);
         drop(requests);
         tokio::task::spawn_blocking(|| thread.join().unwrap())

@@ -11,8 +11,12 @@ use super::{Reading, RecordError};
 pub struct FleetRecord {
     /// The fleet's id.
     pub fleet: FleetId,
-    /// The leader's epoch: raised by every start of a hub that acts.
+    /// The leader's epoch: raised whenever another hub takes the lead, never by a restart of the same one.
     pub term: Term,
+    /// The term in which an operator last let a hub take command; 0 when never.
+    pub command_term: Term,
+    /// Pin of the fleet's certificate authority, which is itself not in the store; empty in records of older hubs.
+    pub ca_pin: String,
 }
 
 /// The fleet as bytes.
@@ -21,6 +25,8 @@ pub fn encode_fleet(record: &FleetRecord) -> Vec<u8> {
     proto::FleetRecord {
         fleet_id: record.fleet.to_string(),
         term: record.term.0,
+        command_term: record.command_term.0,
+        ca_pin: record.ca_pin.clone(),
     }
     .encode_to_vec()
 }
@@ -35,6 +41,8 @@ pub fn decode_fleet(bytes: &[u8]) -> Result<FleetRecord, RecordError> {
     Ok(FleetRecord {
         fleet: reading.name(&record.fleet_id)?,
         term: Term(record.term),
+        command_term: Term(record.command_term),
+        ca_pin: record.ca_pin,
     })
 }
 
@@ -47,6 +55,8 @@ mod tests {
         let record = FleetRecord {
             fleet: FleetId::new("f-1").unwrap(),
             term: Term(12),
+            command_term: Term(3),
+            ca_pin: "sha256:00".into(),
         };
         assert_eq!(decode_fleet(&encode_fleet(&record)).unwrap(), record);
     }

@@ -9,6 +9,7 @@ mod cluster;
 mod fleet;
 mod infra;
 mod placement;
+mod restore;
 mod status;
 mod tenant;
 mod tier;
@@ -20,6 +21,7 @@ pub use cluster::{ClusterRecord, decode_cluster, encode_cluster};
 pub use fleet::{FleetRecord, decode_fleet, encode_fleet};
 pub use infra::{InfraRecord, decode_infra, encode_infra};
 pub use placement::{PlacementRecord, decode_placement, encode_placement};
+pub use restore::{RestoreRecord, decode_restore, encode_restore};
 pub use status::{StatusRecord, decode_status, encode_status};
 pub use tenant::{TenantRecord, decode_tenant, encode_tenant};
 pub use tier::{decode_tier, encode_tier};
@@ -162,6 +164,7 @@ mod tests {
             let _ = decode_status(&bytes);
             let _ = decode_join_token(&bytes);
             let _ = decode_fleet(&bytes);
+            let _ = decode_restore(&bytes);
         }
     }
 

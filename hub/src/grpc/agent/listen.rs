@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use tonic::Status;
 use tracing::{info, warn};
 
-use super::{PROTOCOL, speak::Speaker};
+use super::speak::Speaker;
 
 const HEARTBEAT: Duration = Duration::from_secs(4);
 /// A silent agent is given up after this; its session ends and its cluster reads Unknown long before.
@@ -56,6 +56,8 @@ pub(super) struct Link {
     pub(super) cluster: ClusterName,
     pub(super) session: SessionId,
     pub(super) told: Arc<Told>,
+    /// What both sides speak.
+    pub(super) protocol: u32,
 }
 
 impl Link {
@@ -68,7 +70,7 @@ impl Link {
         let welcome = agent::Welcome {
             session: self.session.0.to_string(),
             term: speaker.term.0,
-            protocol: PROTOCOL,
+            protocol: self.protocol,
             heartbeat_interval: Some(time::span_to_proto(HEARTBEAT)),
         };
         if speaker.send(link_response::Message::Welcome(welcome)).await {

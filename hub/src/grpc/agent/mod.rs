@@ -5,12 +5,13 @@ mod listen;
 mod session;
 mod speak;
 
-use std::{pin::Pin, sync::Arc};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use berth_identity::{Peer, PeerInfo, ca};
-use berth_model::{ClusterName, Term, Violation};
+use berth_model::{ClusterName, Violation};
 use berth_proto::agent::{self, agent_service_server::AgentService};
 use berth_store::Store;
+use berth_wire::time;
 use futures::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Response, Status, Streaming};
@@ -23,8 +24,8 @@ use super::{
     error::{invalid, refused, status},
 };
 
-/// Protocol versions this hub speaks.
-const PROTOCOL: u32 = 1;
+/// An agent comes back after this while nobody leads.
+const NO_LEADER: Duration = Duration::from_secs(1);
 
 /// The service.
 pub struct Agents {
@@ -32,8 +33,6 @@ pub struct Agents {
     pub api: Api,
     /// Where rendered objects are.
     pub store: Arc<dyn Store>,
-    /// The leader's term.
-    pub term: Term,
 }
 
 #[tonic::async_trait]
@@ -43,6 +42,7 @@ impl AgentService for Agents {
         request: Request<agent::JoinRequest>,
     ) -> Result<Response<agent::JoinResponse>, Status> {
         let remote = remote(&request);
+        self.api.leading()?;
         let request = request.into_inner();
         // The key is in the request for signing; its hash is what the token is bound to.
         let key_sha256 = ca::key_sha256(&request.csr_der).map_err(|error| {
@@ -70,6 +70,7 @@ impl AgentService for Agents {
         &self,
         request: Request<agent::RenewRequest>,
     ) -> Result<Response<agent::RenewResponse>, Status> {
+        self.api.leading()?;
         let (cluster, key) = self.peer(&request).await?;
         let request = request.into_inner();
         if ca::key_sha256(&request.csr_der).ok().as_deref() != Some(key.as_str()) {
@@ -93,13 +94,16 @@ impl AgentService for Agents {
         &self,
         request: Request<Streaming<agent::LinkRequest>>,
     ) -> Result<Response<Self::LinkStream>, Status> {
+        let Some(leading) = self.api.lead.leading() else {
+            return Ok(Response::new(self.elsewhere()));
+        };
         let (cluster, key_sha256) = self.peer(&request).await?;
         let ends = Ends {
             registry: self.api.registry.clone(),
             sessions: self.api.sessions.clone(),
             clock: self.api.clock.clone(),
             store: self.store.clone(),
-            term: self.term,
+            term: leading.term,
         };
         let messages = ends.begin(cluster, key_sha256, request.into_inner()).await?;
         Ok(Response::new(Box::pin(ReceiverStream::new(messages))))
@@ -107,6 +111,25 @@ impl AgentService for Agents {
 }
 
 impl Agents {
+    /// All that a hub says that does not lead: who does.
+    fn elsewhere(&self) -> <Self as AgentService>::LinkStream {
+        let leader = self.api.lead.elsewhere().map(|leader| leader.agent_url);
+        let goodbye = agent::Goodbye {
+            reason: "NotLeader".to_owned(),
+            message: "this hub does not lead".to_owned(),
+            retry_after: Some(time::span_to_proto(if leader.is_some() {
+                Duration::ZERO
+            } else {
+                NO_LEADER
+            })),
+            leader: leader.unwrap_or_default(),
+        };
+        let message = agent::LinkResponse {
+            message: Some(agent::link_response::Message::Goodbye(goodbye)),
+        };
+        Box::pin(tokio_stream::once(Ok(message)))
+    }
+
     /// The cluster whose agent calls, and its key; the key must be the one that joined last.
     async fn peer<T>(&self, request: &Request<T>) -> Result<(ClusterName, String), Status> {
         let Some(PeerInfo {

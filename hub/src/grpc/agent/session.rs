@@ -51,7 +51,7 @@ impl Ends {
         key_sha256: String,
         mut incoming: impl Stream<Item = Result<agent::LinkRequest, Status>> + Send + Unpin + 'static,
     ) -> Result<mpsc::Receiver<Result<agent::LinkResponse, Status>>, Status> {
-        let hello = tokio::select! {
+        let (hello, protocol) = tokio::select! {
             biased;
             hello = hello(&mut incoming) => hello?,
             () = self.clock.sleep(HELLO) => return Err(refused(Code::DeadlineExceeded, "NO_HELLO", "the agent did not say who it is")),
@@ -75,6 +75,7 @@ impl Ends {
             cluster,
             session,
             told,
+            protocol,
         };
         tokio::spawn(link.run(incoming, speaker, outbox));
         Ok(messages)

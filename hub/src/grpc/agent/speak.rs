@@ -64,10 +64,15 @@ impl Speaker {
                 };
                 self.send(link_response::Message::Request(request)).await
             }
-            Outgoing::Goodbye { reason, message } => {
+            Outgoing::Goodbye {
+                reason,
+                message,
+                leader,
+            } => {
                 let goodbye = agent::Goodbye {
                     reason: reason.to_owned(),
                     message,
+                    leader,
                     ..agent::Goodbye::default()
                 };
                 self.send(link_response::Message::Goodbye(goodbye)).await;

@@ -1,5 +1,7 @@
 //! The hub, as this program speaks to it: gRPC over mTLS, every answer within a time limit, lists page by page.
 
+mod leader;
+
 use std::{future::Future, time::Duration};
 
 use berth_proto::v1::{
@@ -57,22 +59,7 @@ macro_rules! lists {
 impl Hub {
     /// Speaks to the hub of `context`; connects when something is asked.
     pub(crate) fn new(context: &Context, timeout: Duration) -> Result<Self, Failure> {
-        let wrong = |error: tonic::transport::Error| {
-            Failure::new(
-                Exit::Invalid,
-                format!("use the context for {}: {}", context.server, innermost(&error)),
-            )
-        };
-        let tls = ClientTlsConfig::new()
-            .ca_certificate(Certificate::from_pem(&context.ca_pem))
-            .identity(Identity::from_pem(&context.certificate_pem, &context.key_pem));
-        let channel = Endpoint::from_shared(context.server.clone())
-            .map_err(wrong)?
-            .tls_config(tls)
-            .map_err(wrong)?
-            .connect_timeout(timeout.min(Duration::from_secs(10)))
-            .http2_keep_alive_interval(Duration::from_secs(30))
-            .connect_lazy();
+        let channel = connect(context, &context.server, timeout)?;
         Ok(Self { channel, timeout })
     }
 
@@ -188,6 +175,26 @@ impl Hub {
             Err(_) => Err(Failure::of(subject, &Status::deadline_exceeded("no answer"))),
         }
     }
+}
+
+/// A channel to `server` with the context's credentials; connects when something is asked.
+fn connect(context: &Context, server: &str, timeout: Duration) -> Result<Channel, Failure> {
+    let wrong = |error: tonic::transport::Error| {
+        Failure::new(
+            Exit::Invalid,
+            format!("use the context for {server}: {}", innermost(&error)),
+        )
+    };
+    let tls = ClientTlsConfig::new()
+        .ca_certificate(Certificate::from_pem(&context.ca_pem))
+        .identity(Identity::from_pem(&context.certificate_pem, &context.key_pem));
+    Ok(Endpoint::from_shared(server.to_owned())
+        .map_err(wrong)?
+        .tls_config(tls)
+        .map_err(wrong)?
+        .connect_timeout(timeout.min(Duration::from_secs(10)))
+        .http2_keep_alive_interval(Duration::from_secs(30))
+        .connect_lazy())
 }
 
 /// A hub that answers without what was asked for is of another version.

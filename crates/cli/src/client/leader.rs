@@ -1,0 +1,93 @@
+//! Finding the hub that leads, where there are several: each one says how it is, and a follower says who leads.
+
+use std::time::Duration;
+
+use berth_proto::v1::{self, hub_service_client::HubServiceClient};
+use berth_wire::context::Context;
+use tonic::{Code, transport::Channel};
+
+use super::{Hub, connect};
+use crate::exit::{Exit, Failure};
+
+/// Between two rounds while nobody leads.
+const PAUSE: Duration = Duration::from_millis(300);
+
+/// What a hub said when it was asked whether it leads.
+enum Said {
+    /// It does, or is too old to know of others.
+    Leads,
+    /// Another one does, there.
+    Elsewhere(String),
+    /// Nobody does at the moment.
+    Nobody,
+    /// It does not answer.
+    Nothing,
+}
+
+impl Hub {
+    /// Speaks to the hub that leads, whichever of the context's was asked; waits while none does. When none answers at all, the
+    /// first one stays, and the next call says why.
+    pub(crate) async fn leading(context: &Context, timeout: Duration) -> Result<Self, Failure> {
+        let servers: Vec<&str> = std::iter::once(context.server.as_str())
+            .chain(context.servers.iter().map(String::as_str))
+            .collect();
+        let looking = async {
+            loop {
+                let mut anybody = false;
+                for server in &servers {
+                    let channel = connect(context, server, timeout)?;
+                    match ask(&channel).await {
+                        Said::Leads => return Ok(Self { channel, timeout }),
+                        Said::Elsewhere(leader) => {
+                            anybody = true;
+                            let channel = connect(context, &leader, timeout)?;
+                            // It may have lost the lead since, or not be reachable from here.
+                            if matches!(ask(&channel).await, Said::Leads) {
+                                return Ok(Self { channel, timeout });
+                            }
+                        }
+                        Said::Nobody => anybody = true,
+                        Said::Nothing => {}
+                    }
+                }
+                if !anybody {
+                    return Self::new(context, timeout);
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        };
+        tokio::time::timeout(timeout, looking).await.unwrap_or_else(|_| {
+            Err(Failure::new(
+                Exit::Unavailable,
+                format!(
+                    "no hub leads, or the one that does is not reached from here (asked {}); see berth fleet status",
+                    servers.join(", ")
+                ),
+            ))
+        })
+    }
+
+    /// How the context's own hub is, whether it leads or not.
+    pub(crate) fn hubs(&self) -> HubServiceClient<Channel> {
+        HubServiceClient::new(self.channel.clone())
+    }
+}
+
+async fn ask(channel: &Channel) -> Said {
+    match HubServiceClient::new(channel.clone())
+        .get_hub(v1::GetHubRequest {})
+        .await
+    {
+        Ok(answer) => {
+            let hub = answer.into_inner().hub.unwrap_or_default();
+            match (hub.role.as_str(), hub.leader) {
+                ("following", leader) if leader.is_empty() => Said::Nobody,
+                ("following", leader) => Said::Elsewhere(leader),
+                _ => Said::Leads,
+            }
+        }
+        Err(status) if status.code() == Code::Unavailable => Said::Nothing,
+        // Older than this question, or it refuses: the call itself shows which.
+        Err(_) => Said::Leads,
+    }
+}

@@ -1,0 +1,119 @@
+//! The messages of the link, each side reading what the other's older or newer version says.
+
+use berth_model::{ClusterName, Timestamp};
+use berth_proto::agent::{
+    LinkRequest, LinkResponse, link_request::Message as ToHub, link_response::Message as FromHub,
+};
+use berth_wire::link::{self, Assembler};
+use prost::Message as _;
+
+use crate::examples;
+
+fn now() -> Timestamp {
+    Timestamp::from_second(1_800_000_000).unwrap()
+}
+
+/// As the hub reads it, and says it again.
+fn by_the_hub(bytes: &[u8]) -> Vec<u8> {
+    let message = LinkRequest::decode(bytes).unwrap().message.unwrap();
+    let chunk = |chunk: &mut berth_proto::agent::HeldChunk| {
+        for held in &mut chunk.held {
+            *held = link::held_to_proto(&link::held_from_proto(held).unwrap());
+        }
+    };
+    let facts = |facts: &mut Option<berth_proto::v1::ClusterFacts>| {
+        *facts = facts
+            .as_ref()
+            .map(|facts| link::facts_to_proto(&link::facts_from_proto(facts)));
+    };
+    let again = match message {
+        ToHub::Hello(mut hello) => {
+            hello.held.iter_mut().for_each(chunk);
+            facts(&mut hello.facts);
+            ToHub::Hello(hello)
+        }
+        ToHub::Held(mut held) => {
+            chunk(&mut held);
+            ToHub::Held(held)
+        }
+        ToHub::Facts(mut report) => {
+            facts(&mut report.facts);
+            ToHub::Facts(report)
+        }
+        ToHub::Heartbeat(heartbeat) => {
+            ToHub::Heartbeat(link::heartbeat_to_proto(&link::heartbeat_from_proto(&heartbeat)))
+        }
+        ToHub::Nack(nack) => ToHub::Nack(link::nack_to_proto(&link::nack_from_proto(&nack))),
+        ToHub::Report(report) => {
+            let report = link::report_from_proto(&report, now()).unwrap();
+            ToHub::Report(link::report_to_proto(&report, now()))
+        }
+        // These have no model of their own.
+        plain @ (ToHub::Ack(_) | ToHub::Reply(_)) => plain,
+    };
+    LinkRequest { message: Some(again) }.encode_to_vec()
+}
+
+/// As the agent reads it, and says it again.
+fn by_the_agent(bytes: &[u8]) -> Vec<u8> {
+    let message = LinkResponse::decode(bytes).unwrap().message.unwrap();
+    let again = match message {
+        FromHub::Assign(part) => {
+            let mut assembler = Assembler::new(ClusterName::new("eu-1").unwrap(), 1 << 20);
+            let Some(whole) = assembler.push(part.clone()).unwrap() else {
+                assert!(part.more);
+                return bytes_of(FromHub::Assign(part));
+            };
+            let mut parts = link::chunk_assign(&whole.assignment, whole.nonce, &whole.objects_zstd, 1 << 20);
+            FromHub::Assign(parts.remove(0))
+        }
+        FromHub::Keep(keep) => FromHub::Keep(link::keep_to_proto(&link::keep_from_proto(&keep).unwrap())),
+        FromHub::Withdraw(withdraw) => {
+            let withdraw = link::withdraw_from_proto(&withdraw).unwrap();
+            FromHub::Withdraw(link::withdraw_to_proto(&withdraw))
+        }
+        FromHub::Goodbye(goodbye) => {
+            FromHub::Goodbye(link::goodbye_to_proto(&link::goodbye_from_proto(&goodbye)))
+        }
+        plain @ (FromHub::Welcome(_) | FromHub::SnapshotEnd(_) | FromHub::Request(_) | FromHub::Ping(_)) => {
+            plain
+        }
+    };
+    bytes_of(again)
+}
+
+fn bytes_of(message: FromHub) -> Vec<u8> {
+    LinkResponse {
+        message: Some(message),
+    }
+    .encode_to_vec()
+}
+
+#[test]
+fn what_agents_have_said_is_still_understood() {
+    for example in examples("link-request") {
+        example.survives(by_the_hub);
+    }
+}
+
+#[test]
+fn what_hubs_have_said_is_still_understood() {
+    for example in examples("link-response") {
+        example.survives(by_the_agent);
+    }
+}
+
+#[test]
+fn a_message_that_only_a_newer_side_knows_is_no_message_and_no_fault() {
+    // An alternative with the number 15000 that holds field 1 = "new".
+    let bytes = b"\xc2\xa9\x07\x05\x0a\x03new";
+    assert_eq!(LinkRequest::decode(&bytes[..]).unwrap().message, None);
+    assert_eq!(LinkResponse::decode(&bytes[..]).unwrap().message, None);
+    // The same inside a question, and inside an answer.
+    let mut question = b"\x32\x0b\x08\x05".to_vec();
+    question.extend_from_slice(bytes);
+    let Some(FromHub::Request(request)) = LinkResponse::decode(&question[..]).unwrap().message else {
+        panic!("no request");
+    };
+    assert_eq!((request.id, request.question), (5, None));
+}

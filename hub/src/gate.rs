@@ -1,0 +1,193 @@
+//! What a hub answers that does not lead, or leads and may not act: who leads, or what to do first.
+//!
+//! It knows calls by their path alone. Reads of a hub that leads pass, whatever keeps it from acting.
+
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    future::{Ready, ready},
+    task::{Context, Poll},
+};
+
+use berth_control::Standing;
+use futures::future::Either;
+use tonic::{Code, Status, body::Body};
+use tonic_types::{ErrorDetails, StatusExt as _};
+use tower::{Layer, Service};
+
+use crate::lead::Lead;
+
+/// Services that every hub answers.
+const EVERY_HUB: &str = "/berth.v1.HubService/";
+/// Services of Berth; health and reflection are everybody's.
+const OURS: &str = "/berth.";
+/// How the names of calls begin that change nothing.
+const READS: [&str; 5] = ["Get", "List", "Watch", "Wait", "Explain"];
+
+/// Lets calls pass where they may be answered.
+#[derive(Clone)]
+pub struct Gate {
+    lead: Lead,
+}
+
+/// A service behind the gate.
+#[derive(Clone)]
+pub struct Gated<S> {
+    inner: S,
+    lead: Lead,
+}
+
+impl Gate {
+    /// A gate that asks `lead`.
+    #[must_use]
+    pub const fn new(lead: Lead) -> Self {
+        Self { lead }
+    }
+}
+
+impl<S> Layer<S> for Gate {
+    type Service = Gated<S>;
+
+    fn layer(&self, inner: S) -> Gated<S> {
+        Gated {
+            inner,
+            lead: self.lead.clone(),
+        }
+    }
+}
+
+impl<S> Service<http::Request<Body>> for Gated<S>
+where
+    S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>,
+{
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = Either<S::Future, Ready<Result<Self::Response, Infallible>>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        match admits(&self.lead, request.uri().path()) {
+            Ok(()) => Either::Left(self.inner.call(request)),
+            Err(status) => Either::Right(ready(Ok(status.into_http()))),
+        }
+    }
+}
+
+fn admits(lead: &Lead, path: &str) -> Result<(), Box<Status>> {
+    if path.starts_with(EVERY_HUB) || !path.starts_with(OURS) {
+        return Ok(());
+    }
+    let Some(leading) = lead.leading() else {
+        return Err(Box::new(not_leader(lead)));
+    };
+    let call = path.rsplit('/').next().unwrap_or_default();
+    if READS.iter().any(|read| call.starts_with(read)) {
+        return Ok(());
+    }
+    may_change(&leading.fleet.standing()).map_err(Box::new)
+}
+
+/// UNAVAILABLE: another hub has to be asked; where it is known, its address is in the details.
+pub(crate) fn not_leader(lead: &Lead) -> Status {
+    let leader = lead.elsewhere().map(|leader| leader.api_url);
+    let message = match &leader {
+        Some(leader) => format!("this hub does not lead; ask {leader}"),
+        None => "no hub leads at the moment; ask again in a few seconds".to_owned(),
+    };
+    let metadata: HashMap<String, String> = leader
+        .map(|leader| ("leader".to_owned(), leader))
+        .into_iter()
+        .collect();
+    let details = ErrorDetails::with_error_info("NOT_LEADER", "berth.dev", metadata);
+    Status::with_error_details(Code::Unavailable, message, details)
+}
+
+/// What is changed in a hub that does not act would be lost to the one that does, or surprise whoever decides.
+fn may_change(standing: &Standing) -> Result<(), Status> {
+    let refused = |reason, message: String| {
+        let details = ErrorDetails::with_error_info(reason, "berth.dev", HashMap::new());
+        Err(Status::with_error_details(
+            Code::FailedPrecondition,
+            message,
+            details,
+        ))
+    };
+    if standing.observing {
+        return refused(
+            "OBSERVING",
+            "the hub's store was restored, so it only observes: look at berth fleet difference, then berth fleet take-command".into(),
+        );
+    }
+    if let Some(highest) = standing.fenced_by {
+        return refused(
+            "FENCED",
+            format!(
+                "an agent has accepted term {highest}, higher than this hub's, so another hub acts: stop one of them, or look at berth fleet difference and then berth fleet take-command"
+            ),
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use berth_model::Term;
+    use berth_store::Candidate;
+    use tokio::sync::watch;
+    use tonic_types::StatusExt as _;
+
+    use super::*;
+
+    fn follower(leader: Option<&str>) -> (Lead, watch::Sender<Option<Candidate>>) {
+        let candidate = |id: &str| Candidate {
+            id: id.into(),
+            api_url: format!("https://{id}:1"),
+            agent_url: String::new(),
+        };
+        let known = watch::Sender::new(leader.map(candidate));
+        (Lead::new(candidate("me"), known.subscribe()), known)
+    }
+
+    #[test]
+    fn a_hub_that_does_not_lead_names_the_one_that_does() {
+        let (lead, _known) = follower(Some("other"));
+        let status = admits(&lead, "/berth.v1.TenantService/ListTenants").unwrap_err();
+        assert_eq!(status.code(), Code::Unavailable);
+        let info = status.get_details_error_info().unwrap();
+        assert_eq!(info.reason, "NOT_LEADER");
+        assert_eq!(info.metadata["leader"], "https://other:1");
+        let (lead, _known) = follower(None);
+        let status = admits(&lead, "/berth.v1.TenantService/ListTenants").unwrap_err();
+        assert!(status.get_details_error_info().unwrap().metadata.is_empty());
+    }
+
+    #[test]
+    fn every_hub_says_how_it_is() {
+        let (lead, _known) = follower(None);
+        for path in ["/berth.v1.HubService/GetHub", "/grpc.health.v1.Health/Check"] {
+            assert!(admits(&lead, path).is_ok(), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_hub_that_may_not_act_takes_no_changes() {
+        assert!(may_change(&Standing::default()).is_ok());
+        let reason = |standing| {
+            let status = may_change(&standing).unwrap_err();
+            status.get_details_error_info().unwrap().reason
+        };
+        let observing = Standing {
+            observing: true,
+            ..Standing::default()
+        };
+        assert_eq!(reason(observing), "OBSERVING");
+        let fenced = Standing {
+            fenced_by: Some(Term(9)),
+            ..Standing::default()
+        };
+        assert_eq!(reason(fenced), "FENCED");
+    }
+}

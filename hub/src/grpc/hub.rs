@@ -1,0 +1,210 @@
+//! HubService: how this hub is, and what an operator decides about it. Every hub answers, also one that follows.
+
+use std::{pin::Pin, sync::Arc};
+
+use berth_control::{Difference, Standing, keys};
+use berth_model::{Revision, Term};
+use berth_proto::v1::{self, hub_service_server::HubService};
+use berth_store::{
+    StoreError, Txn,
+    snapshot::{self, About, Piece},
+};
+use berth_wire::{names, record, time};
+use futures::{Stream, StreamExt as _};
+use tonic::{Code, Request, Response, Status};
+use tracing::warn;
+
+use super::{
+    Api,
+    error::{refused, status, store},
+};
+use crate::{
+    gate::not_leader,
+    home::Home,
+    lead::{Leading, Restored},
+};
+
+/// The service.
+pub struct Hubs {
+    /// What the services share.
+    pub api: Api,
+    /// The store.
+    pub home: Arc<Home>,
+}
+
+#[tonic::async_trait]
+impl HubService for Hubs {
+    async fn get_hub(&self, _: Request<v1::GetHubRequest>) -> Result<Response<v1::GetHubResponse>, Status> {
+        let lead = &self.api.lead;
+        let leading = lead.leading();
+        let (standing, message) = match &leading {
+            Some(leading) => words(&leading.fleet.standing()),
+            None => ("", String::new()),
+        };
+        let hub = v1::Hub {
+            fleet: self.api.fleet_id.to_string(),
+            instance: lead.candidate.id.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            role: if leading.is_some() { "leading" } else { "following" }.to_owned(),
+            term: leading.as_ref().map_or(0, |leading| leading.term.0),
+            leader: match (&leading, lead.elsewhere()) {
+                (Some(_), _) => lead.candidate.api_url.clone(),
+                (None, other) => other.map(|other| other.api_url).unwrap_or_default(),
+            },
+            standing: standing.to_owned(),
+            message,
+            highest_term: self.api.sessions.highest_term().0,
+            restored: leading.as_ref().and_then(|leading| restored(leading)),
+            store: self.home.kind.to_owned(),
+            // A store that does not answer is said in the standing.
+            store_revision: self.home.store.revision().await.map_or(0, |revision| revision.0),
+            connected_agents: i32::try_from(self.api.sessions.connected()).unwrap_or(i32::MAX),
+        };
+        Ok(Response::new(v1::GetHubResponse { hub: Some(hub) }))
+    }
+
+    async fn get_difference(
+        &self,
+        _: Request<v1::GetDifferenceRequest>,
+    ) -> Result<Response<v1::GetDifferenceResponse>, Status> {
+        let leading = self.leading()?;
+        let Some(difference) = leading.fleet.difference().await else {
+            return Err(not_leader(&self.api.lead));
+        };
+        Ok(Response::new(v1::GetDifferenceResponse {
+            difference: Some(shown(difference)),
+        }))
+    }
+
+    async fn take_command(
+        &self,
+        request: Request<v1::TakeCommandRequest>,
+    ) -> Result<Response<v1::TakeCommandResponse>, Status> {
+        let request = request.into_inner();
+        let leading = self.leading()?;
+        let standing = leading.fleet.standing();
+        if !standing.observing && standing.fenced_by.is_none() {
+            return Err(refused(
+                Code::FailedPrecondition,
+                "ACTING",
+                format!("the hub acts already, in term {}", leading.term),
+            ));
+        }
+        if request.expected_term != 0 && request.expected_term != leading.term.0 {
+            return Err(refused(
+                Code::Aborted,
+                "OTHER_TERM",
+                format!("the hub is in term {} by now; look again", leading.term),
+            ));
+        }
+        let term = self.raise(&leading).await?;
+        warn!(%term, reason = %request.reason, "an operator lets this hub take command");
+        Ok(Response::new(v1::TakeCommandResponse { term: term.0 }))
+    }
+
+    type BackupStream = Pin<Box<dyn Stream<Item = Result<v1::BackupResponse, Status>> + Send>>;
+
+    async fn backup(&self, _: Request<v1::BackupRequest>) -> Result<Response<Self::BackupStream>, Status> {
+        let about = About {
+            fleet: Some(self.api.fleet_id.to_string()),
+            incarnation: self.home.incarnation().to_owned(),
+            created_at: self.api.clock.now(),
+        };
+        let pieces = snapshot::stream(self.home.store.clone(), about);
+        let parts = pieces.filter_map(|piece| {
+            std::future::ready(match piece {
+                Ok(Piece::Bytes(part)) => Some(Ok(v1::BackupResponse { part: part.into() })),
+                // The last piece of the file says the same.
+                Ok(Piece::Summary(_)) => None,
+                Err(error) => {
+                    warn!(%error, "a backup broke off");
+                    Some(Err(refused(Code::Unavailable, "BACKUP", error.to_string())))
+                }
+            })
+        });
+        Ok(Response::new(Box::pin(parts)))
+    }
+}
+
+impl Hubs {
+    fn leading(&self) -> Result<Arc<Leading>, Status> {
+        self.api.lead.leading().ok_or_else(|| not_leader(&self.api.lead))
+    }
+
+    /// Writes the new term; the control loop hears of it and begins again in it.
+    async fn raise(&self, leading: &Leading) -> Result<Term, Status> {
+        let key = keys::fleet();
+        let read = self.home.store.get(&key).await.map_err(|error| store(&error))?;
+        let entry =
+            read.ok_or_else(|| refused(Code::DataLoss, "NO_FLEET", "the store has no fleet record"))?;
+        let mut fleet = record::decode_fleet(&entry.value)
+            .map_err(|error| refused(Code::DataLoss, "RECORD_UNREADABLE", error.to_string()))?;
+        let highest = self.api.sessions.highest_term().max(fleet.term).max(leading.term);
+        fleet.term = Term(highest.0 + 1);
+        fleet.command_term = fleet.term;
+        let txn = Txn::new()
+            .if_revision(key.clone(), entry.revision)
+            .put(key, record::encode_fleet(&fleet))
+            .delete(keys::restore());
+        match self.home.store.txn(txn).await {
+            Ok(Revision(_)) => Ok(fleet.term),
+            Err(StoreError::Conflict { .. }) => Err(status(berth_control::RegistryError::Precondition {
+                reason: "CONTENDED",
+                message: "somebody else has just let a hub take command; look again".into(),
+            })),
+            Err(error) => Err(store(&error)),
+        }
+    }
+}
+
+fn words(standing: &Standing) -> (&'static str, String) {
+    if let Some(problem) = &standing.trouble {
+        return ("waiting", format!("{problem}; it is tried again until it works"));
+    }
+    if standing.observing {
+        let message = "the store was restored: look at berth fleet difference, then let the hub act with berth fleet take-command";
+        return ("observing", message.to_owned());
+    }
+    match standing.fenced_by {
+        Some(highest) => (
+            "fenced",
+            format!(
+                "an agent has accepted term {highest}, higher than this hub's: another hub acts; stop one of them, or look at berth fleet difference and then berth fleet take-command"
+            ),
+        ),
+        None => ("acting", String::new()),
+    }
+}
+
+fn restored(leading: &Leading) -> Option<v1::Restored> {
+    let Restored(read) = leading.restored.as_ref()?;
+    Some(
+        read.as_ref()
+            .map_or_else(v1::Restored::default, |record| v1::Restored {
+                source: record.source.clone(),
+                snapshot_time: Some(time::to_proto(record.snapshot_at)),
+                restore_time: Some(time::to_proto(record.restored_at)),
+                revision: record.revision.0,
+            }),
+    )
+}
+
+fn shown(difference: Difference) -> v1::Difference {
+    v1::Difference {
+        tenants: difference
+            .tenants
+            .iter()
+            .map(|differs| v1::TenantDifference {
+                cluster: names::cluster(&differs.cluster),
+                tenant: names::tenant(&differs.tenant),
+                kind: differs.kind.as_str().to_owned(),
+                effect: differs.kind.effect().to_owned(),
+                desired_generation: differs.desired.map_or(0, |generation| generation.0),
+                held_generation: differs.held.map_or(0, |generation| generation.0),
+            })
+            .collect(),
+        equal: i32::try_from(difference.equal).unwrap_or(i32::MAX),
+        silent_clusters: difference.silent.iter().map(names::cluster).collect(),
+        highest_term: difference.highest_term.0,
+    }
+}

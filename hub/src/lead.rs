@@ -1,0 +1,282 @@
+//! Leading and following: a hub campaigns, acts while it leads, and follows again when it has lost the lead.
+//!
+//! What is decided in a period of leading is the control loop's business; here a period begins and ends. Everybody who answers or
+//! commands in the leader's name asks [`Lead`] whether this hub leads at this moment.
+
+use std::sync::Arc;
+
+use berth_control::{
+    Board, Fleet, Mode, Parts, Sessions,
+    fleet::{FleetError, FleetHandle},
+    seams::Bootstrapper,
+};
+use berth_model::{FleetId, Term};
+use berth_plan::view::Settings;
+use berth_provision::Provisioner;
+use berth_runtime::{CancellationToken, Clock};
+use berth_store::{Candidate, Leadership, StoreError};
+use berth_wire::record::RestoreRecord;
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use crate::{
+    app::HubError,
+    home::{Home, HomeError, Period},
+};
+
+/// Whether this hub leads, and what leading is made of. Copies tell the same.
+#[derive(Clone)]
+pub struct Lead {
+    state: watch::Sender<Option<Arc<Leading>>>,
+    fleet_id: watch::Sender<Option<FleetId>>,
+    leader: watch::Receiver<Option<Candidate>>,
+    /// Who this hub is.
+    pub candidate: Arc<Candidate>,
+}
+
+/// A period of leading.
+pub struct Leading {
+    /// Its term.
+    pub term: Term,
+    /// The control loop.
+    pub fleet: FleetHandle,
+    /// What the store was restored from, until somebody lets the hub take command.
+    pub restored: Option<Restored>,
+    /// Of this period: watch tokens of another one begin a new snapshot.
+    pub incarnation: String,
+    /// The period is over: what waits or streams in it ends.
+    pub over: CancellationToken,
+    leadership: Arc<Leadership>,
+}
+
+/// A restored store.
+#[derive(Clone, Debug)]
+pub struct Restored(
+    /// What it says of itself; none when that cannot be read.
+    pub Option<RestoreRecord>,
+);
+
+impl Leading {
+    /// Whether this hub leads at this very moment.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        !self.over.is_cancelled() && self.leadership.holds()
+    }
+}
+
+impl Lead {
+    /// A hub that does not lead yet; `leader` tells who does.
+    #[must_use]
+    pub fn new(candidate: Candidate, leader: watch::Receiver<Option<Candidate>>) -> Self {
+        Self {
+            state: watch::Sender::new(None),
+            fleet_id: watch::Sender::new(None),
+            leader,
+            candidate: Arc::new(candidate),
+        }
+    }
+
+    /// The period of leading under way; none while this hub does not lead.
+    #[must_use]
+    pub fn leading(&self) -> Option<Arc<Leading>> {
+        self.state.borrow().clone().filter(|leading| leading.holds())
+    }
+
+    /// Who leads when it is another hub, as far as is known.
+    #[must_use]
+    pub fn elsewhere(&self) -> Option<Candidate> {
+        let leader = self.leader.borrow().clone();
+        leader.filter(|leader| leader.id != self.candidate.id)
+    }
+
+    /// Returns when this hub leads, or knows who does.
+    pub async fn settled(&self) {
+        let (mut state, mut leader) = (self.state.subscribe(), self.leader.clone());
+        loop {
+            if state.borrow_and_update().is_some() || leader.borrow_and_update().is_some() {
+                return;
+            }
+            // Both senders live as long as the hub.
+            tokio::select! {
+                _ = state.changed() => {}
+                _ = leader.changed() => {}
+            }
+        }
+    }
+}
+
+/// What a period of leading needs.
+pub struct Leader {
+    /// Where this hub tells whether it leads.
+    pub lead: Lead,
+    /// The store and its election.
+    pub home: Arc<Home>,
+    /// The cloud.
+    pub provisioner: Arc<dyn Provisioner>,
+    /// Who brings agents into new clusters.
+    pub bootstrapper: Arc<dyn Bootstrapper>,
+    /// The agents.
+    pub sessions: Sessions,
+    /// Where readers look.
+    pub board: Board,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// What the admin set.
+    pub settings: Settings,
+}
+
+/// How a period of leading ended.
+enum Ended {
+    /// The hub is to end.
+    Cancelled,
+    /// Another hub leads, or may.
+    Lost,
+    /// The next period begins under the same lead: an operator let this hub take command.
+    Again,
+}
+
+impl Leader {
+    /// Campaigns, leads and follows. With `cancel` what waits and streams in a period ends and nothing new is begun; the control loop
+    /// goes on until `loop_cancel`, so that what was accepted last is still decided.
+    ///
+    /// # Errors
+    /// What this hub cannot go on with, whoever leads.
+    pub async fn run(
+        self,
+        cancel: CancellationToken,
+        loop_cancel: CancellationToken,
+    ) -> Result<(), HubError> {
+        loop {
+            self.follow();
+            let campaign = self.home.election.campaign(&self.lead.candidate);
+            let Some(elected) = cancel.run_until_cancelled(campaign).await else {
+                return Ok(());
+            };
+            let leadership = Arc::new(elected.map_err(HomeError::Store)?);
+            loop {
+                match self.period(&leadership, &cancel, &loop_cancel).await? {
+                    Ended::Cancelled => return Ok(()),
+                    Ended::Again => {}
+                    Ended::Lost => break,
+                }
+            }
+        }
+    }
+
+    /// One period: from the fleet's record to the end of the loop.
+    async fn period(
+        &self,
+        leadership: &Arc<Leadership>,
+        cancel: &CancellationToken,
+        loop_cancel: &CancellationToken,
+    ) -> Result<Ended, HubError> {
+        let begun = tokio::select! {
+            begun = self.home.begin() => begun,
+            () = leadership.lost() => return Ok(Ended::Lost),
+            () = cancel.cancelled() => return Ok(Ended::Cancelled),
+        };
+        let period = match begun {
+            Ok(period) => period,
+            Err(HomeError::Store(error)) => return self.after(error.into(), cancel).await,
+            Err(other) => return Err(other.into()),
+        };
+        let (fleet, handle) = match Fleet::start(self.parts(&period)).await {
+            Ok(started) => started,
+            Err(error) => return self.after(error, cancel).await,
+        };
+        let over = cancel.child_token();
+        let leading = Arc::new(Leading {
+            term: period.term,
+            fleet: handle,
+            restored: period.restored,
+            incarnation: uuid::Uuid::new_v4().simple().to_string(),
+            over: over.clone(),
+            leadership: leadership.clone(),
+        });
+        info!(term = %period.term, observing = leading.restored.is_some(), "this hub leads");
+        let asked = leading.clone();
+        self.sessions.begin(Arc::new(move || asked.holds()));
+        self.lead.fleet_id.send_replace(Some(period.fleet));
+        self.lead.state.send_replace(Some(leading));
+        let stop = loop_cancel.child_token();
+        let running = tokio::spawn(fleet.run(stop.clone()));
+        let ended = self.until_over(running, leadership, cancel).await;
+        stop.cancel();
+        over.cancel();
+        self.follow();
+        ended
+    }
+
+    async fn until_over(
+        &self,
+        mut running: tokio::task::JoinHandle<Result<(), FleetError>>,
+        leadership: &Leadership,
+        cancel: &CancellationToken,
+    ) -> Result<Ended, HubError> {
+        let ended = tokio::select! {
+            ended = &mut running => ended,
+            () = leadership.lost() => {
+                warn!("this hub has lost the lead");
+                // What the loop has in hand the store refuses.
+                running.abort();
+                return Ok(Ended::Lost);
+            }
+        };
+        match ended {
+            Ok(Ok(())) if cancel.is_cancelled() => Ok(Ended::Cancelled),
+            Ok(Ok(())) => Ok(Ended::Lost),
+            Ok(Err(error)) => self.after(error, cancel).await,
+            Err(panicked) => Err(HubError::Serve {
+                what: "the control loop",
+                source: Box::new(panicked),
+            }),
+        }
+    }
+
+    /// What an error of the loop means for leading.
+    async fn after(&self, error: FleetError, cancel: &CancellationToken) -> Result<Ended, HubError> {
+        match error {
+            FleetError::OtherTerm { now } => {
+                info!(term = %now, "an operator let this hub take command");
+                Ok(Ended::Again)
+            }
+            FleetError::Store(StoreError::NotLeader) => Ok(Ended::Lost),
+            FleetError::Store(error) if error.retryable() => {
+                warn!(%error, "the store does not do as asked; trying again");
+                let pause = self.clock.sleep(std::time::Duration::from_secs(1));
+                match cancel.run_until_cancelled(pause).await {
+                    Some(()) => Ok(Ended::Again),
+                    None => Ok(Ended::Cancelled),
+                }
+            }
+            other => Err(other.into()),
+        }
+    }
+
+    /// Commands nobody and answers nothing in the leader's name.
+    fn follow(&self) {
+        self.lead.state.send_replace(None);
+        let leader = self.lead.elsewhere().map(|leader| leader.agent_url);
+        self.sessions.follow(&leader.unwrap_or_default());
+        self.board.clear();
+    }
+
+    fn parts(&self, period: &Period) -> Parts {
+        Parts {
+            store: self.home.store.clone(),
+            provisioner: self.provisioner.clone(),
+            bootstrapper: self.bootstrapper.clone(),
+            sessions: self.sessions.clone(),
+            board: self.board.clone(),
+            clock: self.clock.clone(),
+            settings: self.settings.clone(),
+            fleet: period.fleet.clone(),
+            term: period.term,
+            mode: if period.restored.is_some() {
+                Mode::Observe
+            } else {
+                Mode::Act
+            },
+        }
+    }
+}
