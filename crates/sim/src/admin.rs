@@ -62,7 +62,7 @@ where
     let lossy = world.truth.trouble.load(std::sync::atomic::Ordering::Relaxed);
     // Mostly whoever leads; sometimes anybody, as a client that does not know does.
     let hub = match world.leader() {
-        Some((hub, _)) if !dice.percent(10) => Some(hub),
+        Some(hub) if !dice.percent(10) => Some(hub),
         _ => dice
             .pick(&world.hub_machines())
             .and_then(|machine| world.hub(&machine))
@@ -359,11 +359,11 @@ async fn remove(world: &World, call: u64) {
 
 /// Confirms that deletions may go on, everywhere.
 pub fn release_breaker(world: &World) {
-    let Some((_, leading)) = world.leader() else {
+    let Some(leader) = world.leader() else {
         return;
     };
     for cluster in world.sites().keys() {
-        if let Some(outbox) = leading.ends.sessions.outbox(cluster) {
+        if let Some(outbox) = leader.sessions.outbox(cluster) {
             outbox.release_breaker();
         }
     }

@@ -208,10 +208,10 @@ impl Dial for Dialler {
         };
         let (answer, answered) = oneshot::channel();
         tokio::spawn({
-            let (world, hub, cluster) = (world.clone(), hub.clone(), cluster.clone());
+            let (hub, cluster) = (hub.clone(), cluster.clone());
             async move {
                 // A caller that went away needs no answer.
-                drop(answer.send(hub.accept(&world, cluster, key, heard_by_hub).await));
+                drop(answer.send(hub.accept(cluster, key, heard_by_hub).await));
             }
         });
         let said_by_hub = answered

@@ -97,12 +97,42 @@ impl Lease {
 
 /// The election as one hub process stands in it.
 pub struct Stand {
-    /// The store, and the way to it.
-    pub reached: Reached,
-    /// The lease.
-    pub lease: Lease,
-    /// Nobody asks this process who leads.
-    pub leader: watch::Sender<Option<Candidate>>,
+    reached: Reached,
+    lease: Lease,
+    leader: watch::Sender<Option<Candidate>>,
+}
+
+impl Stand {
+    /// Of a process that reaches the store so.
+    #[must_use]
+    pub fn new(reached: Reached, lease: Lease) -> Self {
+        let leader = watch::Sender::new(None);
+        let (told, seen, gate, road) = (
+            leader.clone(),
+            lease.clone(),
+            reached.gate.clone(),
+            reached.road.clone(),
+        );
+        tokio::spawn(async move {
+            while !gate.dead() {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                gate.pass().await;
+                if !road.blocked() {
+                    told.send_if_modified(|told| {
+                        let holder = seen.holder();
+                        let news = *told != holder;
+                        *told = holder;
+                        news
+                    });
+                }
+            }
+        });
+        Self {
+            reached,
+            lease,
+            leader,
+        }
+    }
 }
 
 /// Gives the lease up when a living process drops its leadership.

@@ -34,17 +34,10 @@ pub enum Event {
     Phase(&'static str),
     /// Something was broken or mended.
     Fault(String),
-    /// A process started; `term` when it leads.
+    /// A process started.
     Started {
         /// Which.
         process: String,
-    },
-    /// A hub leads from here on.
-    Leads {
-        /// Which process.
-        hub: String,
-        /// In which term.
-        term: Term,
     },
     /// A transaction was taken by the store.
     Wrote {
@@ -183,7 +176,6 @@ impl fmt::Display for Event {
             Self::Phase(name) => write!(f, "=== {name}"),
             Self::Fault(what) => write!(f, "fault     {what}"),
             Self::Started { process } => write!(f, "start     {process}"),
-            Self::Leads { hub, term } => write!(f, "leads     {hub} in term {term}"),
             Self::Wrote {
                 hub,
                 revision,

@@ -2,8 +2,7 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use berth_control::RegistryError;
-use berth_model::{ClusterName, Timestamp, catalogue};
+use berth_model::{ClusterName, Timestamp};
 use berth_runtime::{CancellationToken, simulation};
 
 use crate::{
@@ -56,6 +55,9 @@ pub struct Outcome {
 
 /// No fleet takes longer to settle: a dedicated cluster may be made anew, and its agent be given up, in this time.
 const SETTLE: Duration = Duration::from_secs(3 * 3600);
+
+/// How many looks in a row must find nothing open.
+const CALM: u32 = 6;
 
 /// Runs a fleet from `plan`, in virtual time.
 ///
@@ -128,19 +130,10 @@ async fn live(plan: Plan) -> anyhow::Result<Outcome> {
     })
 }
 
-/// The tiers a new hub starts with, and the first clusters.
+/// The first leader, and the first clusters.
 async fn set_up(world: &World) {
-    let tiers = catalogue::tiers().unwrap_or_default();
-    'tiers: loop {
+    while world.leader().is_none() {
         tokio::time::sleep(Duration::from_millis(500)).await;
-        let Some((hub, _)) = world.leader() else { continue };
-        for (name, spec) in &tiers {
-            match hub.registry.create_tier(name.as_str(), spec.clone(), false).await {
-                Ok(_) | Err(RegistryError::AlreadyExists { .. }) => {}
-                Err(_) => continue 'tiers,
-            }
-        }
-        break;
     }
     for number in 0..world.shape.clusters {
         let Ok(cluster) = ClusterName::new(format!("eu-{number}")) else {
@@ -157,6 +150,7 @@ async fn set_up(world: &World) {
 async fn settle(world: &World) -> Option<String> {
     let began = tokio::time::Instant::now();
     let mut since_release = Duration::ZERO;
+    let mut calm = 0;
     loop {
         let step = Duration::from_secs(10);
         tokio::time::sleep(step).await;
@@ -167,9 +161,18 @@ async fn settle(world: &World) -> Option<String> {
         }
         let open = check::unsettled(world).await;
         let open = match open {
-            Ok(open) => open?,
+            Ok(Some(open)) => open,
             Err(error) => error.to_string(),
+            Ok(None) => {
+                // What is settled may still be written down: it has to stay so for a while.
+                calm += 1;
+                if calm > CALM {
+                    return None;
+                }
+                continue;
+            }
         };
+        calm = 0;
         if began.elapsed() > SETTLE {
             return Some(open);
         }
@@ -181,11 +184,11 @@ async fn watch(world: World) {
     let mut last = std::collections::BTreeMap::new();
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let Some((hub, leading)) = world.leader() else {
+        let Some(hub) = world.leader() else {
             continue;
         };
         let sites = world.sites();
-        for snapshot in leading.board.snapshot().0 {
+        for snapshot in hub.board.snapshot().0 {
             let Some(status) = &snapshot.status else { continue };
             let cluster = snapshot.placement.map(|placement| placement.cluster().clone());
             let site = cluster.as_ref().and_then(|cluster| sites.get(cluster));

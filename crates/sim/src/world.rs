@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -11,7 +11,9 @@ use std::{
 
 use berth_apply::ledger::MemoryLedger;
 use berth_control::Registry;
+use berth_identity::Authority;
 use berth_model::ClusterName;
+use berth_runtime::simulation;
 use http::Uri;
 
 use crate::{
@@ -22,7 +24,7 @@ use crate::{
     election::Lease,
     gate::Gate,
     history::{Event, History},
-    hub::{Hub, Leading},
+    hub::Hub,
     member::Member,
     network::Network,
     store::{Reached, Road, Truth},
@@ -70,10 +72,23 @@ pub struct World {
     pub cloud: Cloud,
     /// What is different in this run.
     pub shape: Shape,
+    /// The fleet's certificate authority, which nobody below TLS asks for anything.
+    pub authority: Arc<Authority>,
     machines: Arc<Mutex<BTreeMap<String, Machine>>>,
     sites: Arc<Mutex<BTreeMap<ClusterName, Site>>>,
     /// Dead processes wait to be started by whoever killed them.
     pub over: Arc<AtomicBool>,
+}
+
+/// One authority serves every run of this program: making one takes longer than some runs.
+fn authority() -> anyhow::Result<Arc<Authority>> {
+    static MADE: OnceLock<Arc<Authority>> = OnceLock::new();
+    if let Some(made) = MADE.get() {
+        return Ok(made.clone());
+    }
+    let dir = tempfile::tempdir()?;
+    let made = Arc::new(Authority::load_or_create(dir.path(), simulation::BEGINNING)?);
+    Ok(MADE.get_or_init(|| made).clone())
 }
 
 /// A machine that runs hubs, one process at a time.
@@ -138,6 +153,7 @@ impl World {
             truth,
             cloud: Cloud::default(),
             shape,
+            authority: authority()?,
             machines: Arc::new(Mutex::new(machines)),
             sites: Arc::default(),
             over: Arc::default(),
@@ -187,7 +203,7 @@ impl World {
 
     /// Who leads, with what it knows.
     #[must_use]
-    pub fn leader(&self) -> Option<(Hub, Leading)> {
+    pub fn leader(&self) -> Option<Hub> {
         let hubs: Vec<Hub> = self
             .machines()
             .values()
@@ -195,7 +211,7 @@ impl World {
             .collect();
         hubs.into_iter()
             .filter(|hub| !hub.gate.dead() && !hub.gate.paused())
-            .find_map(|hub| hub.leading().map(|leading| (hub, leading)))
+            .find(|hub| hub.leading().is_some())
     }
 
     /// The clusters there are.

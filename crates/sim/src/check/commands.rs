@@ -10,11 +10,10 @@ pub(super) fn two_leaders(events: &Events) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut leaders: BTreeMap<u64, String> = BTreeMap::new();
     for (at, event) in events {
-        let (hub, term) = match event {
-            Event::Commanded { hub, said, .. } => (hub, said.term),
-            Event::Leads { hub, term } => (hub, *term),
-            _ => continue,
+        let Event::Commanded { hub, said, .. } = event else {
+            continue;
         };
+        let term = said.term;
         let machine = hub.split('#').next().unwrap_or(hub);
         let first = leaders.entry(term.0).or_insert_with(|| machine.to_owned());
         if first != machine {

@@ -64,7 +64,7 @@ async fn tenants(world: &World) -> anyhow::Result<Vec<Tenant>> {
 /// # Errors
 /// The store or a cluster does not answer.
 pub async fn unsettled(world: &World) -> anyhow::Result<Option<String>> {
-    let Some((_, leading)) = world.leader() else {
+    let Some(leader) = world.leader() else {
         return Ok(Some("no hub leads".into()));
     };
     let mut open = String::new();
@@ -72,7 +72,7 @@ pub async fn unsettled(world: &World) -> anyhow::Result<Option<String>> {
     for tenant in tenants(world).await? {
         let id = &tenant.id;
         if tenant.deleting_since.is_some() {
-            let shown = leading.board.get(id).and_then(|snapshot| snapshot.status.clone());
+            let shown = leader.board.get(id).and_then(|snapshot| snapshot.status.clone());
             let _ = write!(
                 open,
                 "{id} is still being deleted: {:?}; ",
@@ -80,7 +80,7 @@ pub async fn unsettled(world: &World) -> anyhow::Result<Option<String>> {
             );
             continue;
         }
-        let Some(snapshot) = leading.board.get(id) else {
+        let Some(snapshot) = leader.board.get(id) else {
             let _ = write!(open, "{id} is not shown; ");
             continue;
         };
