@@ -9,6 +9,7 @@ use berth_model::Timestamp;
 use berth_proto::v1;
 use berth_proto::v1::bundle_service_client::BundleServiceClient;
 use berth_proto::v1::cluster_service_client::ClusterServiceClient;
+use berth_proto::v1::hub_service_client::HubServiceClient;
 use berth_proto::v1::join_token_service_client::JoinTokenServiceClient;
 use berth_proto::v1::tenant_service_client::TenantServiceClient;
 use berth_proto::v1::tier_service_client::TierServiceClient;
@@ -42,6 +43,23 @@ impl Api {
         Ok(Self {
             channel: endpoint.connect_lazy(),
         })
+    }
+
+    /// The hub itself.
+    #[must_use]
+    pub fn hubs(&self) -> HubServiceClient<Channel> {
+        HubServiceClient::new(self.channel.clone())
+    }
+
+    /// How the hub is.
+    ///
+    /// # Errors
+    /// What the hub answers.
+    pub async fn hub(&self) -> Result<v1::Hub, Status> {
+        let answer = self.hubs().get_hub(v1::GetHubRequest {}).await?.into_inner();
+        answer
+            .hub
+            .ok_or_else(|| Status::internal("an answer without a hub"))
     }
 
     /// Tenants.

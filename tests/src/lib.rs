@@ -8,6 +8,7 @@ pub mod agent;
 pub mod api;
 pub mod cli;
 pub mod hub;
+pub mod hubs;
 pub mod install;
 pub mod kubernetes;
 pub mod objects;

@@ -109,6 +109,7 @@ async fn loaded(store: &Arc<dyn Store>) -> (Fleet, Board) {
         settings: Settings::default(),
         fleet: FleetId::new("f-1").unwrap(),
         term: Term(1),
+        mode: berth_control::Mode::Act,
     })
     .await
     .unwrap();
@@ -155,8 +156,7 @@ async fn a_hub_over_an_older_store_keeps_the_tenants_where_they_are() {
                 }
                 follow.changed().await.unwrap();
             }
-        mode: berth_control::Mode::Act,
-    });
+        });
         let (snapshot, status) = seen.await.unwrap();
         cancel.cancel();
         running.await.unwrap().unwrap();
