@@ -80,6 +80,11 @@ enum Closing {
     Sled(Arc<SledStore>),
     #[cfg(feature = "etcd")]
     Etcd(berth_store::EtcdStore),
+    /// Whoever opened it lets go of it.
+    Lent {
+        /// Other hubs may stand on it too.
+        shared: bool,
+    },
 }
 
 /// What a period of leading begins with.
@@ -117,6 +122,23 @@ impl Home {
             authority,
             closing,
         })
+    }
+
+    /// Stands on a store that is open already; `shared` when other hubs may stand on it too.
+    #[must_use]
+    pub fn over(
+        store: Arc<dyn Store>,
+        election: Arc<dyn Election>,
+        authority: Arc<Authority>,
+        shared: bool,
+    ) -> Self {
+        Self {
+            store,
+            election,
+            kind: "lent",
+            authority,
+            closing: Closing::Lent { shared },
+        }
     }
 
     /// What the store is; none before a hub has led on it for the first time.
@@ -181,13 +203,14 @@ impl Home {
             Closing::Sled(sled) => sled.incarnation(),
             #[cfg(feature = "etcd")]
             Closing::Etcd(_) => "",
+            Closing::Lent { .. } => "",
         }
     }
 
     /// Whether other hubs may stand on the same store.
     #[must_use]
     pub const fn shared(&self) -> bool {
-        !matches!(self.closing, Closing::Sled(_))
+        !matches!(self.closing, Closing::Sled(_) | Closing::Lent { shared: false })
     }
 
     /// Lets go of the store when everything is written.
@@ -196,13 +219,14 @@ impl Home {
             Closing::Sled(sled) => sled.close().await,
             #[cfg(feature = "etcd")]
             Closing::Etcd(etcd) => etcd.close().await,
+            Closing::Lent { .. } => {}
         }
     }
 
     /// Writes what a new store is.
     async fn found(&self) -> Result<FleetRecord, HomeError> {
         let wrong = |error: &dyn std::error::Error| HomeError::Wrong(error.to_string());
-        let short = uuid::Uuid::new_v4().simple().to_string();
+        let short = berth_runtime::entropy::uuid().simple().to_string();
         let record = FleetRecord {
             fleet: FleetId::new(format!("fleet-{}", &short[..12])).map_err(|error| wrong(&error))?,
             term: Term(1),
@@ -214,7 +238,7 @@ impl Home {
             .if_absent(key.clone())
             .put(key, record::encode_fleet(&record));
         for (name, spec) in catalogue::tiers().map_err(|error| wrong(&error))? {
-            let uid = Uid::new(uuid::Uuid::new_v4().to_string()).map_err(|error| wrong(&error))?;
+            let uid = Uid::new(berth_runtime::entropy::uuid().to_string()).map_err(|error| wrong(&error))?;
             let tier = Tier {
                 name: name.clone(),
                 uid,

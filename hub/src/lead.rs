@@ -98,6 +98,7 @@ impl Lead {
             }
             // Both senders live as long as the hub.
             tokio::select! {
+                biased;
                 _ = state.changed() => {}
                 _ = leader.changed() => {}
             }
@@ -171,6 +172,7 @@ impl Leader {
         loop_cancel: &CancellationToken,
     ) -> Result<Ended, HubError> {
         let begun = tokio::select! {
+            biased;
             begun = self.home.begin() => begun,
             () = leadership.lost() => return Ok(Ended::Lost),
             () = cancel.cancelled() => return Ok(Ended::Cancelled),
@@ -189,7 +191,7 @@ impl Leader {
             term: period.term,
             fleet: handle,
             restored: period.restored,
-            incarnation: uuid::Uuid::new_v4().simple().to_string(),
+            incarnation: berth_runtime::entropy::uuid().simple().to_string(),
             over: over.clone(),
             leadership: leadership.clone(),
         });
@@ -214,6 +216,7 @@ impl Leader {
         cancel: &CancellationToken,
     ) -> Result<Ended, HubError> {
         let ended = tokio::select! {
+            biased;
             ended = &mut running => ended,
             () = leadership.lost() => {
                 warn!("this hub has lost the lead");

@@ -6,7 +6,7 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use berth_apply::{Engine, Kept, Refused, Reports};
-use berth_model::{ClusterFacts, ClusterName, Term, Timestamp};
+use berth_model::{ClusterFacts, ClusterName, TenantReport, Term, Timestamp};
 use berth_proto::agent::{LinkRequest, LinkResponse, link_request::Message as ToHub};
 use berth_runtime::clock::Clock;
 use berth_wire::link::{Held, Keep, Withdraw};
@@ -116,7 +116,8 @@ impl Driver {
                 Some(Err(status)) => Err(Outcome::Broken(status)),
             },
             news = reports.changed(), if session.live() => {
-                Ok(news.ok_or(Outcome::EngineGone)?.into_iter().map(Input::Reported).collect())
+                let news = news.ok_or(Outcome::EngineGone)?.into_iter();
+                Ok(news.map(|report| Input::Reported(self.dated(report))).collect())
             }
             changed = facts.changed(), if session.live() => {
                 changed.map_err(|_| Outcome::EngineGone)?;
@@ -208,10 +209,18 @@ impl Driver {
         .collect()
     }
 
+    /// A wall clock that was set back since the evidence was gathered must not make it younger.
+    fn dated(&self, report: TenantReport) -> TenantReport {
+        let age = self.engine.evidence_age().unwrap_or_default();
+        let latest = self.clock.now().checked_sub(age).unwrap_or(Timestamp::UNIX_EPOCH);
+        TenantReport {
+            observed_at: report.observed_at.min(latest),
+            ..report
+        }
+    }
+
     fn heartbeat(&self) -> ToHub {
-        let (now, last) = (self.clock.now(), self.engine.last_success());
-        let age = (last > Timestamp::UNIX_EPOCH)
-            .then(|| Duration::try_from(now.duration_since(last)).unwrap_or_default());
+        let (now, age) = (self.clock.now(), self.engine.evidence_age());
         let stale = age.is_none_or(|age| age > STALE);
         let error = if stale {
             "the API server does not answer".to_owned()

@@ -14,7 +14,7 @@ mod start;
 mod withdraw;
 mod work;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use berth_model::{
     Assignment, ClusterFacts, Digest, Generation, Object, TenantId, TenantReport, Term, Timestamp, Uid,
@@ -232,6 +232,13 @@ impl Engine {
     #[must_use]
     pub fn last_success(&self) -> Timestamp {
         self.core.pulse.last_success()
+    }
+
+    /// How long ago the API server last answered, whatever was done to the wall clock since; none when it never did.
+    #[must_use]
+    pub fn evidence_age(&self) -> Option<Duration> {
+        let answered = self.core.pulse.last_success() != Timestamp::UNIX_EPOCH;
+        answered.then(|| self.core.pulse.age(self.core.clock.monotonic()))
     }
 
     /// What the cluster is. `api_url` and `api_ca_pem` are left empty: a client does not tell.

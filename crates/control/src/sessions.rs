@@ -52,9 +52,28 @@ struct State {
 #[derive(Debug, Default)]
 struct ClusterState {
     session: Option<Live>,
-    evidence_at: Option<Timestamp>,
+    evidence_at: Option<Moment>,
     facts: Option<ClusterFacts>,
-    reports: BTreeMap<TenantId, Evidence>,
+    reports: BTreeMap<TenantId, (TenantReport, Moment)>,
+}
+
+/// A moment by the monotonic clock, in milliseconds; before this process it is negative. What was done to the wall clock since
+/// changes nothing about how long ago it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Moment(i64);
+
+impl Moment {
+    fn ago(clock: &dyn Clock, age: Duration) -> Self {
+        let millis = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+        Self(millis(clock.monotonic()).saturating_sub(millis(age)))
+    }
+
+    /// By the wall clock as it is now.
+    fn at(self, clock: &dyn Clock) -> Timestamp {
+        let age = Self::ago(clock, Duration::ZERO).0.saturating_sub(self.0);
+        let now = clock.now();
+        Timestamp::from_millisecond(now.as_millisecond().saturating_sub(age)).unwrap_or(now)
+    }
 }
 
 #[derive(Debug)]
@@ -226,15 +245,13 @@ impl Sessions {
         api_age: Duration,
         api_error: Option<String>,
     ) {
-        let now = self.clock.now();
-        let at = before(now, api_age);
+        let at = Moment::ago(self.clock.as_ref(), api_age);
         self.with_live(cluster, id, |state, cluster| {
             let Some(known) = state.clusters.get_mut(cluster) else {
                 return false;
             };
-            // Evidence from the future is of a clock that was set back.
-            let first = known.evidence_at.is_none_or(|old| old > now);
-            known.evidence_at = Some(known.evidence_at.filter(|_| !first).map_or(at, |old| old.max(at)));
+            let first = known.evidence_at.is_none();
+            known.evidence_at = known.evidence_at.max(Some(at));
             let Some(live) = &mut known.session else {
                 return false;
             };
@@ -298,7 +315,7 @@ impl Sessions {
 
     /// How a tenant is; `age` is how old that is.
     pub fn report(&self, cluster: &ClusterName, id: SessionId, report: TenantReport, age: Duration) {
-        let at = before(self.clock.now(), age);
+        let at = Moment::ago(self.clock.as_ref(), age);
         self.with_live(cluster, id, |state, cluster| {
             let Some(known) = state.clusters.get_mut(cluster) else {
                 return false;
@@ -312,7 +329,7 @@ impl Sessions {
             {
                 live.view.held.remove(&tenant);
             }
-            known.reports.insert(tenant.clone(), Evidence { report, at });
+            known.reports.insert(tenant.clone(), (report, at));
             state.changes.tenants.insert(tenant);
             true
         });
@@ -369,7 +386,8 @@ impl Sessions {
     /// When the last evidence of `cluster` was gathered.
     #[must_use]
     pub fn evidence_at(&self, cluster: &ClusterName) -> Option<Timestamp> {
-        self.state().clusters.get(cluster)?.evidence_at
+        let at = self.state().clusters.get(cluster)?.evidence_at?;
+        Some(at.at(self.clock.as_ref()))
     }
 
     /// The facts `cluster` last reported.
@@ -381,7 +399,11 @@ impl Sessions {
     /// What `cluster` last said of `tenant`.
     #[must_use]
     pub fn evidence(&self, cluster: &ClusterName, tenant: &TenantId) -> Option<Evidence> {
-        self.state().clusters.get(cluster)?.reports.get(tenant).cloned()
+        let (report, at) = self.state().clusters.get(cluster)?.reports.get(tenant).cloned()?;
+        Some(Evidence {
+            report,
+            at: at.at(self.clock.as_ref()),
+        })
     }
 
     /// The highest term any agent has said it has accepted, since this hub started.
@@ -442,13 +464,6 @@ impl Sessions {
             self.changed.notify_one();
         }
     }
-}
-
-fn before(now: Timestamp, age: Duration) -> Timestamp {
-    i64::try_from(age.as_millis())
-        .ok()
-        .and_then(|millis| Timestamp::from_millisecond(now.as_millisecond().saturating_sub(millis)).ok())
-        .unwrap_or(now)
 }
 
 #[cfg(test)]
@@ -516,6 +531,21 @@ mod tests {
             Some(at),
             "evidence never grows older by hearing more"
         );
+    }
+
+    #[test]
+    fn a_clock_that_is_set_makes_evidence_neither_younger_nor_older() {
+        let (sessions, clock) = sessions();
+        let (id, _) = sessions.open(&name("a"), "key", hello());
+        sessions.heartbeat(&name("a"), id, Duration::from_secs(5), None);
+        for set in ["2025-12-31T23:00:00Z", "2026-01-01T01:00:00Z"] {
+            clock.set(set.parse().unwrap());
+            clock.advance(Duration::from_secs(10));
+        }
+        let age = clock
+            .now()
+            .duration_since(sessions.evidence_at(&name("a")).unwrap());
+        assert_eq!(age.as_secs(), 25);
     }
 
     #[tokio::test]

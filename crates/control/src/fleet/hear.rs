@@ -13,6 +13,8 @@ use crate::{event, execute::InfraDone, keys, load, outbox::Command};
 
 /// Changes of the store taken before the loop plans.
 const MOST_CHANGES: usize = 2_000;
+/// Milliseconds by which clocks may go apart between two looks without anybody having set one.
+const CLOCK_SET: u64 = 500;
 
 impl Fleet {
     /// Takes everything that has already happened.
@@ -269,6 +271,14 @@ impl Fleet {
     pub(super) fn sweep(&mut self, changes: &mut Changes) {
         let now = self.clock.now();
         let lifetime = self.view.settings.evidence_lifetime;
+        if self.clock_was_set() {
+            // What was dated by it is dated anew.
+            let everybody: Vec<TenantId> = self.view.tenants.keys().cloned().collect();
+            for tenant in &everybody {
+                self.hear(tenant);
+            }
+            changes.tenants.extend(everybody);
+        }
         for (name, known) in &mut self.view.clusters {
             known.evidence_at = self.sessions.evidence_at(name);
             let fresh = known.evidence_at.is_some_and(|at| {
@@ -281,6 +291,15 @@ impl Fleet {
             }
         }
         self.fresh.retain(|name, _| self.view.clusters.contains_key(name));
+    }
+
+    /// Whether the wall clock went another way than the monotonic one since this was last asked.
+    fn clock_was_set(&mut self) -> bool {
+        let passed = i64::try_from(self.clock.monotonic().as_millis()).unwrap_or(i64::MAX);
+        let began = self.clock.now().as_millisecond().saturating_sub(passed);
+        self.began
+            .replace(began)
+            .is_some_and(|before| before.abs_diff(began) > CLOCK_SET)
     }
 
     /// Keeps what a cluster reported, so that a restarted hub can place at once.

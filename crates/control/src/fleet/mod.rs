@@ -119,6 +119,8 @@ pub struct Fleet {
     wakes: BTreeMap<TenantId, Timestamp>,
     /// What was not looked at yet when the loop had to listen to everything else first.
     pending: Changes,
+    /// When the process began by the wall clock as it is set now, in milliseconds.
+    began: Option<i64>,
     /// Which clusters were fresh when last looked at.
     fresh: BTreeMap<ClusterName, bool>,
     /// Conditions that changed and are not saved yet.
@@ -175,6 +177,7 @@ impl Fleet {
             done: mpsc::channel(1024),
             wakes: BTreeMap::new(),
             pending: Changes::default(),
+            began: None,
             fresh: BTreeMap::new(),
             unsaved: BTreeSet::new(),
             unsaved_facts: BTreeSet::new(),

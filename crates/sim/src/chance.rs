@@ -1,0 +1,48 @@
+//! The chance of one run, shared by everything that is played. The product draws from another one of the same seed.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use berth_runtime::simulation::Chance;
+
+/// Copies draw from the same chance.
+#[derive(Clone, Debug)]
+pub struct Dice(Arc<Mutex<Chance>>);
+
+impl Dice {
+    /// Of this seed.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self(Arc::new(Mutex::new(Chance::new(seed ^ 0x0b5e_55ed_d1ce))))
+    }
+
+    fn with<T>(&self, draw: impl FnOnce(&mut Chance) -> T) -> T {
+        draw(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A number below `bound`; 0 when that is 0.
+    #[must_use]
+    pub fn below(&self, bound: u64) -> u64 {
+        self.with(|chance| chance.below(bound))
+    }
+
+    /// True `percent` times in a hundred.
+    #[must_use]
+    pub fn percent(&self, percent: u64) -> bool {
+        self.with(|chance| chance.percent(percent))
+    }
+
+    /// Anything between two numbers of milliseconds.
+    #[must_use]
+    pub fn millis(&self, least: u64, most: u64) -> Duration {
+        self.with(|chance| chance.between(Duration::from_millis(least), Duration::from_millis(most)))
+    }
+
+    /// One of these; none when there are none.
+    #[must_use]
+    pub fn pick<T: Clone>(&self, of: &[T]) -> Option<T> {
+        self.with(|chance| chance.pick(of).cloned())
+    }
+}

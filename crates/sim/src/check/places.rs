@@ -1,0 +1,107 @@
+//! S2 at most one side per tenant, S3 nothing made twice in the cloud, S4 and S5 nobody writes where they have no business.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use berth_model::label;
+
+use super::{Events, Finding};
+use crate::history::Event;
+
+/// Tenants that are applied in two clusters.
+pub(super) fn two_sides(events: &Events) -> Vec<Finding> {
+    let mut sides: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut findings = Vec::new();
+    for (at, event) in events {
+        if let Event::Kube {
+            cluster,
+            verb,
+            status,
+            uid,
+            ..
+        } = event
+            && !uid.is_empty()
+            && verb != "DELETE"
+            && *status < 300
+        {
+            let first = sides.entry(uid).or_insert(cluster.as_str());
+            if *first != cluster.as_str() {
+                let what = format!("the tenant with uid {uid} is applied in {cluster} and in {first}");
+                findings.push(Finding::new("S2", *at, what));
+            }
+        }
+    }
+    findings
+}
+
+/// More than one cluster or node pool for one tenant at once.
+pub(super) fn twice_made(events: &Events) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (at, event) in events {
+        let Event::Cloud { clusters, pools } = event else {
+            continue;
+        };
+        for (kind, made) in [("clusters", clusters), ("node pools", pools)] {
+            let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
+            for (name, uid) in made {
+                if let Some(other) = seen.insert(uid, name) {
+                    let what = format!("tenant with uid {uid} has two {kind}: {other} and {name}");
+                    findings.push(Finding::new("S3", *at, what));
+                }
+            }
+        }
+    }
+    findings
+}
+
+/// Writes of agents outside tenants' namespaces and their own, and reports that changed another cluster's tenants.
+pub(super) fn trespass(events: &Events) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut told: BTreeSet<&str> = BTreeSet::new();
+    for (at, event) in events {
+        match event {
+            Event::Kube {
+                agent,
+                path,
+                verb,
+                uid,
+                status,
+                ..
+            } if *status < 300 => {
+                if !in_bounds(path, uid) && told.insert(path) {
+                    let what = format!("{agent} did {verb} {path}");
+                    findings.push(Finding::new("S5", *at, what));
+                }
+            }
+            Event::Shown(shown) if shown.text.contains(LIE) && told.insert(shown.tenant.as_str()) => {
+                let what = format!(
+                    "tenant {} shows what another cluster said: {}",
+                    shown.tenant, shown.text
+                );
+                findings.push(Finding::new("S4", *at, what));
+            }
+            _ => {}
+        }
+    }
+    findings
+}
+
+/// What an agent that lies says of tenants that are not its own.
+pub(super) const LIE: &str = "this-is-a-lie";
+
+fn in_bounds(path: &str, uid: &str) -> bool {
+    if let Some(rest) = path
+        .strip_prefix("/api/v1/namespaces/")
+        .filter(|rest| !rest.contains('/'))
+    {
+        return rest.starts_with(label::NAMESPACE_PREFIX);
+    }
+    if path == "/api/v1/namespaces" {
+        // A new one: it says whose it is.
+        return !uid.is_empty();
+    }
+    let Some((_, rest)) = path.split_once("/namespaces/") else {
+        return false;
+    };
+    let namespace = rest.split('/').next().unwrap_or_default();
+    namespace.starts_with(label::NAMESPACE_PREFIX) || namespace == label::AGENT_NAMESPACE
+}

@@ -1,0 +1,171 @@
+//! One hub process: the real room that campaigns, leads and follows, with the real loop and the real sessions in it.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use berth_control::{Board, Registry, Sessions};
+use berth_hub::{
+    grpc::agent::Ends,
+    home::Home,
+    lead::{Lead, Leader, Leading},
+};
+use berth_model::ClusterName;
+use berth_plan::view::Settings;
+use berth_proto::agent::{Goodbye, LinkRequest, LinkResponse, link_response};
+use berth_runtime::{CancellationToken, Clock};
+use berth_store::{Candidate, Election, SoleCandidate, Store};
+use tokio::{sync::mpsc, task::JoinHandle};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+
+use crate::{clock::NodeClock, election::Stand, gate::Gate, history::Event, store::Reached, world::World};
+
+/// A hub process from its start to its end. Copies are the same process.
+#[derive(Clone)]
+pub struct Hub {
+    /// Its machine.
+    pub machine: String,
+    /// The process: machine and number.
+    pub name: String,
+    /// Between it and everything.
+    pub gate: Gate,
+    /// Its clock.
+    pub clock: Arc<dyn Clock>,
+    /// The API it serves.
+    pub registry: Registry,
+    /// The agents it talks with.
+    pub sessions: Sessions,
+    /// What it shows.
+    pub board: Board,
+    store: Arc<dyn Store>,
+    lead: Lead,
+    task: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+impl Hub {
+    /// Starts a process on `machine`.
+    pub fn start(world: &World, machine: &str, name: String, reached: Reached, clock: NodeClock) -> Self {
+        let gate = reached.gate.clone();
+        let store: Arc<dyn Store> = Arc::new(reached.clone());
+        let clock: Arc<dyn Clock> = Arc::new(clock);
+        let candidate = Candidate {
+            id: name.clone(),
+            api_url: format!("https://{machine}:1"),
+            agent_url: format!("https://{machine}:2"),
+        };
+        let shared = world.truth.lease.clone();
+        let election: Arc<dyn Election> = match &shared {
+            Some(lease) => Arc::new(Stand::new(reached, lease.clone())),
+            None => Arc::new(SoleCandidate::new()),
+        };
+        let registry = Registry::new(store.clone(), clock.clone());
+        let sessions = Sessions::new(clock.clone());
+        let board = Board::default();
+        let lead = Lead::new(candidate, election.leader());
+        let home = Home::over(store.clone(), election, world.authority.clone(), shared.is_some());
+        let leader = Leader {
+            lead: lead.clone(),
+            home: Arc::new(home),
+            provisioner: Arc::new(world.cloud.reached(world, &gate)),
+            bootstrapper: Arc::new(world.bootstrapper(&registry, &gate)),
+            sessions: sessions.clone(),
+            board: board.clone(),
+            clock: clock.clone(),
+            settings: Settings {
+                cloud: true,
+                default_region: "eu-central-1".into(),
+                ..Settings::default()
+            },
+        };
+        // No agent is welcome before it leads.
+        sessions.follow("");
+        let hub = Self {
+            machine: machine.to_owned(),
+            name,
+            gate,
+            clock,
+            registry,
+            sessions,
+            board,
+            store,
+            lead,
+            task: Arc::default(),
+        };
+        world.history.note(Event::Started {
+            process: hub.name.clone(),
+        });
+        let (world, running) = (world.clone(), hub.clone());
+        let task = tokio::spawn(async move {
+            let ended = leader
+                .run(CancellationToken::new(), CancellationToken::new())
+                .await;
+            let why = ended.map_or_else(|error| chain(&error), |()| "done".to_owned());
+            // It exits; whoever runs it starts another.
+            world.exited(&running, &why);
+        });
+        *hub.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
+        hub
+    }
+
+    /// The period of leading under way.
+    #[must_use]
+    pub fn leading(&self) -> Option<Arc<Leading>> {
+        self.lead.leading()
+    }
+
+    /// Ends what still runs of a process that was killed.
+    pub fn bury(&self) {
+        if let Some(task) = self.task.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            task.abort();
+        }
+    }
+
+    /// An agent that has proved its key opens a session.
+    ///
+    /// # Errors
+    /// As the real hub refuses.
+    pub async fn accept(
+        &self,
+        cluster: ClusterName,
+        key: String,
+        incoming: mpsc::Receiver<Result<LinkRequest, Status>>,
+    ) -> Result<mpsc::Receiver<Result<LinkResponse, Status>>, Status> {
+        self.gate.pass().await;
+        if let Some(leading) = self.leading() {
+            let ends = Ends {
+                registry: self.registry.clone(),
+                sessions: self.sessions.clone(),
+                clock: self.clock.clone(),
+                store: self.store.clone(),
+                term: leading.term,
+            };
+            return ends.begin(cluster, key, ReceiverStream::new(incoming)).await;
+        }
+        let leader = self.lead.elsewhere().map(|leader| leader.agent_url);
+        let goodbye = Goodbye {
+            reason: "NotLeader".into(),
+            message: "this hub does not lead".into(),
+            retry_after: leader
+                .is_none()
+                .then(|| berth_wire::time::span_to_proto(Duration::from_secs(1))),
+            leader: leader.unwrap_or_default(),
+        };
+        let (say, said) = mpsc::channel(1);
+        let message = Some(link_response::Message::Goodbye(goodbye));
+        // The other half is here.
+        drop(say.send(Ok(LinkResponse { message })).await);
+        Ok(said)
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text = format!("{text}: {cause}");
+        next = cause.source();
+    }
+    text
+}
