@@ -182,7 +182,10 @@ impl Executor {
                     return Ok(Outcome::Later);
                 }
                 info!(tenant = %tenant.id, %cluster, confirmed, "withdrawing");
-                let txn = unchanged.put(keys::assignment(&tenant.id), crate::load::encode_assigned(&uid, &withdrawing));
+                let txn = unchanged.put(
+                    keys::assignment(&tenant.id),
+                    crate::load::encode_assigned(&uid, &withdrawing),
+                );
                 self.told.insert(tenant.id.clone(), now);
                 let step = Prepared {
                     tell: vec![(cluster.clone(), command)],
@@ -332,7 +335,10 @@ impl Executor {
             withdrawing: false,
             withdrawn: false,
         };
-        txn = txn.put(keys::assignment(tenant), crate::load::encode_assigned(&uid, &assigned));
+        txn = txn.put(
+            keys::assignment(tenant),
+            crate::load::encode_assigned(&uid, &assigned),
+        );
         let tell = (!same).then(|| (cluster, self.command(tenant, &uid, &assigned, false)));
         Ok(Prepared {
             tell: tell.into_iter().collect(),
