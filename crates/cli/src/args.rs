@@ -75,6 +75,9 @@ pub(crate) enum Command {
     Dev(crate::dev::Dev),
     /// Run the hub
     Hub(Box<berth_hub::Options>),
+    /// Look into a hub's store, back it up, restore it, move it
+    #[command(subcommand)]
+    Store(Box<crate::commands::store::Store>),
     /// Run a cluster's agent, or print its manifest
     Agent(Box<crate::commands::agent::Agent>),
 }

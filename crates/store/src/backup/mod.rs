@@ -12,6 +12,7 @@ mod load;
 mod manifest;
 pub mod place;
 mod run;
+mod save;
 
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ pub use self::{
     load::{ChainReport, Target, load, verify},
     place::{Access, Location, Place},
     run::{Backups, Source},
+    save::save,
 };
 
 /// How often, how much, and for how long.

@@ -17,7 +17,8 @@ use tokio::sync::watch;
 use super::{
     BackupError, Options, Place, Status,
     load::{encode, header},
-    manifest::{self, FORMAT, File, Manifest},
+    manifest::{self, File, Manifest},
+    save,
 };
 use crate::{
     entry::Change,
@@ -27,7 +28,6 @@ use crate::{
     watch::Watch,
 };
 
-const SNAPSHOT: &str = "snapshot";
 /// A folder without a manifest is taken for one that is being written until it is this old.
 const UNFINISHED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -201,24 +201,7 @@ impl Backups {
         let summary = snapshot::write(self.source.store.as_ref(), &about, &mut bytes).await?;
         // Before it is uploaded, so that nothing that happens meanwhile is missed.
         let watch = self.source.store.watch(summary.revision).await?;
-        let file = File::of(
-            SNAPSHOT.into(),
-            None,
-            summary.revision.0,
-            about.created_at,
-            &bytes,
-        );
-        let manifest = Manifest {
-            format: FORMAT,
-            chain: summary.chain_name(),
-            fleet: about.fleet,
-            incarnation: about.incarnation,
-            files: vec![file],
-        };
-        self.place
-            .put(&manifest.path(SNAPSHOT), Bytes::from(bytes))
-            .await?;
-        manifest.write(self.place.as_ref()).await?;
+        let manifest = save::put(self.place.as_ref(), &summary, Bytes::from(bytes)).await?;
         tracing::info!(place = self.place.name(), chain = manifest.chain, revision = %summary.revision, "began a backup");
         self.retain().await?;
         Ok((manifest, watch))
