@@ -102,6 +102,8 @@ pub struct Report {
     pub calls: usize,
     /// Of them without an answer.
     pub lost: usize,
+    /// Of these, writes: they may have happened or not.
+    pub open: usize,
     /// Tenants.
     pub tenants: usize,
     /// Calls on the tenant that had most.
@@ -132,6 +134,7 @@ fn within(steps: u64, history: &History) -> Result<Report, Vec<Fault>> {
         }
         report.calls += 1;
         report.lost += usize::from(call.ended.is_none());
+        report.open += usize::from(call.ended.is_none() && call.op != Op::Get);
     }
     report.tenants = tenants.len();
     for (tenant, calls) in tenants {

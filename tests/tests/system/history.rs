@@ -46,17 +46,29 @@ async fn while_the_hub_is_killed(seed: u64) -> anyhow::Result<()> {
     let history = history.with_context(|| hub.log_end(40))?;
     hub.process().stop().await?;
 
-    #[expect(clippy::disallowed_methods, reason = "says how long the check took, decides nothing")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "says how long the check took, decides nothing"
+    )]
     let began = Instant::now();
     let checked = tokio::task::spawn_blocking(move || history::check(&history)).await?;
     let report = match checked {
         Ok(report) => report,
         Err(faults) => bail!("{}", shown(&faults)),
     };
-    eprintln!("history: {KILLS} kills, {report:?}, checked in {:?}", began.elapsed());
+    eprintln!(
+        "history: {KILLS} kills, {report:?}, checked in {:?}",
+        began.elapsed()
+    );
     ensure!(report.calls > 500, "too few calls to mean anything: {report:?}");
-    ensure!(report.lost > 0, "no answer was lost, so nothing was killed: {report:?}");
-    ensure!(report.opened > KILLS, "the watchers did not come back: {report:?}");
+    ensure!(
+        report.lost > 0,
+        "no answer was lost, so nothing was killed: {report:?}"
+    );
+    ensure!(
+        report.opened > KILLS,
+        "the watchers did not come back: {report:?}"
+    );
     Ok(())
 }
 
