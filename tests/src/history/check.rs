@@ -205,9 +205,10 @@ fn as_of(call: &Call, moment: u64) -> Call {
 fn linearizable(most: u64, calls: &[&Call], moment: u64) -> Option<bool> {
     enum Step {
         Begin((usize, Op)),
-        End(Answer),
+        End(Option<Answer>),
     }
     let mut steps: Vec<(u64, usize, Step)> = Vec::new();
+    let mut answers = 0;
     for (number, call) in calls.iter().enumerate() {
         if call.begun > moment {
             continue;
@@ -215,15 +216,19 @@ fn linearizable(most: u64, calls: &[&Call], moment: u64) -> Option<bool> {
         // A client goes on after a lost answer, so such a call is a thread of its own.
         let thread = match call.ended.filter(|(ended, _)| *ended <= moment) {
             Some((ended, answer)) => {
-                steps.push((ended, call.client, Step::End(answer)));
+                steps.push((ended, call.client, Step::End(Some(answer))));
+                answers += 1;
                 call.client
             }
-            None => LOST + number,
+            None => {
+                steps.push((u64::MAX, LOST + number, Step::End(None)));
+                LOST + number
+            }
         };
         steps.push((call.begun, thread, Step::Begin((number, call.op))));
     }
     steps.sort_by_key(|(moment, ..)| *moment);
-    let mut tester = LinearizabilityTester::new(Tenant::absent(most));
+    let mut tester = LinearizabilityTester::new(Tenant::absent(most, answers));
     for (_, thread, step) in steps {
         let taken = match step {
             Step::Begin(op) => tester.on_invoke(thread, op).map(drop),

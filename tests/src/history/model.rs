@@ -27,8 +27,8 @@ pub struct Tenant {
     etag: u64,
     /// A bit for each call that has had its turn.
     done: Vec<u64>,
-    /// This order leads nowhere.
-    dead: bool,
+    /// Calls with an answer that have not had their turn.
+    answers: usize,
     search: Arc<Mutex<Search>>,
 }
 
@@ -57,15 +57,15 @@ struct Present {
 }
 
 impl Tenant {
-    /// A tenant that never was, for a search of at most `steps` steps.
+    /// A tenant that never was, for a search of at most `steps` steps among calls with so many answers.
     #[must_use]
-    pub fn absent(steps: u64) -> Self {
+    pub fn absent(steps: u64, answers: usize) -> Self {
         Self {
             present: None,
             gone: BTreeSet::new(),
             etag: 0,
             done: Vec::new(),
-            dead: false,
+            answers,
             search: Arc::new(Mutex::new(Search {
                 steps,
                 been: BTreeSet::new(),
@@ -248,17 +248,25 @@ impl Tenant {
 
 impl SequentialSpec for Tenant {
     type Op = Numbered;
-    type Ret = Answer;
+    /// None when the answer was lost. Such a call counts as one that goes on until the end: it has its turn where it has an effect,
+    /// or at the end, where it has none. The tester's own way, calls that never return, tries their orders even where nothing
+    /// can come of it.
+    type Ret = Option<Answer>;
 
-    /// The turn of a call without an answer. The tester cannot be told that it has none, so the order is marked.
-    fn invoke(&mut self, (number, op): &Numbered) -> Answer {
-        self.step();
-        self.dead = self.dead || !self.lost(*op) || !self.new_place(*number);
-        Answer::Nothing
+    fn invoke(&mut self, (number, op): &Numbered) -> Option<Answer> {
+        self.is_valid_step(&(*number, *op), &None);
+        None
     }
 
-    fn is_valid_step(&mut self, (number, op): &Numbered, answer: &Answer) -> bool {
+    fn is_valid_step(&mut self, (number, op): &Numbered, answer: &Option<Answer>) -> bool {
         self.step();
-        !self.dead && self.answered(*op, *answer) && self.new_place(*number)
+        let can_be = match *answer {
+            Some(answer) => {
+                self.answers = self.answers.saturating_sub(1);
+                self.answered(*op, answer)
+            }
+            None => self.answers == 0 || self.lost(*op),
+        };
+        can_be && self.new_place(*number)
     }
 }
