@@ -44,13 +44,20 @@ struct State {
     horizon: u64,
 }
 
+/// What happened to a tenant.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// It is new or changed.
+    Upserted(TenantSnapshot),
+    /// It is gone.
+    Deleted(TenantId),
+}
+
 /// What a reader missed.
 #[derive(Clone, Debug)]
 pub struct News {
-    /// Tenants that are new or changed, oldest change first.
-    pub upserted: Vec<TenantSnapshot>,
-    /// Tenants that are gone.
-    pub deleted: Vec<TenantId>,
+    /// The last change of each tenant, in order and with its place in it: a reader that has read up to one goes on there.
+    pub changes: Vec<(u64, Change)>,
     /// Where the reader is now.
     pub sequence: u64,
 }
@@ -174,21 +181,24 @@ impl Board {
         if sequence < state.horizon || sequence > state.sequence {
             return None;
         }
-        let upserted = state
-            .order
-            .range(sequence + 1..)
-            .filter_map(|(_, id)| state.tenants.get(id).map(|(_, snapshot)| snapshot.clone()))
-            .collect();
-        let deleted = state
+        let upserted = state.order.range(sequence + 1..).filter_map(|(at, id)| {
+            let (_, snapshot) = state.tenants.get(id)?;
+            Some((*at, Change::Upserted(snapshot.clone())))
+        });
+        // One that went, came and went again is gone once; one that was made again under the name is there.
+        let deleted: BTreeMap<&TenantId, u64> = state
             .deleted
             .range(sequence + 1..)
-            .map(|(_, id)| id.clone())
-            // A tenant made again under the name is there.
-            .filter(|id| !state.tenants.contains_key(id))
+            .filter(|(_, id)| !state.tenants.contains_key(id))
+            .map(|(at, id)| (id, *at))
             .collect();
+        let deleted = deleted
+            .into_iter()
+            .map(|(id, at)| (at, Change::Deleted(id.clone())));
+        let mut changes: Vec<(u64, Change)> = upserted.chain(deleted).collect();
+        changes.sort_by_key(|(at, _)| *at);
         Some(News {
-            upserted,
-            deleted,
+            changes,
             sequence: state.sequence,
         })
     }
@@ -247,18 +257,38 @@ mod tests {
         board.put(snapshot("b", 2));
         board.remove(&TenantId::new("b").unwrap());
         let news = board.since(at).unwrap();
-        assert_eq!(
-            news.upserted
-                .iter()
-                .map(|s| s.tenant.revision.0)
-                .collect::<Vec<_>>(),
-            [4]
-        );
-        assert_eq!(
-            news.deleted.iter().map(TenantId::as_str).collect::<Vec<_>>(),
-            ["b"]
-        );
-        assert!(board.since(news.sequence).unwrap().upserted.is_empty());
+        assert_eq!(shown(&news), [(4, "a@4".to_owned()), (5, "b gone".to_owned())]);
+        assert!(board.since(news.sequence).unwrap().changes.is_empty());
+    }
+
+    fn shown(news: &News) -> Vec<(u64, String)> {
+        let shown = |change: &Change| match change {
+            Change::Upserted(snapshot) => format!("{}@{}", snapshot.tenant.id, snapshot.tenant.revision),
+            Change::Deleted(id) => format!("{id} gone"),
+        };
+        news.changes
+            .iter()
+            .map(|(at, change)| (*at, shown(change)))
+            .collect()
+    }
+
+    #[test]
+    fn a_reader_that_stops_in_the_middle_goes_on_there() {
+        let board = Board::default();
+        let b = TenantId::new("b").unwrap();
+        for (revision, id) in (1..).zip(["a", "b", "c"]) {
+            board.put(snapshot(id, revision));
+        }
+        board.remove(&b);
+        board.put(snapshot("b", 5));
+        board.remove(&b);
+        board.put(snapshot("a", 6));
+        let all = shown(&board.since(0).unwrap());
+        let expected = [(3, "c@3"), (6, "b gone"), (7, "a@6")];
+        assert_eq!(all, expected.map(|(at, text)| (at, text.to_owned())));
+        for (read, (at, _)) in all.iter().enumerate() {
+            assert_eq!(shown(&board.since(*at).unwrap()), all[read + 1..]);
+        }
     }
 
     #[test]

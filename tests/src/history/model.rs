@@ -2,10 +2,12 @@
 //!
 //! Uids and etags are chosen by hubs. The model learns them from answers; of a write whose answer was lost it knows them only when
 //! a later answer shows them. Between a deletion and the next call the tenant may have gone by itself.
+//!
+//! The tester tries orders one by one and remembers nothing. So the model remembers for it: the same calls in another order that
+//! lead to the same tenant lead nowhere either, because a search that succeeds ends (Wing and Gong's search with Lowe's memory).
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use stateright::semantics::SequentialSpec;
 
@@ -23,11 +25,29 @@ pub struct Tenant {
     gone: BTreeSet<u32>,
     /// The highest etag that was seen; every write makes a higher one.
     etag: u64,
-    /// Steps that the search may still take, by all copies together.
-    steps: Arc<AtomicU64>,
+    /// A bit for each call that has had its turn.
+    done: Vec<u64>,
+    /// Calls with an answer that have not had their turn.
+    answers: usize,
+    search: Arc<Mutex<Search>>,
 }
 
-#[derive(Clone, Copy, Debug)]
+/// What all copies of one tenant share.
+#[derive(Debug)]
+struct Search {
+    /// Steps that may still be taken.
+    steps: u64,
+    /// Where the search has been.
+    been: BTreeSet<Place>,
+}
+
+/// The calls that have had their turn, and what the tenant is by them.
+type Place = (Vec<u64>, Option<Present>, u64, BTreeSet<u32>);
+
+/// A call with its number among those on the tenant.
+pub type Numbered = (usize, Op);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Present {
     uid: Option<u32>,
     generation: i64,
@@ -37,25 +57,44 @@ struct Present {
 }
 
 impl Tenant {
-    /// A tenant that never was, for a search of at most `steps` steps.
+    /// A tenant that never was, for a search of at most `steps` steps among calls with so many answers.
     #[must_use]
-    pub fn absent(steps: u64) -> Self {
+    pub fn absent(steps: u64, answers: usize) -> Self {
         Self {
             present: None,
             gone: BTreeSet::new(),
             etag: 0,
-            steps: Arc::new(AtomicU64::new(steps)),
+            done: Vec::new(),
+            answers,
+            search: Arc::new(Mutex::new(Search {
+                steps,
+                been: BTreeSet::new(),
+            })),
         }
     }
 
     /// Ends the search by unwinding with [`Exhausted`]: the tester has no other way out.
     fn step(&self) {
-        let left = self
-            .steps
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
-        if left.is_err() {
+        let mut search = self.search.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(left) = search.steps.checked_sub(1) else {
+            drop(search);
             std::panic::resume_unwind(Box::new(Exhausted));
+        };
+        search.steps = left;
+    }
+
+    /// Notes that a call has had its turn; false when the search has been here before.
+    fn new_place(&mut self, number: usize) -> bool {
+        let (word, bit) = (number / 64, number % 64);
+        if self.done.len() <= word {
+            self.done.resize(word + 1, 0);
         }
+        if let Some(word) = self.done.get_mut(word) {
+            *word |= 1 << bit;
+        }
+        let place = (self.done.clone(), self.present, self.etag, self.gone.clone());
+        let mut search = self.search.lock().unwrap_or_else(PoisonError::into_inner);
+        search.been.insert(place)
     }
 
     fn go(&mut self) {
@@ -152,8 +191,8 @@ impl Tenant {
         }
     }
 
-    /// A write whose answer was lost has its effect now, if it can have one.
-    fn lost(&mut self, op: Op) {
+    /// A write whose answer was lost has its effect now; false when it can have none, which is as if it had no turn at all.
+    fn lost(&mut self, op: Op) -> bool {
         if matches!(op, Op::Create { .. }) && self.present.is_some_and(|known| known.deleting) {
             self.go();
         }
@@ -182,31 +221,19 @@ impl Tenant {
             }
             _ => None,
         };
-        if changed.is_some() {
-            self.present = changed;
-        }
-    }
-}
-
-impl SequentialSpec for Tenant {
-    type Op = Op;
-    type Ret = Answer;
-
-    fn invoke(&mut self, op: &Op) -> Answer {
-        self.step();
-        self.lost(*op);
-        Answer::Nothing
+        self.present = changed.or(self.present);
+        changed.is_some()
     }
 
-    fn is_valid_step(&mut self, op: &Op, answer: &Answer) -> bool {
-        self.step();
-        if *answer == Answer::Nothing {
+    /// Whether the answer can be; learns from it.
+    fn answered(&mut self, op: Op, answer: Answer) -> bool {
+        if answer == Answer::Nothing {
             return true;
         }
         let Some(known) = self.present else {
-            return self.on_nothing(*op, *answer);
+            return self.on_nothing(op, answer);
         };
-        if self.on(known, *op, *answer) {
+        if self.on(known, op, answer) {
             return true;
         }
         // What is being deleted may have gone meanwhile.
@@ -215,6 +242,31 @@ impl SequentialSpec for Tenant {
         }
         self.present = Some(known);
         self.go();
-        self.on_nothing(*op, *answer)
+        self.on_nothing(op, answer)
+    }
+}
+
+impl SequentialSpec for Tenant {
+    type Op = Numbered;
+    /// None when the answer was lost. Such a call counts as one that goes on until the end: it has its turn where it has an effect,
+    /// or at the end, where it has none. The tester's own way, calls that never return, tries their orders even where nothing
+    /// can come of it.
+    type Ret = Option<Answer>;
+
+    fn invoke(&mut self, (number, op): &Numbered) -> Option<Answer> {
+        self.is_valid_step(&(*number, *op), &None);
+        None
+    }
+
+    fn is_valid_step(&mut self, (number, op): &Numbered, answer: &Option<Answer>) -> bool {
+        self.step();
+        let can_be = match *answer {
+            Some(answer) => {
+                self.answers = self.answers.saturating_sub(1);
+                self.answered(*op, answer)
+            }
+            None => self.answers == 0 || self.lost(*op),
+        };
+        can_be && self.new_place(*number)
     }
 }

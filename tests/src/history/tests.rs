@@ -350,3 +350,19 @@ fn an_answer_and_a_stream_that_show_one_generation_differently_are_found() {
     let faults = check(&history).unwrap_err();
     assert!(matches!(&faults[..], [Fault::TwoStates { .. }]), "{faults:?}");
 }
+
+#[test]
+fn a_fault_after_many_calls_side_by_side_is_found_and_not_given_up() {
+    let mut calls = vec![(0, 0, CREATE, Some((1, Answer::Is(seen(0, 1, 5, 1)))))];
+    // Ten rounds of six reads at a time: 720^10 orders, all of them alike.
+    for round in 0..10_u64 {
+        let begun = 100 * (round + 1);
+        for client in 0..6 {
+            let at = begun + client as u64;
+            calls.push((client, at, Op::Get, Some((at + 50, Answer::Is(seen(0, 1, 5, 1))))));
+        }
+    }
+    fine(&history(&calls));
+    calls.push((0, 9_000, Op::Get, Some((9_001, Answer::Absent))));
+    no_order(&history(&calls));
+}

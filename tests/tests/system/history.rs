@@ -87,6 +87,14 @@ async fn killed(hub: &mut Hub, seed: u64) -> anyhow::Result<()> {
 }
 
 fn shown(faults: &[Fault]) -> String {
-    let shown: Vec<String> = faults.iter().take(5).map(ToString::to_string).collect();
-    format!("{} faults, among them:\n{}", faults.len(), shown.join("\n"))
+    let mut kinds = Vec::new();
+    let mut shown = format!("{} faults, the first of each kind:", faults.len());
+    for fault in faults {
+        let kind = std::mem::discriminant(fault);
+        if !kinds.contains(&kind) {
+            kinds.push(kind);
+            shown.push_str(&format!("\n{fault}"));
+        }
+    }
+    shown
 }
