@@ -125,13 +125,12 @@ impl State {
         let now = revision(header.revision);
         let another = *self.cluster.get_or_insert(header.cluster_id) != header.cluster_id;
         if answer.compact_revision > 0 || another {
+            // etcd does not always tell its newest revision then.
+            let compacted = revision(answer.compact_revision);
+            let now = now.max(compacted);
             return Err(StoreError::Compacted {
                 asked: self.seen,
-                oldest: if another {
-                    now
-                } else {
-                    revision(answer.compact_revision)
-                },
+                oldest: if another { now } else { compacted },
                 newest: now,
             });
         }
