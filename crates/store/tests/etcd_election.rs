@@ -1,5 +1,5 @@
 //! The rules of an election on a real etcd, and what a leader must not do that was away too long.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod etcd_support;
 
@@ -8,7 +8,8 @@ use std::{sync::Arc, time::Duration};
 use berth_fake::control_plane::EtcdCluster;
 use berth_runtime::clock::ManualClock;
 use berth_store::{
-    Candidate, Election, EtcdOptions, EtcdStore, Store, StoreError, Txn, conformance::election::Arena,
+    Candidate, Election, EtcdOptions, EtcdStore, MAX_COMPARES, MAX_WRITES, Store, StoreError, Txn,
+    conformance::election::Arena,
 };
 use etcd_support::{key, options, proxy::Proxy, store};
 
@@ -63,6 +64,11 @@ async fn a_leader_that_is_cut_off_knows_when_its_lease_is_over_and_what_it_sent_
     let (new, ()) = soon(async { tokio::join!(near.campaign(&rival), old.lost()) }).await;
     let new = new.unwrap();
     assert!(!old.holds() && new.holds());
+    assert_eq!(
+        *far.leader().borrow(),
+        None,
+        "it does not name itself, and cannot know the next one"
+    );
     proxy.silent(false);
 
     assert!(late.await.unwrap().is_err());
@@ -175,4 +181,23 @@ async fn a_tool_sees_whether_somebody_leads() {
         None,
         "close returns when it is given up"
     );
+}
+
+#[tokio::test]
+async fn a_leaders_largest_transaction_is_taken_and_the_same_with_a_wrong_compare_is_not() {
+    let etcd = etcd_support::etcd(1, &[]).await;
+    let hub = store(&etcd).await;
+    let _leadership = soon(hub.campaign(&candidate("a"))).await.unwrap();
+    let largest = (0..MAX_WRITES).fold(Txn::new(), |txn, at| {
+        let name = key(format!("k/{at}"));
+        txn.if_absent(name.clone()).put(name, "x")
+    });
+    assert_eq!(largest.compares.len(), MAX_COMPARES);
+    let written = hub.txn(largest.clone()).await.unwrap();
+    match hub.txn(largest).await {
+        Err(StoreError::Conflict { key: first, found }) => {
+            assert_eq!((first, found), (key("k/0"), Some(written)))
+        }
+        other => panic!("expected a conflict, got {other:?}"),
+    }
 }

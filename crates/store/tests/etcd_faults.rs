@@ -206,6 +206,7 @@ async fn one_hanging_member_of_three_stops_neither_reads_nor_a_leader() {
     };
     let leadership = soon(store.campaign(&candidate)).await.unwrap();
     until_written(&store, "before").await;
+    let watching = tokio::spawn(shown(store.watch(Revision(1)).await.unwrap(), "much-later"));
     // All that was asked so far was asked of this one.
     etcd.pause(0).await.unwrap();
     assert!(soon(store.get(&key("before"))).await.unwrap().is_some());
@@ -216,6 +217,8 @@ async fn one_hanging_member_of_three_stops_neither_reads_nor_a_leader() {
         assert!(leadership.holds(), "lost in round {round}");
     }
     until_written(&store, "much-later").await;
+    // The watch was on the member that hangs, which has to be noticed first.
+    assert!(watching.await.unwrap().contains_key("after"));
     etcd.resume(0).unwrap();
 }
 

@@ -12,6 +12,7 @@ mod keys;
 mod lease;
 mod link;
 mod options;
+mod seat;
 mod txn;
 mod watch;
 
