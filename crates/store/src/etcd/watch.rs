@@ -110,14 +110,18 @@ impl State {
         }
     }
 
-    /// Forgets what is not whole and waits a moment.
+    /// Forgets the stream and what is not whole, and waits a moment.
     async fn again(&mut self, error: &StoreError) {
         tracing::debug!(seen = %self.seen, %error, "watch is cut off");
-        self.stream = None;
-        self.begun.clear();
+        self.forget();
         self.link.turn_away();
         let delay = self.backoff.next_delay();
         self.clock.sleep(delay).await;
+    }
+
+    fn forget(&mut self) {
+        self.stream = None;
+        self.begun.clear();
     }
 
     fn take(&mut self, answer: PbWatchResponse) -> Result<(), StoreError> {
@@ -207,3 +211,7 @@ pub(super) async fn open(
         )),
     }
 }
+
+#[cfg(test)]
+#[path = "watch_tests.rs"]
+mod tests;
