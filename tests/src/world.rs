@@ -240,6 +240,8 @@ impl World {
 pub fn hub_config(cloud: &LocalCloud) -> Value {
     let key = cloud.credentials();
     json!({
+        // Tests delete many at once and mean it.
+        "breaker": {"tenants": 10_000},
         "placement": {"defaultRegion": REGION, "infraPollSeconds": 0.2},
         "eks": {
             "defaultRegion": REGION,
