@@ -204,6 +204,9 @@ impl World {
     /// # Errors
     /// Something does not come back.
     pub async fn heal(&mut self) -> anyhow::Result<()> {
+        for name in self.members.keys() {
+            self.cloud.resume_api(name).await?;
+        }
         self.hub.process().resume().ok();
         self.hub.ensure_running().await?;
         let api = self.api()?;
