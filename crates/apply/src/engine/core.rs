@@ -270,6 +270,8 @@ impl Core {
                 change(slot);
                 core.kick(&mut state, &ticket.tenant);
             }
+            drop(state);
+            core.tell(&ticket.tenant);
         });
     }
 

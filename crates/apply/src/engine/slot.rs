@@ -13,10 +13,11 @@ use berth_model::{
 use tokio::sync::{Notify, watch};
 
 use crate::{
-    fight::Forced,
+    fight::{Forced, PutBack},
     ledger::{Head, HeldAs, Record, Remembered, Stage},
     object::{Item, Kind, ObjectRef},
     plan::{Applied, Fingerprint},
+    request::Lane,
 };
 
 /// One tenant.
@@ -46,8 +47,12 @@ pub(super) struct Slot {
     pub(super) stir: watch::Sender<u64>,
     pub(super) apply: ApplyState,
     pub(super) health: Health,
+    /// The last run ended because the API server did not answer in time.
+    pub(super) slow: bool,
     /// Objects that are no longer forced back, and why.
     pub(super) fights: BTreeMap<ObjectRef, String>,
+    /// Objects that somebody deletes again and again, and what is done about it.
+    pub(super) deleted: BTreeMap<ObjectRef, String>,
 }
 
 /// One object of the inventory.
@@ -57,6 +62,7 @@ pub(super) struct Own {
     pub(super) uid: Option<String>,
     pub(super) applied: Option<Applied>,
     pub(super) forced: Forced,
+    pub(super) put_back: PutBack,
     /// Part of the assignment; what is not is pruned.
     pub(super) wanted: bool,
 }
@@ -104,6 +110,8 @@ pub(super) struct Ticket {
     pub(super) uid: Uid,
     pub(super) serial: u64,
     pub(super) items: Arc<[Item]>,
+    /// Where its requests stand in line.
+    pub(super) lane: Lane,
 }
 
 impl Slot {
@@ -127,7 +135,9 @@ impl Slot {
             stir: watch::Sender::new(0),
             apply: applying("its turn"),
             health: Health::default(),
+            slow: false,
             fights: BTreeMap::new(),
+            deleted: BTreeMap::new(),
         }
     }
 
@@ -163,6 +173,7 @@ impl Slot {
                 uid: kept.uid,
                 applied,
                 forced: Forced::default(),
+                put_back: PutBack::default(),
                 wanted: body.is_some(),
             };
             slot.own.insert(kept.object, own);
@@ -191,6 +202,7 @@ impl Slot {
         for own in self.own.values_mut() {
             own.wanted = false;
             own.forced = Forced::default();
+            own.put_back = PutBack::default();
         }
         for item in &items {
             let own = self.own.entry(item.object.clone()).or_default();
@@ -199,6 +211,7 @@ impl Slot {
         }
         self.items = items.into();
         self.fights.clear();
+        self.deleted.clear();
         self.apply = applying("its turn");
         self.supersede();
     }
@@ -208,6 +221,7 @@ impl Slot {
         self.withdrawing = true;
         self.term = term;
         self.fights.clear();
+        self.deleted.clear();
         self.apply = ApplyState::Withdrawing {
             waiting_for: "its turn".to_owned(),
         };
@@ -240,6 +254,7 @@ impl Slot {
             uid: self.uid.clone(),
             serial: self.serial,
             items: self.items.clone(),
+            lane: if self.slow { Lane::Slow } else { Lane::Work },
         };
         let todo = &mut self.todo;
         if self.withdrawing {
@@ -292,8 +307,9 @@ impl Slot {
 
     /// What is told of applying: a fight is a failure of what was applied otherwise.
     pub(super) fn told(&self) -> ApplyState {
-        match (&self.apply, self.fights.iter().next()) {
-            (ApplyState::Applied, Some((_, message))) => ApplyState::Failed {
+        let fights = self.fights.values().chain(self.deleted.values());
+        match (&self.apply, fights.clone().next()) {
+            (ApplyState::Applied, Some(message)) => ApplyState::Failed {
                 reason: "Fight".to_owned(),
                 message: message.clone(),
             },

@@ -10,7 +10,7 @@ use berth_model::{TenantId, Term, Timestamp, label::MANAGER_AGENT};
 use berth_runtime::entropy;
 use http::{Method, Request, header};
 use http_body_util::BodyExt as _;
-use kube::{Client, client::Body, core::Status};
+use kube::{Client, client::Body};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -161,8 +161,9 @@ impl KubeLedger {
                 tokio::time::timeout(DEADLINE, self.once(method.clone(), &path, content_type, body)).await;
             match outcome.unwrap_or(Err(RequestError::TimedOut(DEADLINE))) {
                 Err(error) if error.retryable() && attempt < ATTEMPTS => {
-                    let longest = 100_u64 << attempt;
-                    tokio::time::sleep(entropy::up_to(Duration::from_millis(longest))).await;
+                    let jitter = entropy::up_to(Duration::from_millis(100_u64 << attempt));
+                    let asked = error.retry_after().unwrap_or_default().min(DEADLINE);
+                    tokio::time::sleep(asked + jitter).await;
                 }
                 outcome => return outcome,
             }
@@ -187,15 +188,12 @@ impl KubeLedger {
             .header(header::CONTENT_TYPE, content_type);
         let request = request.body(Body::from(body.to_vec()));
         let request = request.map_err(|error| RequestError::Malformed(error.to_string()))?;
-        let response = self.client.send(request).await?;
-        let status = response.status();
-        let body = response.into_body().collect().await?.to_bytes();
-        if status.is_success() {
+        let (head, body) = self.client.send(request).await?.into_parts();
+        let body = body.collect().await?.to_bytes();
+        if head.status.is_success() {
             return Ok(body.to_vec());
         }
-        let refused = serde_json::from_slice::<Status>(&body)
-            .unwrap_or_else(|_| Status::failure("no reason given", "").with_code(status.as_u16()));
-        Err(RequestError::Refused(refused.boxed()))
+        Err(RequestError::refused(&head, &body))
     }
 }
 

@@ -6,7 +6,8 @@ use berth_runtime::{
     clock::Clock,
     retry::{Backoff, Policy},
 };
-use futures::{AsyncBufReadExt as _, StreamExt as _};
+use futures::{AsyncBufReadExt as _, StreamExt as _, TryStreamExt as _};
+use http_body_util::BodyExt as _;
 use kube::core::Status;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
@@ -169,21 +170,14 @@ impl<T: Target> Watch<T> {
             self.target.collection(),
             self.target.query()
         );
-        let request = Caller::watch_request(path, self.target.metadata_only())?;
-        let stream = match self
-            .caller
-            .client()
-            .request_stream(request)
-            .await
-            .map_err(RequestError::from)
-        {
-            Ok(stream) => stream,
+        let stream = match self.caller.watch(path, self.target.metadata_only()).await {
+            Ok(body) => body.into_data_stream().map_err(std::io::Error::other),
             Err(error) if error.is_expired() => return Ok(Ended::Expired),
             Err(error) => return Err(error),
         };
         let mut reached = from;
         let mut moved = false;
-        let stream = std::pin::pin!(stream);
+        let stream = std::pin::pin!(stream.into_async_read());
         let mut lines = stream.lines();
         while let Some(line) = lines.next().await {
             // A stream that breaks is continued from where it had come.
