@@ -246,7 +246,7 @@ impl Engine {
     #[expect(clippy::unused_async, reason = "the session awaits every command alike")]
     pub async fn release_breaker(&self) {
         self.core.breaker().release();
-        self.core.released.send_modify(|released| *released += 1);
+        self.core.released.ring();
     }
 }
 

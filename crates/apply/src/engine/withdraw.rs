@@ -58,10 +58,10 @@ impl Core {
 
     /// Returns once this tenant may go.
     async fn pass_breaker(&self, ticket: &Ticket) -> Result<(), ApplyError> {
-        let mut released = self.released.subscribe();
+        let mut released = self.released.listen();
         let mut stir = self.stir(ticket)?;
         loop {
-            released.borrow_and_update();
+            released.catch_up();
             let (admitted, held) = {
                 let state = self.state();
                 let admitted = state.slots.get(&ticket.tenant).is_some_and(|slot| slot.admitted);
@@ -82,11 +82,11 @@ impl Core {
                 limits.window.as_secs() / 60
             );
             self.set_apply(ticket, ApplyState::Withdrawing { waiting_for })?;
-            while !released.has_changed().unwrap_or(true) {
+            while !released.rang() {
                 tokio::select! {
                     biased;
-                    _ = released.changed() => break,
-                    _ = stir.changed() => self.check_current(ticket)?,
+                    () = released.hear() => break,
+                    () = stir.hear() => self.check_current(ticket)?,
                 }
             }
         }
