@@ -174,7 +174,7 @@ impl Engine {
                 Decision::Same => {
                     if let Some(slot) = state.slots.get_mut(&tenant).filter(|_| confirmed) {
                         slot.confirmed = true;
-                        self.core.released.send_modify(|released| *released += 1);
+                        self.core.released.ring();
                     }
                 }
                 Decision::NotHeld => {

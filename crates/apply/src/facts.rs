@@ -6,7 +6,7 @@ mod node;
 use std::{collections::BTreeSet, sync::Arc};
 
 use berth_model::{ClusterFacts, NetworkPolicyEnforcement};
-use berth_runtime::clock::Clock;
+use berth_runtime::{bell::Listener, clock::Clock};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::watch;
@@ -55,7 +55,7 @@ impl Facts {
     }
 
     /// Watches the nodes until dropped.
-    pub(crate) async fn watch(&self, caller: &Caller, clock: &Arc<dyn Clock>, epoch: watch::Receiver<u64>) {
+    pub(crate) async fn watch(&self, caller: &Caller, clock: &Arc<dyn Clock>, epoch: Listener) {
         run(
             NodeTarget(self.nodes.clone()),
             caller.clone(),

@@ -7,7 +7,7 @@ use std::sync::{
 use std::time::Duration;
 
 use berth_model::Timestamp;
-use tokio::sync::watch;
+use berth_runtime::bell::{Bell, Listener};
 
 /// The last answer, and how often contact was lost.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub(crate) struct Pulse {
     last: Mutex<(Duration, Timestamp)>,
     answers: AtomicU64,
     /// Raised when the server answers again after it did not: watches that were open then may be dead and start anew.
-    epoch: watch::Sender<u64>,
+    epoch: Bell,
 }
 
 impl Pulse {
@@ -23,7 +23,7 @@ impl Pulse {
         Self {
             last: Mutex::new((monotonic, now)),
             answers: AtomicU64::new(0),
-            epoch: watch::Sender::new(0),
+            epoch: Bell::new(),
         }
     }
 
@@ -35,12 +35,12 @@ impl Pulse {
 
     /// Contact is back after it was lost.
     pub(crate) fn recovered(&self) {
-        self.epoch.send_modify(|epoch| *epoch += 1);
+        self.epoch.ring();
     }
 
     /// Changes when watches should start anew.
-    pub(crate) fn epoch(&self) -> watch::Receiver<u64> {
-        self.epoch.subscribe()
+    pub(crate) fn epoch(&self) -> Listener {
+        self.epoch.listen()
     }
 
     /// How long ago, by the monotonic clock.

@@ -197,7 +197,9 @@ fn play(sessions: Sessions) -> watch::Receiver<BTreeMap<TenantId, bool>> {
                     confirmed,
                     ..
                 } => {
-                    tell.send_modify(|removed| drop(removed.insert(tenant.clone(), *confirmed)));
+                    tell.send_modify(|removed| {
+                        removed.insert(tenant.clone(), *confirmed);
+                    });
                     let nothing = Digest::new("0".repeat(64)).unwrap();
                     report(tenant, uid, Generation(0), nothing, ApplyState::Withdrawn)
                 }

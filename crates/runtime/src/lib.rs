@@ -3,6 +3,7 @@
 //! This crate knows nothing of tenants, clusters, Kubernetes or gRPC. It is the only place that reads the real clock,
 //! and the only place where `backoff` is used.
 
+pub mod bell;
 pub mod clock;
 pub mod drain;
 pub mod entropy;
@@ -15,6 +16,7 @@ pub mod retry;
 pub mod simulation;
 pub mod telemetry;
 
+pub use bell::Bell;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use drain::{Drain, Holder};
 pub use metrics::Metrics;

@@ -31,6 +31,9 @@ struct Arguments {
     /// How many run at once.
     #[arg(long, default_value_t = 2)]
     jobs: usize,
+    /// Run each seed twice, and call it a finding when the two histories differ.
+    #[arg(long)]
+    twice: bool,
     /// Print what the product logs too, such as `info` or `berth_control=debug`.
     #[arg(long)]
     log: Option<String>,
@@ -69,7 +72,19 @@ fn main() -> ExitCode {
                         trace: arguments.trace,
                         ..Plan::of(seed)
                     };
-                    match run(plan) {
+                    let outcome = run(plan).and_then(|outcome| {
+                        if arguments.twice {
+                            let again = run(plan)?;
+                            anyhow::ensure!(
+                                again.fingerprint == outcome.fingerprint,
+                                "the same seed went two ways ({} and {} events)",
+                                outcome.events,
+                                again.events
+                            );
+                        }
+                        Ok(outcome)
+                    });
+                    match outcome {
                         Ok(outcome) => {
                             simulated.fetch_add(outcome.simulated.as_secs(), Ordering::Relaxed);
                             if !outcome.findings.is_empty() {

@@ -8,7 +8,10 @@ use std::{
 };
 
 use berth_model::{TenantId, TenantReport, Term, report::ApplyState};
-use berth_runtime::clock::Clock;
+use berth_runtime::{
+    bell::{Bell, Listener},
+    clock::Clock,
+};
 use tokio::sync::{Notify, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -41,7 +44,7 @@ pub(super) struct Core {
     pub(super) world: Arc<World>,
     pub(super) desk: Desk,
     pub(super) facts: Facts,
-    pub(super) released: watch::Sender<u64>,
+    pub(super) released: Bell,
     pub(super) ready: watch::Sender<bool>,
     pub(super) tasks: TaskTracker,
     pub(super) cancel: CancellationToken,
@@ -70,7 +73,7 @@ impl Core {
             world: Arc::default(),
             desk: Desk::new(),
             facts: Facts::new(),
-            released: watch::Sender::new(0),
+            released: Bell::new(),
             ready: watch::Sender::new(false),
             tasks: TaskTracker::new(),
             cancel: CancellationToken::new(),
@@ -276,17 +279,17 @@ impl Core {
     }
 
     /// Waits until anything of the tenant looks different, or for a while: what could not be seen is then asked for.
-    pub(super) async fn stirred(&self, stir: &mut watch::Receiver<u64>, at_most: Duration) {
+    pub(super) async fn stirred(&self, stir: &mut Listener, at_most: Duration) {
         tokio::select! {
             biased;
-            _ = stir.changed() => {}
+            () = stir.hear() => {}
             () = self.clock.sleep(at_most) => {}
         }
     }
 
     /// Listens for changes of what the tenant has.
-    pub(super) fn stir(&self, ticket: &Ticket) -> Result<watch::Receiver<u64>, ApplyError> {
-        self.with(ticket, |slot| slot.stir.subscribe())
+    pub(super) fn stir(&self, ticket: &Ticket) -> Result<Listener, ApplyError> {
+        self.with(ticket, |slot| slot.stir.listen())
     }
 }
 

@@ -30,7 +30,7 @@ impl Observer for Core {
         let Some(slot) = state.slots.get_mut(&tenant) else {
             return;
         };
-        slot.stir.send_modify(|stir| *stir += 1);
+        slot.stir.ring();
         self.consider(slot, object);
         self.kick_if_drifted(&mut state, &tenant);
         drop(state);
@@ -53,7 +53,7 @@ impl Observer for Core {
                 for object in objects {
                     self.consider(slot, &object);
                 }
-                slot.stir.send_modify(|stir| *stir += 1);
+                slot.stir.ring();
             }
             self.kick_if_drifted(&mut state, tenant);
         }

@@ -10,7 +10,8 @@ use berth_model::{
     Assignment, ClusterName, Digest, Generation, Health, TenantId, Term, Uid, assignment::AppliedAs,
     report::ApplyState,
 };
-use tokio::sync::{Notify, watch};
+use berth_runtime::Bell;
+use tokio::sync::Notify;
 
 use crate::{
     fight::{Forced, PutBack},
@@ -44,7 +45,7 @@ pub(super) struct Slot {
     /// Wakes a worker that waits to try again.
     pub(super) wake: Arc<Notify>,
     /// Raised when anything of the tenant looks different.
-    pub(super) stir: watch::Sender<u64>,
+    pub(super) stir: Bell,
     pub(super) apply: ApplyState,
     pub(super) health: Health,
     /// The last run ended because the API server did not answer in time.
@@ -132,7 +133,7 @@ impl Slot {
             todo: Todo::default(),
             working: false,
             wake: Arc::new(Notify::new()),
-            stir: watch::Sender::new(0),
+            stir: Bell::new(),
             apply: applying("its turn"),
             health: Health::default(),
             slow: false,
@@ -235,7 +236,7 @@ impl Slot {
         self.todo.not_before = None;
         self.todo.settle_comes = false;
         self.wake.notify_one();
-        self.stir.send_modify(|stir| *stir += 1);
+        self.stir.ring();
     }
 
     pub(super) fn held_as(&self) -> HeldAs {

@@ -58,10 +58,10 @@ impl Core {
 
     /// Returns once this tenant may go, and that is remembered.
     async fn pass_breaker(&self, ticket: &Ticket) -> Result<(), ApplyError> {
-        let mut released = self.released.subscribe();
+        let mut released = self.released.listen();
         let mut stir = self.stir(ticket)?;
         loop {
-            released.borrow_and_update();
+            released.catch_up();
             let (free, held) = {
                 let state = self.state();
                 let slot = state.slots.get(&ticket.tenant);
@@ -93,11 +93,11 @@ impl Core {
                     message,
                 },
             )?;
-            while !released.has_changed().unwrap_or(true) {
+            while !released.rang() {
                 tokio::select! {
                     biased;
-                    _ = released.changed() => break,
-                    _ = stir.changed() => self.check_current(ticket)?,
+                    () = released.hear() => break,
+                    () = stir.hear() => self.check_current(ticket)?,
                 }
             }
         }
@@ -128,7 +128,7 @@ impl Core {
             }
         }
         self.breaker().release(self.moment());
-        self.released.send_modify(|released| *released += 1);
+        self.released.ring();
         self.spawn(|core| async move {
             let mut backoff = Backoff::new(&Policy::new(core.options.retry.0, core.options.retry.1));
             while let Err(error) = core.keep_breaker().await {

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use berth_runtime::{
+    bell::Listener,
     clock::Clock,
     retry::{Backoff, Policy},
 };
@@ -11,7 +12,6 @@ use http_body_util::BodyExt as _;
 use kube::core::Status;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
-use tokio::sync::watch;
 
 use crate::request::{Caller, RequestError};
 
@@ -85,23 +85,18 @@ enum Ended {
 }
 
 /// Watches until dropped.
-pub(crate) async fn run<T: Target>(
-    target: T,
-    caller: Caller,
-    clock: Arc<dyn Clock>,
-    mut epoch: watch::Receiver<u64>,
-) {
+pub(crate) async fn run<T: Target>(target: T, caller: Caller, clock: Arc<dyn Clock>, mut epoch: Listener) {
     let watch = Watch { target, caller };
     let mut backoff = Backoff::new(&Policy::new(Duration::from_millis(200), Duration::from_secs(20)));
     let mut from = None;
     loop {
-        epoch.borrow_and_update();
+        epoch.catch_up();
         let deadline = Duration::from_secs(WATCH_SECONDS + 20);
         let outcome = tokio::select! {
             biased;
             outcome = watch.once(from.take()) => outcome,
             // Contact was lost and is back: this stream may be dead without knowing it. So may one past its time.
-            _ = epoch.changed() => Ok(Ended::Expired),
+            () = epoch.hear() => Ok(Ended::Expired),
             () = clock.sleep(deadline) => Ok(Ended::Expired),
         };
         match outcome {

@@ -54,14 +54,10 @@ pub(super) async fn import(args: Import, terminal: &Terminal) -> Result<(), Fail
             {
                 let store = super::access::connect(url, &args.store).await?;
                 let all = snapshot.summary.entries;
-                let written = berth_store::snapshot::restore(
-                    &snapshot,
-                    &store,
-                    &[mark(&snapshot, &source)?],
-                    |written| {
-                        progress.say(&format!("{written} of {all} entries written"));
-                    },
-                );
+                let marks = [mark(&snapshot, &source)?];
+                let written = berth_store::snapshot::restore(&snapshot, &store, &marks, |written| {
+                    progress.say(&format!("{written} of {all} entries written"));
+                });
                 written
                     .await
                     .map_err(|error| super::source::of_snapshot(url, &error))?;
