@@ -2,12 +2,7 @@
 //!
 //! Needs `python3` with `venv` and a PyPI index; moto goes into a virtual environment beside the test's own files.
 #![cfg(feature = "s3")]
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::disallowed_methods,
-    reason = "tests"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::{
     io::{BufRead, BufReader},
