@@ -10,8 +10,8 @@ use super::model::Tenant;
 use super::record::{Answer, Call, Event, History, Op, Seen};
 use super::watch;
 
-/// Steps of the search for one tenant's order. A history of a hundred calls takes some thousands when nothing is wrong.
-const STEPS: u64 = 300_000;
+/// Steps of the search for one tenant's order. A history of a hundred calls takes some hundreds when nothing is wrong.
+const STEPS: u64 = 50_000;
 /// After so many tenants without an order the others are not looked at: they would say nothing new.
 const ENOUGH: usize = 3;
 /// Threads of calls without an answer, after all clients: they are tried last.
@@ -110,6 +110,8 @@ pub struct Report {
     pub tenants: usize,
     /// Calls on the tenant that had most.
     pub longest: usize,
+    /// Steps of the longest search for an order.
+    pub steps: u64,
     /// Events of watch streams.
     pub events: usize,
     /// How often a stream was opened.
@@ -143,7 +145,7 @@ fn within(steps: u64, history: &History) -> Result<Report, Vec<Fault>> {
     for (tenant, calls) in tenants {
         report.longest = report.longest.max(calls.len());
         if without_order < ENOUGH
-            && let Some(fault) = tenant_fault(steps, tenant, &calls)
+            && let Some(fault) = tenant_fault(steps, tenant, &calls, &mut report.steps)
         {
             without_order += 1;
             faults.push(fault);
@@ -164,13 +166,15 @@ fn within(steps: u64, history: &History) -> Result<Report, Vec<Fault>> {
     }
 }
 
-fn tenant_fault(steps: u64, tenant: &str, calls: &[&Call]) -> Option<Fault> {
+fn tenant_fault(steps: u64, tenant: &str, calls: &[&Call], longest: &mut u64) -> Option<Fault> {
     let undecided = || Fault::Undecided {
         tenant: tenant.to_owned(),
         calls: calls.len(),
         lost: calls.iter().filter(|call| call.ended.is_none()).count(),
     };
-    match linearizable(steps, calls, u64::MAX) {
+    let (found, taken) = linearizable(steps, calls, u64::MAX);
+    *longest = taken.max(*longest);
+    match found {
         None => return Some(undecided()),
         Some(true) => return None,
         Some(false) => {}
@@ -181,7 +185,9 @@ fn tenant_fault(steps: u64, tenant: &str, calls: &[&Call]) -> Option<Fault> {
         .filter_map(|call| Some(call.ended.as_ref()?.0))
         .collect();
     moments.sort_unstable();
-    let first = moments.partition_point(|moment| linearizable(steps, calls, *moment) == Some(true));
+    // What cannot be decided soon counts as none: the place shown is then a little early.
+    let soon = steps / 10;
+    let first = moments.partition_point(|moment| linearizable(soon, calls, *moment).0 == Some(true));
     let until = moments.get(first).copied().unwrap_or(u64::MAX);
     Some(Fault::NotLinearizable {
         tenant: tenant.to_owned(),
@@ -201,8 +207,8 @@ fn as_of(call: &Call, moment: u64) -> Call {
     }
 }
 
-/// Whether the calls have an order, by what was known at `moment`; none when that takes too long to find out.
-fn linearizable(most: u64, calls: &[&Call], moment: u64) -> Option<bool> {
+/// Whether the calls have an order, by what was known at `moment`, and the steps it took to find out; none when it takes too many.
+fn linearizable(most: u64, calls: &[&Call], moment: u64) -> (Option<bool>, u64) {
     enum Step {
         Begin((usize, Op)),
         End(Option<Answer>),
@@ -228,7 +234,8 @@ fn linearizable(most: u64, calls: &[&Call], moment: u64) -> Option<bool> {
         steps.push((call.begun, thread, Step::Begin((number, call.op))));
     }
     steps.sort_by_key(|(moment, ..)| *moment);
-    let mut tester = LinearizabilityTester::new(Tenant::absent(most, answers));
+    let tenant = Tenant::absent(most, answers);
+    let mut tester = LinearizabilityTester::new(tenant.clone());
     for (_, thread, step) in steps {
         let taken = match step {
             Step::Begin(op) => tester.on_invoke(thread, op).map(drop),
@@ -236,10 +243,11 @@ fn linearizable(most: u64, calls: &[&Call], moment: u64) -> Option<bool> {
         };
         if taken.is_err() {
             // A client with two calls at once: nothing that a recorder writes.
-            return Some(false);
+            return (Some(false), 0);
         }
     }
-    catch_unwind(AssertUnwindSafe(|| tester.is_consistent())).ok()
+    let found = catch_unwind(AssertUnwindSafe(|| tester.is_consistent())).ok();
+    (found, most - tenant.left())
 }
 
 /// One generation of a tenant has one content, whoever shows it.

@@ -6,6 +6,7 @@
 //! going back, repeating themselves or leaving something out?
 
 pub mod check;
+mod follow;
 pub mod model;
 pub mod record;
 pub mod run;

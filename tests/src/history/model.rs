@@ -73,6 +73,12 @@ impl Tenant {
         }
     }
 
+    /// Steps that the search may still take.
+    #[must_use]
+    pub fn left(&self) -> u64 {
+        self.search.lock().unwrap_or_else(PoisonError::into_inner).steps
+    }
+
     /// Ends the search by unwinding with [`Exhausted`]: the tester has no other way out.
     fn step(&self) {
         let mut search = self.search.lock().unwrap_or_else(PoisonError::into_inner);

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::error::Error as _;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,20 +10,18 @@ use anyhow::{Context as _, bail};
 use berth_proto::v1;
 use berth_wire::context::Context;
 use futures::future::try_join_all;
-use prost::Message as _;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, ConnectError, Status};
 
-use super::record::{Answer, Event, History, Op, Recorder, Seen};
+use super::follow::Watcher;
+use super::record::{Answer, History, Op, Recorder, Seen};
 use crate::api::Api;
 use crate::waiting::{LONG, until};
 
 /// No call takes longer; one that does has lost its answer.
 const CALL: Duration = Duration::from_secs(10);
-/// Between two tries to find a hub that answers.
-const PAUSE: Duration = Duration::from_millis(20);
 
 /// Where a hub is and who asks.
 #[derive(Clone, Debug)]
@@ -150,13 +147,13 @@ async fn settled(hubs: &mut Hubs, recorder: &Recorder) -> anyhow::Result<BTreeMa
     .await
 }
 
-fn id_of(tenant: &v1::Tenant) -> String {
+pub(super) fn id_of(tenant: &v1::Tenant) -> String {
     tenant.name.trim_start_matches("tenants/").to_owned()
 }
 
 /// The hubs, one of them in use.
 #[derive(Debug)]
-struct Hubs {
+pub(super) struct Hubs {
     all: Vec<Api>,
     at: usize,
 }
@@ -166,11 +163,11 @@ impl Hubs {
         Self { all, at: 0 }
     }
 
-    fn api(&self) -> &Api {
+    pub(super) fn api(&self) -> &Api {
         &self.all[self.at % self.all.len()]
     }
 
-    fn next(&mut self) {
+    pub(super) fn next(&mut self) {
         self.at += 1;
     }
 
@@ -368,79 +365,4 @@ async fn ask(api: &Api, id: &str, op: Op) -> Result<v1::Tenant, Status> {
         }
     };
     tenant.ok_or_else(|| Status::data_loss("an answer without a tenant"))
-}
-
-struct Watcher {
-    number: usize,
-    hubs: Hubs,
-    recorder: Arc<Recorder>,
-    random: StdRng,
-    quiet: CancellationToken,
-}
-
-impl Watcher {
-    /// Watches all tenants; a stream that ends, and now and then one that does not, is opened again where it was.
-    async fn run(mut self) -> anyhow::Result<()> {
-        let mut resume_token = String::new();
-        while !self.quiet.is_cancelled() {
-            let patience = self.random.random_range(1..200);
-            if self.stream(&mut resume_token, patience).await.is_err() {
-                self.hubs.next();
-                tokio::time::sleep(PAUSE).await;
-            }
-        }
-        Ok(())
-    }
-
-    async fn stream(&self, resume_token: &mut String, patience: usize) -> Result<(), Status> {
-        let request = v1::WatchTenantsRequest {
-            resume_token: resume_token.clone(),
-            ..v1::WatchTenantsRequest::default()
-        };
-        let mut tenants = self.hubs.api().tenants();
-        let mut events = tokio::select! {
-            opened = tenants.watch_tenants(request) => opened?.into_inner(),
-            () = self.quiet.cancelled() => return Ok(()),
-        };
-        self.recorder.event(self.number, Event::Opened);
-        let mut heard = 0;
-        // A snapshot is read whole: given up half-way it would begin anew each time.
-        while heard < patience || resume_token.is_empty() {
-            let message = tokio::select! {
-                message = events.message() => message?,
-                () = self.quiet.cancelled() => return Ok(()),
-            };
-            let Some(message) = message else {
-                return Ok(());
-            };
-            heard += 1;
-            // As the API says: while a snapshot is not complete there is nothing to resume from.
-            let snapshot = message.resume_token.is_empty();
-            resume_token.clone_from(&message.resume_token);
-            if let Some(event) = message.event {
-                self.recorder.event(self.number, self.event(event, snapshot));
-            }
-        }
-        Ok(())
-    }
-
-    fn event(&self, event: v1::watch_tenants_response::Event, snapshot: bool) -> Event {
-        use v1::watch_tenants_response::Event as E;
-        match event {
-            E::Upserted(tenant) => {
-                let mut hasher = DefaultHasher::new();
-                tenant.encode_to_vec().hash(&mut hasher);
-                Event::Upserted {
-                    seen: self.recorder.seen(&tenant),
-                    tenant: id_of(&tenant),
-                    whole: hasher.finish(),
-                    snapshot,
-                }
-            }
-            E::Deleted(name) => Event::Deleted {
-                tenant: name.trim_start_matches("tenants/").to_owned(),
-            },
-            E::SnapshotEnd(_) => Event::SnapshotEnd,
-        }
-    }
 }

@@ -19,8 +19,11 @@ fn deleting(uid: u32, generation: i64, etag: u64, value: u64) -> Seen {
     }
 }
 
-/// Calls of one tenant: client, when it began, what, and when and what was answered.
-fn history(calls: &[(usize, u64, Op, Option<(u64, Answer)>)]) -> History {
+/// A call: client, when it began, what, and when and what was answered.
+type Short = (usize, u64, Op, Option<(u64, Answer)>);
+
+/// Calls of one tenant.
+fn history(calls: &[Short]) -> History {
     let calls = calls.iter().map(|(client, begun, op, ended)| Call {
         client: *client,
         tenant: "acme".into(),
