@@ -1,5 +1,5 @@
 //! The rules of an election on a real etcd, and what a leader must not do that was away too long.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod etcd_support;
 
