@@ -196,7 +196,9 @@ fn play(sessions: Sessions) -> watch::Receiver<BTreeMap<TenantId, bool>> {
                     confirmed,
                     ..
                 } => {
-                    tell.send_modify(|removed| drop(removed.insert(tenant.clone(), *confirmed)));
+                    tell.send_modify(|removed| {
+                        removed.insert(tenant.clone(), *confirmed);
+                    });
                     let nothing = Digest::new("0".repeat(64)).unwrap();
                     report(tenant, uid, Generation(0), nothing, ApplyState::Withdrawn)
                 }
@@ -285,5 +287,32 @@ async fn a_cluster_that_leaves_the_fleet_takes_its_breaker_along() {
     rig.registry.delete_cluster(&cluster(), None).await.unwrap();
     let kept = store.list("breakers/", Page::first()).await.unwrap().entries;
     assert_eq!(kept, []);
+    rig.cancel.cancel();
+}
+
+#[tokio::test]
+async fn releases_at_the_very_moment_of_withdrawals_lose_nobody() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let rig = Rig::over(store.clone()).await;
+    for n in 0..12 {
+        rig.create(n).await;
+    }
+    let registry = rig.registry.clone();
+    let (stop, stopped) = watch::channel(false);
+    let releasing = tokio::spawn(async move {
+        while !*stopped.borrow() {
+            registry.release_breaker(&cluster()).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+    });
+    for n in 0..12 {
+        rig.delete(n).await;
+    }
+    for n in 0..12 {
+        rig.gone(n).await;
+    }
+    stop.send_replace(true);
+    releasing.await.unwrap();
+    assert_eq!(rig.removed.borrow().len(), 12);
     rig.cancel.cancel();
 }
