@@ -1,11 +1,5 @@
 //! A namespace that is on its way out and does not get there, on a real API server: only that has the rules about it.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test says what is wrong by panicking"
-)]
-
 mod support;
 
 use std::time::Duration;
