@@ -1,10 +1,10 @@
 //! An API server in bad times: what it refuses, does not answer or breaks off is bounded, concerns the tenants it is about, is
 //! told, and is over when it is over.
 
-#![expect(
+#![allow(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "a test says what is wrong by panicking"
+    reason = "these are tests, helpers included"
 )]
 
 #[path = "support/faults.rs"]
