@@ -1,9 +1,9 @@
 //! What an engine does that nobody talks to for a day, and what it does about somebody who undoes its work.
 
-#![expect(
+#![allow(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "a test says what is wrong by panicking"
+    reason = "these are tests, helpers included"
 )]
 
 #[path = "support/faults.rs"]

@@ -1,10 +1,6 @@
 //! The agent's mass-delete breaker on a real API server: what it stops, and what it remembers there.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test says what is wrong by panicking"
-)]
+#![expect(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
 
 mod support;
 

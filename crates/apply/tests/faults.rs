@@ -1,10 +1,10 @@
 //! An API server in bad times: what it refuses, does not answer or breaks off is bounded, concerns the tenants it is about, is
 //! told, and is over when it is over.
 
-#![expect(
+#![allow(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "a test says what is wrong by panicking"
+    reason = "these are tests, helpers included"
 )]
 
 #[path = "support/faults.rs"]
@@ -14,7 +14,7 @@ mod support;
 use std::time::Duration;
 
 use berth_model::{
-    HealthState,
+    HealthState, Term,
     assignment::{AppliedAs, ApplyPhase},
     report::ApplyState,
 };
@@ -254,5 +254,70 @@ async fn a_slow_server_is_waited_for() {
         writes.len() <= distinct.len() + 1,
         "nothing is sent twice: {writes:?}"
     );
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_withdrawal_that_is_refused_says_why_and_goes_on_when_it_may() {
+    let bad = Bad::start().await;
+    let (leaving, fine) = (Tenant::new("leaving"), Tenant::new("fine"));
+    let engine = bad.holding(&[&leaving, &fine]).await;
+    for (fault, reason) in [
+        (Fault::Refuse(403, None), "Forbidden"),
+        (Fault::Refuse(503, Some(2)), "ServerBusy"),
+        (Fault::Hang, "TimedOut"),
+    ] {
+        bad.faults
+            .set(move |method, path| (method == "DELETE" && about(path, "leaving")).then_some(fault));
+        // Once is enough; saying it again is accepted.
+        let uid = leaving.assignment().uid;
+        engine.engine.withdraw(leaving.id(), uid, Term(1)).await.unwrap();
+        let report = engine
+            .report(&leaving, |report| {
+                matches!(&report.apply, ApplyState::WithdrawFailed { reason: found, .. } if found == reason)
+            })
+            .await;
+        assert!(format!("{:?}", report.apply).contains("Namespace t-leaving"));
+        bad.faults.take("");
+        pass(600).await;
+        let asked = bad.faults.take("DELETE").len();
+        assert!((1..=80).contains(&asked), "{reason}: {asked} in ten minutes");
+    }
+    bad.faults.clear();
+    engine
+        .report(&leaving, |report| report.apply == ApplyState::Withdrawn)
+        .await;
+    assert!(!bad.there(&leaving.namespace()).await);
+    assert_eq!(
+        engine.engine.report(&fine.id()).unwrap().apply,
+        ApplyState::Applied
+    );
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn health_is_unknown_while_a_kind_it_is_judged_by_cannot_be_looked_at_though_the_server_answers() {
+    let bad = Bad::start().await;
+    let tenant = Tenant::new("judged");
+    let engine = bad.holding(&[&tenant]).await;
+    let healthy = |state: HealthState| move |report: &berth_model::TenantReport| report.health.state == state;
+    engine.report(&tenant, healthy(HealthState::Healthy)).await;
+    bad.faults.set(|_, path| {
+        path.starts_with("/api/v1/pods")
+            .then_some(Fault::Refuse(503, None))
+    });
+    bad.faults.break_off();
+    pass(180).await;
+    let report = engine.engine.report(&tenant.id()).unwrap();
+    assert_eq!(
+        report.health.state,
+        HealthState::Unknown,
+        "{}",
+        report.health.message
+    );
+    assert!(report.health.message.contains("Pod"), "{}", report.health.message);
+    assert_eq!(report.apply, ApplyState::Applied, "that is known all the same");
+    bad.faults.clear();
+    engine.report(&tenant, healthy(HealthState::Healthy)).await;
     engine.stop().await;
 }

@@ -290,3 +290,30 @@ async fn a_cluster_that_leaves_the_fleet_takes_its_breaker_along() {
     assert_eq!(kept, []);
     rig.cancel.cancel();
 }
+
+#[tokio::test]
+async fn releases_at_the_very_moment_of_withdrawals_lose_nobody() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let rig = Rig::over(store.clone()).await;
+    for n in 0..12 {
+        rig.create(n).await;
+    }
+    let registry = rig.registry.clone();
+    let (stop, stopped) = watch::channel(false);
+    let releasing = tokio::spawn(async move {
+        while !*stopped.borrow() {
+            registry.release_breaker(&cluster()).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+    });
+    for n in 0..12 {
+        rig.delete(n).await;
+    }
+    for n in 0..12 {
+        rig.gone(n).await;
+    }
+    stop.send_replace(true);
+    releasing.await.unwrap();
+    assert_eq!(rig.removed.borrow().len(), 12);
+    rig.cancel.cancel();
+}

@@ -1,6 +1,13 @@
 //! One watch: a complete look, then every change, for ever. A break is followed by going on where it broke, or by another look.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use berth_runtime::{
     bell::Listener,
@@ -19,6 +26,9 @@ use crate::request::{Caller, RequestError};
 const PAGE: u32 = 250;
 /// The server ends a watch after that long, so that a dead one is noticed.
 const WATCH_SECONDS: u64 = 290;
+
+/// A kind that could not be looked at for so long is lost sight of.
+const LOST_AFTER: Duration = Duration::from_secs(60);
 
 /// What is watched, and who takes it in.
 pub(crate) trait Target: Send + Sync + 'static {
@@ -43,6 +53,8 @@ pub(crate) trait Target: Send + Sync + 'static {
     fn advanced(&self, version: u64);
     /// A complete look as of that version showed these and nothing else.
     fn looked(&self, version: u64, present: BTreeSet<Self::Key>);
+    /// It could not be looked at for a while: what was shown is old.
+    fn lost(&self) {}
     /// For the log.
     fn name(&self) -> &'static str;
 }
@@ -85,8 +97,18 @@ enum Ended {
 }
 
 /// Watches until dropped.
-pub(crate) async fn run<T: Target>(target: T, caller: Caller, clock: Arc<dyn Clock>, mut epoch: Listener) {
-    let watch = Watch { target, caller };
+pub(crate) async fn run<T: Target>(
+    target: T,
+    caller: Caller,
+    clock: Arc<dyn Clock>,
+    mut epoch: Listener,
+) {
+    let watch = Watch {
+        target,
+        caller,
+        looked: AtomicBool::new(false),
+    };
+    let mut failing_since = None;
     let mut backoff = Backoff::new(&Policy::new(Duration::from_millis(200), Duration::from_secs(20)));
     let mut from = None;
     loop {
@@ -99,6 +121,10 @@ pub(crate) async fn run<T: Target>(target: T, caller: Caller, clock: Arc<dyn Clo
             () = epoch.hear() => Ok(Ended::Expired),
             () = clock.sleep(deadline) => Ok(Ended::Expired),
         };
+        let looked = watch.looked.swap(false, Ordering::Relaxed);
+        if looked || outcome.is_ok() {
+            failing_since = None;
+        }
         match outcome {
             Ok(Ended::At { version, moved }) => {
                 from = Some(version);
@@ -111,6 +137,10 @@ pub(crate) async fn run<T: Target>(target: T, caller: Caller, clock: Arc<dyn Clo
             }
             Ok(Ended::Expired) => clock.sleep(backoff.next_delay()).await,
             Err(error) => {
+                let now = clock.monotonic();
+                if now.saturating_sub(*failing_since.get_or_insert(now)) >= LOST_AFTER {
+                    watch.target.lost();
+                }
                 let delay = backoff.next_delay_after(error.retry_after().unwrap_or_default());
                 // The first failures are ordinary while a server restarts.
                 if backoff.waits() == 4 {
@@ -127,6 +157,8 @@ pub(crate) async fn run<T: Target>(target: T, caller: Caller, clock: Arc<dyn Clo
 struct Watch<T> {
     target: T,
     caller: Caller,
+    /// A complete look went well since this was last asked.
+    looked: AtomicBool,
 }
 
 impl<T: Target> Watch<T> {
@@ -153,6 +185,7 @@ impl<T: Target> Watch<T> {
             if page.metadata.more.is_empty() {
                 let version = page.metadata.resource_version;
                 self.target.looked(version.parse().unwrap_or(0), present);
+                self.looked.store(true, Ordering::Relaxed);
                 return Ok(version);
             }
             more = page.metadata.more;

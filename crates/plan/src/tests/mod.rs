@@ -2,6 +2,7 @@
 
 mod admission;
 mod breaker;
+mod leaving;
 mod life;
 mod linting;
 mod nonsense;
