@@ -116,7 +116,7 @@ async fn live(plan: Plan) -> anyhow::Result<Outcome> {
     let rest_began = history.now();
     if end.settled.is_none() {
         tokio::time::sleep(plan.rest).await;
-        end.last = End::read(&world).await?.tenants;
+        end.last = Some(End::read(&world).await?.tenants);
     }
     watching.abort();
     let events = history.events();
