@@ -187,6 +187,10 @@ async fn watch(world: World) {
         let Some(hub) = world.leader() else {
             continue;
         };
+        // A process that was stopped looks around first.
+        if hub.gate.resumed_within(Duration::from_secs(3)) {
+            continue;
+        }
         let sites = world.sites();
         for snapshot in hub.board.snapshot().0 {
             let Some(status) = &snapshot.status else { continue };

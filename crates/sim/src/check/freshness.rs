@@ -10,7 +10,8 @@ const LIFETIME: Duration = Duration::from_secs(12);
 /// Clocks are read, messages are carried and the loop looks once a second.
 const SLACK: Duration = Duration::from_secs(3);
 
-/// Whether a status claims more than is known. The way of a message is not part of an agent's evidence.
+/// Whether a status claims more than is known. A heartbeat says how old its evidence was when it was said: how long it was on its
+/// way since, nobody knows, so that much is allowed.
 #[must_use]
 pub fn suspicious(shown: &Shown) -> bool {
     let (Some(claimed), Some(truly)) = (shown.claimed_age, shown.true_age) else {
