@@ -15,7 +15,7 @@ use berth_sim::{Outcome, Plan, run};
 /// How many fleets live through trouble in every build.
 const SEEDS: u64 = 200;
 
-/// Seeds that found something, with what it was. They are run for as long as they did then.
+/// Seeds that found something, with what it was, as they were drawn then; each bug has a test of its own beside what was mended.
 const FOUND: &[(u64, &str)] = &[
     (
         13,
