@@ -114,6 +114,7 @@ fn shown(health: &str, text: &str, claimed: u64, truly: u64) -> Event {
         claimed_age: Some(Duration::from_secs(claimed)),
         true_age: Some(Duration::from_secs(truly)),
         transit: Duration::ZERO,
+        suspicious_for: Duration::from_secs(7),
     })
 }
 
