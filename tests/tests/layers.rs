@@ -88,6 +88,24 @@ const LAYERS: &[(&str, Uses)] = &[
             "berth-runtime",
         ]),
     ),
+    // A developers' tool: it plays everything the product stands on, and nothing of the product uses it.
+    (
+        "berth-sim",
+        Uses::Only(&[
+            "berth-agent",
+            "berth-apply",
+            "berth-control",
+            "berth-fake",
+            "berth-hub",
+            "berth-identity",
+            "berth-plan",
+            "berth-proto",
+            "berth-provision",
+            "berth-runtime",
+            "berth-store",
+            "berth-wire",
+        ]),
+    ),
     // Must build when nothing else does.
     ("xtask", Uses::Only(&[])),
     ("berth-tests", Uses::Anything),

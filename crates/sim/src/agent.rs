@@ -193,6 +193,11 @@ impl Dial for Dialler {
             hearer: gate.clone(),
         };
         let id = connection.id;
+        let said = if world.shape.liar && cluster.as_str() == "eu-0" {
+            crate::liar::tell(&world, &cluster, said)
+        } else {
+            said
+        };
         let heard_by_hub = {
             let (history, cluster, agent) = (world.history.clone(), cluster.clone(), agent);
             world.network.carry(&connection, &up, said, move |message| {

@@ -1,12 +1,15 @@
 //! Between a played process and everything outside it. A process that is killed is cut off here: whatever of it still runs can
 //! change nothing and learns nothing, which is what being dead is. Knows nothing of what passes.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU8, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::Duration,
 };
 
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
 const ALIVE: u8 = 0;
 const PAUSED: u8 = 1;
@@ -21,6 +24,7 @@ pub struct Gate(Arc<Inner>);
 struct Inner {
     state: AtomicU8,
     turned: Notify,
+    resumed: Mutex<Option<Instant>>,
 }
 
 impl Gate {
@@ -48,6 +52,9 @@ impl Gate {
 
     /// The process goes on.
     pub fn resume(&self) {
+        if self.paused() {
+            *self.0.resumed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        }
         self.turn(ALIVE);
     }
 
@@ -66,6 +73,13 @@ impl Gate {
     #[must_use]
     pub fn silent(&self) -> bool {
         self.state() == DEAD_SILENTLY
+    }
+
+    /// Whether it went on less than `while_` ago.
+    #[must_use]
+    pub fn resumed_within(&self, while_: Duration) -> bool {
+        let resumed = *self.0.resumed.lock().unwrap_or_else(PoisonError::into_inner);
+        resumed.is_some_and(|at| at.elapsed() < while_)
     }
 
     /// Whether it is stopped.
@@ -91,7 +105,7 @@ impl Gate {
 
 impl Gate {
     /// Waits like [`pass`](Self::pass), but not longer than somebody outside would.
-    pub async fn pass_within(&self, patience: std::time::Duration) {
+    pub async fn pass_within(&self, patience: Duration) {
         // Too long is the caller's to notice: it is not answered either.
         let _ = tokio::time::timeout(patience, self.pass()).await;
     }

@@ -3,7 +3,7 @@
 //!
 //! The rooms: [`world`] is everything there is, [`hub`] and [`agent`] start the real parts, [`store`], [`election`], [`network`],
 //! [`member`], [`ledger`] and [`cloud`] are what they stand on, [`gate`] is between a process and all of it, [`clock`] its time,
-//! [`chaos`] breaks things, [`admin`] asks for things, [`history`] records, [`check`] judges, [`run`] is one run.
+//! [`chaos`] breaks things, [`liar`] is an agent that lies, [`admin`] asks for things, [`history`] records, [`check`] judges, [`run`] is one run.
 //!
 //! What is played below the real parts: TLS and gRPC framing, disks, etcd's own protocol, pods. Nothing here knows how the product
 //! decides anything.
@@ -20,6 +20,7 @@ pub mod gate;
 pub mod history;
 pub mod hub;
 pub mod ledger;
+pub mod liar;
 pub mod member;
 pub mod network;
 pub mod run;

@@ -2,7 +2,7 @@
 //! single messages, which TCP would not do.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -18,6 +18,8 @@ use tonic::Status;
 
 use crate::{chance::Dice, gate::Gate};
 
+/// For how long it is remembered what a message took: longer than any illness of an API server.
+const LATELY: Duration = Duration::from_secs(150);
 /// Messages on their way in one direction.
 const WINDOW: usize = 256;
 
@@ -39,8 +41,8 @@ struct Inner {
     harsh: AtomicBool,
     /// Latencies are this many times the usual.
     slowness: AtomicU64,
-    /// How long what each agent's machine said last was on its way.
-    transit: Mutex<BTreeMap<String, Duration>>,
+    /// How long what each agent's machine said lately was on its way: when it arrived, and how long it took.
+    transit: Mutex<BTreeMap<String, VecDeque<(Instant, Duration)>>>,
 }
 
 /// A connection between an agent's machine and a hub's.
@@ -162,11 +164,22 @@ impl Network {
         !self.blocked().contains(&(from.to_owned(), to.to_owned()))
     }
 
-    /// How long what `from` said last was on its way.
+    /// The longest that anything `from` said lately was on its way.
     #[must_use]
     pub fn transit(&self, from: &str) -> Duration {
         let transit = self.inner.transit.lock().unwrap_or_else(PoisonError::into_inner);
-        transit.get(from).copied().unwrap_or_default()
+        let longest = transit
+            .get(from)
+            .and_then(|lately| lately.iter().map(|(_, took)| *took).max());
+        longest.unwrap_or_default()
+    }
+
+    fn arrived(&self, from: &str, took: Duration) {
+        let now = Instant::now();
+        let mut transit = self.inner.transit.lock().unwrap_or_else(PoisonError::into_inner);
+        let lately = transit.entry(from.to_owned()).or_default();
+        lately.retain(|(at, _)| now.duration_since(*at) < LATELY);
+        lately.push_back((now, took));
     }
 
     /// How long one message takes.
@@ -294,11 +307,7 @@ impl Network {
                 tokio::time::sleep_until(arrives).await;
                 self.clear(&way.from, &way.to).await;
                 way.hearer.pass().await;
-                self.inner
-                    .transit
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .insert(way.from.clone(), said.elapsed());
+                self.arrived(&way.from, said.elapsed());
                 if out.send(Ok(message)).await.is_err() {
                     return;
                 }

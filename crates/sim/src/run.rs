@@ -1,8 +1,8 @@
 //! One run: a fleet is set up, lives through trouble, is left alone until it has settled, and is watched while it rests.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
 
-use berth_model::{ClusterName, Timestamp};
+use berth_model::{ClusterName, TenantId, Timestamp};
 use berth_runtime::{CancellationToken, simulation};
 
 use crate::{
@@ -116,7 +116,7 @@ async fn live(plan: Plan) -> anyhow::Result<Outcome> {
     let rest_began = history.now();
     if end.settled.is_none() {
         tokio::time::sleep(plan.rest).await;
-        end.last = End::read(&world).await?.tenants;
+        end.last = Some(End::read(&world).await?.tenants);
     }
     watching.abort();
     let events = history.events();
@@ -181,12 +181,17 @@ async fn settle(world: &World) -> Option<String> {
 
 /// Looks at what the leader shows every second, and at what is in clusters.
 async fn watch(world: World) {
-    let mut last = std::collections::BTreeMap::new();
+    let mut last = BTreeMap::new();
+    let mut suspects = BTreeMap::new();
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let Some(hub) = world.leader() else {
             continue;
         };
+        // A process that was stopped looks around first.
+        if hub.gate.resumed_within(Duration::from_secs(3)) {
+            continue;
+        }
         let sites = world.sites();
         for snapshot in hub.board.snapshot().0 {
             let Some(status) = &snapshot.status else { continue };
@@ -214,6 +219,11 @@ async fn watch(world: World) {
                     .map(|cluster| world.network.transit(cluster.as_str()))
                     .unwrap_or_default(),
                 cluster,
+                suspicious_for: Duration::ZERO,
+            };
+            let shown = Shown {
+                suspicious_for: suspicion(&mut suspects, &shown, world.history.now()),
+                ..shown
             };
             // Most seconds bring nothing new: what is suspicious and what changed is kept.
             let key = (shown.health.clone(), shown.text.clone());
@@ -224,6 +234,20 @@ async fn watch(world: World) {
             }
         }
     }
+}
+
+/// For how long the tenant's status has been claiming more than is known.
+fn suspicion(
+    suspects: &mut BTreeMap<(String, TenantId), Duration>,
+    shown: &Shown,
+    now: Duration,
+) -> Duration {
+    let who = (shown.hub.clone(), shown.tenant.clone());
+    if !check::freshness::suspicious(shown) {
+        suspects.remove(&who);
+        return Duration::ZERO;
+    }
+    now.saturating_sub(*suspects.entry(who).or_insert(now))
 }
 
 fn age(now: Timestamp, at: Timestamp) -> Duration {

@@ -39,6 +39,8 @@ pub struct Shape {
     pub clusters: u64,
     /// Single messages are lost, doubled and reordered while there are faults.
     pub harsh: bool,
+    /// The agent of the first cluster tells lies of other clusters' tenants.
+    pub liar: bool,
     /// Agents remember in their clusters instead of beside them.
     pub ledger_in_cluster: bool,
 }
@@ -52,6 +54,7 @@ impl Shape {
             hubs: if several { 2 + dice.below(2) } else { 1 },
             clusters: 1 + dice.below(3),
             harsh: dice.percent(30),
+            liar: dice.percent(40),
             ledger_in_cluster: dice.percent(40),
         }
     }

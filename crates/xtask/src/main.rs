@@ -6,6 +6,7 @@ mod bench;
 mod control_plane;
 mod lint;
 mod run;
+mod sim;
 mod tests;
 mod tools;
 
@@ -47,6 +48,14 @@ enum Task {
     Test(Test),
     /// Check format, lints and the protocol definitions.
     Lint,
+    /// Simulate whole fleets on virtual time, one for each seed, and check the invariants after each.
+    ///
+    /// A seed that breaks one prints the command that plays it again with its trace.
+    Sim {
+        /// Handed to the simulation, such as `--seeds 1000 --from 1`; `-- --help` shows what it takes.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Run the benches and print their report.
     Bench {
         /// Handed to the bench program; `-- --help` shows what it takes.
@@ -82,6 +91,7 @@ fn main() -> ExitCode {
         Task::Build { arguments } => bench::build(&arguments),
         Task::Test(options) => tests::test(&options),
         Task::Lint => lint::lint(),
+        Task::Sim { arguments } => sim::sim(&arguments),
         Task::Bench { arguments } => bench::bench(&arguments),
     };
     match outcome {

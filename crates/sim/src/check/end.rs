@@ -23,8 +23,8 @@ pub struct End {
     pub cloud: Vec<(String, String)>,
     /// Namespaces by cluster, with their tenant's uid.
     pub tenants: BTreeMap<String, BTreeMap<String, String>>,
-    /// The same after the rest.
-    pub last: BTreeMap<String, BTreeMap<String, String>>,
+    /// The same after the rest, when there was one.
+    pub last: Option<BTreeMap<String, BTreeMap<String, String>>>,
 }
 
 impl End {
@@ -45,7 +45,7 @@ impl End {
             uids: tenants.iter().map(|tenant| tenant.uid.to_string()).collect(),
             cloud,
             tenants: inside,
-            last: BTreeMap::new(),
+            last: None,
         })
     }
 }

@@ -10,7 +10,11 @@ const LIFETIME: Duration = Duration::from_secs(12);
 /// Clocks are read, messages are carried and the loop looks once a second.
 const SLACK: Duration = Duration::from_secs(3);
 
-/// Whether a status claims more than is known. The way of a message is not part of an agent's evidence.
+/// A loop that waits for its store, or whose clock was just set, looks again within this.
+const NOTICED: Duration = Duration::from_secs(6);
+
+/// Whether a status claims more than is known. A heartbeat says how old its evidence was when it was said: how long it was on its
+/// way since, nobody knows, so that much is allowed.
 #[must_use]
 pub fn suspicious(shown: &Shown) -> bool {
     let (Some(claimed), Some(truly)) = (shown.claimed_age, shown.true_age) else {
@@ -27,7 +31,7 @@ pub(super) fn too_fresh(events: &Events) -> Vec<Finding> {
     events
         .iter()
         .filter_map(|(at, event)| match event {
-            Event::Shown(shown) if suspicious(shown) => Some(Finding::new(
+            Event::Shown(shown) if suspicious(shown) && shown.suspicious_for > NOTICED => Some(Finding::new(
                 "S7",
                 *at,
                 format!(

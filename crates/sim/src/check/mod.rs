@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::history::Event;
 pub use end::{End, unsettled};
+pub use places::lie_of;
 
 /// An invariant that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +48,7 @@ pub fn all(events: &Events, end: &End, rest_began: Duration) -> Vec<Finding> {
     findings.extend(quiet::not_settled(end, rest_began));
     findings.extend(quiet::orphans(end, rest_began));
     if end.settled.is_none() {
+        findings.extend(quiet::moved(end, rest_began));
         findings.extend(quiet::not_quiet(events, rest_began));
     }
     findings.sort_by_key(|finding| finding.at);

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use berth_model::label;
+use berth_model::{ClusterName, label};
 
 use super::{Events, Finding};
-use crate::history::Event;
+use crate::history::{Event, Shown};
 
 /// Tenants that are applied in two clusters.
 pub(super) fn two_sides(events: &Events) -> Vec<Finding> {
@@ -72,7 +72,7 @@ pub(super) fn trespass(events: &Events) -> Vec<Finding> {
                     findings.push(Finding::new("S5", *at, what));
                 }
             }
-            Event::Shown(shown) if shown.text.contains(LIE) && told.insert(shown.tenant.as_str()) => {
+            Event::Shown(shown) if lied_to(shown) && told.insert(shown.tenant.as_str()) => {
                 let what = format!(
                     "tenant {} shows what another cluster said: {}",
                     shown.tenant, shown.text
@@ -85,8 +85,19 @@ pub(super) fn trespass(events: &Events) -> Vec<Finding> {
     findings
 }
 
-/// What an agent that lies says of tenants that are not its own.
-pub(super) const LIE: &str = "this-is-a-lie";
+/// What an agent that lies says of tenants that are not its own; no tenant of another cluster may ever show it.
+const LIE: &str = "this-is-a-lie-of-";
+
+/// The lie of this cluster's agent.
+#[must_use]
+pub fn lie_of(liar: &ClusterName) -> String {
+    format!("{LIE}{liar};")
+}
+
+fn lied_to(shown: &Shown) -> bool {
+    let own = shown.cluster.as_ref().map(lie_of);
+    shown.text.contains(LIE) && own.is_none_or(|own| !shown.text.contains(&own))
+}
 
 fn in_bounds(path: &str, uid: &str) -> bool {
     if let Some(rest) = path

@@ -22,6 +22,18 @@ pub(super) fn orphans(end: &End, at: Duration) -> Vec<Finding> {
         .collect()
 }
 
+/// Whether clusters hold at the end of the rest what they held when it began.
+pub(super) fn moved(end: &End, at: Duration) -> Option<Finding> {
+    let last = end.last.as_ref()?;
+    (*last != end.tenants).then(|| {
+        let what = format!(
+            "clusters changed while nothing happened: {:?} became {last:?}",
+            end.tenants
+        );
+        Finding::new("S8", at, what)
+    })
+}
+
 /// What was written while nothing happened.
 pub(super) fn not_quiet(events: &Events, since: Duration) -> Vec<Finding> {
     events
