@@ -7,6 +7,8 @@
 pub mod cluster;
 pub mod error;
 mod facts;
+#[cfg(feature = "failpoints")]
+mod failing;
 mod identity;
 mod lease;
 mod link;
@@ -18,6 +20,8 @@ pub mod testing;
 pub use berth_apply::{bootstrap, manifest};
 pub use cluster::Cluster;
 pub use error::Error;
+#[cfg(feature = "failpoints")]
+pub use failing::Failpoints;
 pub use options::Options;
 pub use run::{run, run_in};
 

@@ -54,7 +54,7 @@ impl Agent {
     ) -> anyhow::Result<Self> {
         std::fs::create_dir_all(directory).with_context(|| format!("create {}", directory.display()))?;
         let program = programs.agent();
-        let process = spawn(&program, directory, &options, namespace)?;
+        let process = spawn(&program, directory, &options, namespace, &[])?;
         Ok(Self {
             program,
             directory: directory.to_owned(),
@@ -69,9 +69,23 @@ impl Agent {
     /// # Errors
     /// The program does not start.
     pub fn start_again(&mut self) -> anyhow::Result<()> {
+        self.start_again_with(&[])
+    }
+
+    /// The same with these variables in its environment.
+    ///
+    /// # Errors
+    /// The program does not start.
+    pub fn start_again_with(&mut self, environment: &[(String, String)]) -> anyhow::Result<()> {
         self.options.token = None;
         self.options.ca_pin = None;
-        self.process = spawn(&self.program, &self.directory, &self.options, &self.namespace)?;
+        self.process = spawn(
+            &self.program,
+            &self.directory,
+            &self.options,
+            &self.namespace,
+            environment,
+        )?;
         Ok(())
     }
 
@@ -113,6 +127,7 @@ fn spawn(
     directory: &Path,
     options: &AgentOptions,
     namespace: &str,
+    environment: &[(String, String)],
 ) -> anyhow::Result<Process> {
     let kubeconfig = directory.join("kubeconfig");
     std::fs::write(&kubeconfig, &options.kubeconfig).context("write the agent's kubeconfig")?;
@@ -133,10 +148,11 @@ fn spawn(
         None => drop(std::fs::remove_file(&token)),
     }
     arguments.extend(options.ca_pin.iter().map(|pin| format!("--ca-pin={pin}")));
-    Process::start(
+    Process::start_with(
         "berth-agent",
         program,
         arguments,
+        environment,
         &directory.with_extension("log"),
     )
 }

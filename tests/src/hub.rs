@@ -52,7 +52,7 @@ impl Hub {
             .context("write the hub's configuration")?;
         let [listen, agent_listen, ops_listen] = free_addresses()?;
         let program = programs.hub();
-        let process = spawn(&program, directory, [listen, agent_listen, ops_listen], &more)?;
+        let process = spawn(&program, directory, [listen, agent_listen, ops_listen], &more, &[])?;
         let directory = directory.to_owned();
         let mut hub = Self {
             program,
@@ -72,13 +72,23 @@ impl Hub {
     /// # Errors
     /// It does not become ready.
     pub async fn start_again(&mut self) -> anyhow::Result<()> {
+        self.launch(&[])?;
+        self.ready().await
+    }
+
+    /// Starts it again with these variables in its environment, and does not wait: it may end before it is ready.
+    ///
+    /// # Errors
+    /// The program does not start.
+    pub fn launch(&mut self, environment: &[(String, String)]) -> anyhow::Result<()> {
         self.process = spawn(
             &self.program,
             &self.directory,
             [self.listen, self.agent_listen, self.ops_listen],
             &self.more,
+            environment,
         )?;
-        self.ready().await
+        Ok(())
     }
 
     /// Starts it again if it has ended.
@@ -177,6 +187,7 @@ fn spawn(
     directory: &Path,
     listen: [SocketAddr; 3],
     more: &[String],
+    environment: &[(String, String)],
 ) -> anyhow::Result<Process> {
     let mut arguments = vec![
         "--data-dir".to_owned(),
@@ -188,7 +199,13 @@ fn spawn(
         format!("--ops-listen={}", listen[2]),
     ];
     arguments.extend_from_slice(more);
-    Process::start("berth-hub", program, arguments, &directory.join("hub.log"))
+    Process::start_with(
+        "berth-hub",
+        program,
+        arguments,
+        environment,
+        &directory.join("hub.log"),
+    )
 }
 
 /// Addresses of loopback that nobody listens on. They are chosen here, not by the hub, so that a restart keeps them.

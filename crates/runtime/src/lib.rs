@@ -6,6 +6,8 @@
 pub mod clock;
 pub mod drain;
 pub mod entropy;
+#[cfg(feature = "failpoints")]
+pub mod failpoint;
 pub mod memory;
 pub mod metrics;
 pub mod ops;
