@@ -59,5 +59,8 @@ fn writes(request: &Request<Body>) -> bool {
     request.method() != Method::GET
         && !path.ends_with("/leases")
         && !asked.iter().any(|part| path.contains(part))
-        && !request.uri().query().is_some_and(|query| query.contains("dryRun"))
+        && !request
+            .uri()
+            .query()
+            .is_some_and(|query| query.contains("dryRun"))
 }

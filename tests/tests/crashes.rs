@@ -11,7 +11,12 @@ use rand::{Rng as _, SeedableRng as _};
 /// How many points of a scenario that takes long are tried.
 const SAMPLE: usize = 8;
 
-async fn matrix(stage: &mut Stage, victim: Victim, scenario: Scenario, sample: Option<(usize, u64)>) -> Outcome {
+async fn matrix(
+    stage: &mut Stage,
+    victim: Victim,
+    scenario: Scenario,
+    sample: Option<(usize, u64)>,
+) -> Outcome {
     let points = stage.enumerate(victim, scenario).await.unwrap();
     let mut numbers: Vec<u64> = points.iter().map(|point| point.number).collect();
     if let Some((most, seed)) = sample {
@@ -46,7 +51,11 @@ async fn whoever_dies_at_whatever_step_nothing_is_lost_done_twice_or_left_behind
         (Victim::Hub, Scenario::NodePool, Some((SAMPLE, seed))),
     ] {
         let outcome = matrix(&mut stage, victim, scenario, sample).await;
-        assert!(outcome.failures.is_empty(), "seed {seed}\n{}", outcome.failures.join("\n\n"));
+        assert!(
+            outcome.failures.is_empty(),
+            "seed {seed}\n{}",
+            outcome.failures.join("\n\n")
+        );
         assert!(!outcome.died.is_empty(), "nobody has died: {outcome}");
     }
     stage.stop().await;

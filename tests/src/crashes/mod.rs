@@ -137,7 +137,14 @@ mod tests {
         };
         assert_eq!(trial.to_string(), "agent:node-pool:17");
         assert_eq!(trial.to_string().parse::<Trial>().expect("a trial"), trial);
-        for wrong in ["", "hub", "hub:namespace", "hub:namespace:x", "hub:namespace:1:2", "cloud:namespace:1"] {
+        for wrong in [
+            "",
+            "hub",
+            "hub:namespace",
+            "hub:namespace:x",
+            "hub:namespace:1:2",
+            "cloud:namespace:1",
+        ] {
             assert!(wrong.parse::<Trial>().is_err(), "{wrong}");
         }
     }

@@ -97,7 +97,12 @@ pub(super) async fn play(place: &Place<'_>, scenario: Scenario, id: &str) -> any
 }
 
 /// Waits until the acknowledged tenant is as it was acknowledged, everywhere, once.
-async fn stands(place: &Place<'_>, scenario: Scenario, known: &Tenant, spec: &TenantSpec) -> anyhow::Result<()> {
+async fn stands(
+    place: &Place<'_>,
+    scenario: Scenario,
+    known: &Tenant,
+    spec: &TenantSpec,
+) -> anyhow::Result<()> {
     let id = known.name.trim_start_matches("tenants/");
     let found = answered(|| place.api.tenant(id)).await?;
     let found = found.with_context(|| format!("tenant {id} was acknowledged and is lost"))?;

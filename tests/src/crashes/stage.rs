@@ -52,9 +52,7 @@ impl Stage {
     /// # Errors
     /// Something is not as it must be.
     pub async fn attempt(&mut self, trial: Trial) -> anyhow::Result<Option<Point>> {
-        let points = self
-            .act(trial.victim, trial.scenario, Some(trial.point))
-            .await?;
+        let points = self.act(trial.victim, trial.scenario, Some(trial.point)).await?;
         Ok(points.into_iter().find(|point| point.number == trial.point))
     }
 
@@ -87,6 +85,10 @@ impl Stage {
         match victim {
             Victim::Hub => {
                 self.world.hub.process().kill().await?;
+                // An agent that has lost its hub again and again takes its time; a new one does not.
+                let agent = &mut self.world.member(CLUSTER)?.agent;
+                agent.process().kill().await?;
+                agent.start_again_with(&[pod()])?;
                 self.world.hub.launch(environment)
             }
             Victim::Agent => {

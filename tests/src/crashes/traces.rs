@@ -24,8 +24,7 @@ pub(super) async fn namespaces(
     uid: &str,
     wanted: &BTreeSet<String>,
 ) -> anyhow::Result<()> {
-    let wanted: BTreeMap<String, String> =
-        wanted.iter().map(|name| (name.clone(), uid.to_owned())).collect();
+    let wanted: BTreeMap<String, String> = wanted.iter().map(|name| (name.clone(), uid.to_owned())).collect();
     until(LONG, "the tenant has the namespaces it asked for", || async {
         let found = namespaces_of(kube, id).await?;
         ensure!(found == wanted, "{id} has {found:?} instead of {wanted:?}");
@@ -69,7 +68,10 @@ pub(super) async fn none(kube: &Client, id: &str) -> anyhow::Result<()> {
 pub(super) fn groups(cloud: &LocalCloud, id: &str, wanted: usize) -> anyhow::Result<()> {
     let all = cloud.eks().nodegroups();
     let own = all.iter().filter(|(_, group)| group.contains(id)).count();
-    ensure!(own == wanted, "{id} has {own} node groups instead of {wanted}: {all:?}");
+    ensure!(
+        own == wanted,
+        "{id} has {own} node groups instead of {wanted}: {all:?}"
+    );
     Ok(())
 }
 
@@ -125,7 +127,14 @@ pub(super) async fn store(dir: &Path) -> anyhow::Result<Vec<String>> {
 
 /// Checks that a store without tenants holds nothing of any.
 pub(super) fn nothing_of_tenants(keys: &[String]) -> anyhow::Result<()> {
-    let shelves = ["tenants/", "placements/", "assignments/", "infra/", "status/", "objects/"];
+    let shelves = [
+        "tenants/",
+        "placements/",
+        "assignments/",
+        "infra/",
+        "status/",
+        "objects/",
+    ];
     let left: Vec<&String> = keys
         .iter()
         .filter(|key| shelves.iter().any(|shelf| key.starts_with(shelf)))
