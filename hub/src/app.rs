@@ -185,6 +185,8 @@ pub async fn run(
         ),
         None => Arc::new(NoCloud),
     };
+    #[cfg(feature = "failpoints")]
+    let provisioner: Arc<dyn Provisioner> = Arc::new(crate::failing::FailingCloud(provisioner));
     let candidate = Candidate {
         id: uuid::Uuid::new_v4().simple().to_string(),
         api_url: api_url.clone(),

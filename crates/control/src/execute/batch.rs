@@ -23,7 +23,8 @@ pub(crate) struct Prepared {
     pub(crate) forget: bool,
     /// Written before, in as many transactions as it needs: content under its own digest, so that a crash in between does no harm.
     pub(crate) before: Vec<(Key, Bytes)>,
-    /// Taken away when the step is durable; what a crash leaves behind is never looked at again.
+    /// Taken away with the step, or when it is durable if that is too much for one transaction; what a crash leaves behind then is
+    /// never looked at again.
     pub(crate) after: Vec<Key>,
 }
 
@@ -125,6 +126,9 @@ impl Batch {
                     ..Txn::new()
                 };
                 store.txn(txn).await?;
+            }
+            if step.txn.puts.len() + step.txn.deletes.len() + step.after.len() <= MOST_WRITES {
+                step.txn.deletes.append(&mut step.after);
             }
             let size = (step.txn.puts.len() + step.txn.deletes.len()).max(step.txn.compares.len());
             if writes + size > MOST_WRITES && !group.is_empty() {
