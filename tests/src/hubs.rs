@@ -54,6 +54,14 @@ impl Hubs {
     /// # Errors
     /// Something does not start.
     pub async fn start(hubs: usize, members: usize) -> anyhow::Result<Self> {
+        Self::start_with_lease(hubs, members, 2).await
+    }
+
+    /// The same, with leaders that stay so for that many seconds without being heard of.
+    ///
+    /// # Errors
+    /// Something does not start.
+    pub async fn start_with_lease(hubs: usize, members: usize, lease: u64) -> anyhow::Result<Self> {
         let options = EtcdClusterOptions {
             members,
             ..EtcdClusterOptions::default()
@@ -69,12 +77,12 @@ impl Hubs {
             directory: tempfile::tempdir().context("make a directory")?,
         };
         for number in 0..hubs {
-            all.add(number).await?;
+            all.add(number, lease).await?;
         }
         Ok(all)
     }
 
-    async fn add(&mut self, number: usize) -> anyhow::Result<()> {
+    async fn add(&mut self, number: usize, lease: u64) -> anyhow::Result<()> {
         let directory = self.directory.path().join(format!("hub-{number}"));
         // Every hub of a fleet has the same certificate authority: an operator copies it.
         if let Some(first) = self.hubs.first() {
@@ -82,7 +90,7 @@ impl Hubs {
         }
         let config = serde_json::json!({
             "placement": {"defaultRegion": REGION},
-            "etcd": {"leaseSeconds": 2, "requestTimeoutSeconds": 2.0},
+            "etcd": {"leaseSeconds": lease, "requestTimeoutSeconds": 2.0},
         });
         let hosts: Vec<String> = self
             .etcd

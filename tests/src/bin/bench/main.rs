@@ -8,8 +8,10 @@ mod apply;
 mod bulk;
 mod decisions;
 mod drift;
+mod failover;
 mod first_run;
 mod fleet;
+mod large;
 mod propagation;
 mod report;
 mod restart;
@@ -35,6 +37,9 @@ struct Arguments {
     /// Agents on the embedded API.
     #[arg(long, default_value_t = 200)]
     agents: usize,
+    /// Kills of a leader.
+    #[arg(long, default_value_t = 20)]
+    kills: usize,
 }
 
 /// A part of the report.
@@ -52,18 +57,24 @@ enum Section {
     Bulk,
     /// From the hub's answer to one of many clusters.
     Agents,
+    /// Several hubs on etcd: how long there is no leader.
+    Failover,
+    /// A hub with 10,000 tenants that starts again.
+    Large,
     /// A cold build and `berth dev`.
     FirstRun,
 }
 
 /// In the order in which they are measured.
-const USUAL: [Section; 6] = [
+const USUAL: [Section; 8] = [
     Section::Decisions,
     Section::Apply,
     Section::Propagation,
     Section::Drift,
     Section::Bulk,
     Section::Agents,
+    Section::Failover,
+    Section::Large,
 ];
 
 #[tokio::main]
@@ -109,6 +120,12 @@ async fn measure(sections: &[Section], arguments: &Arguments, report: &mut Repor
             "Propagation with many agents",
             &agents::measure(arguments.agents).await?,
         );
+    }
+    if sections.contains(&Section::Failover) {
+        report.add("Fail-over", &failover::measure(arguments.kills).await?);
+    }
+    if sections.contains(&Section::Large) {
+        report.add("A large fleet", &large::measure(10_000).await?);
     }
     if sections.contains(&Section::FirstRun) {
         report.add("First run", &first_run::measure().await?);
