@@ -2,7 +2,13 @@
 //!
 //! Whether a holder is gone is judged by when this process saw the Lease change, never by comparing clocks.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use berth_model::label;
 use berth_runtime::clock::Clock;
@@ -20,6 +26,8 @@ const NAME: &str = "berth-agent";
 const DURATION: Duration = Duration::from_secs(10);
 /// How often the holder writes it.
 const RENEW_EVERY: Duration = Duration::from_secs(3);
+/// After that long without an answer to a write of the Lease its holder does not act any more: well before another may.
+const ACTS_FOR: Duration = Duration::from_secs(8);
 /// How often one who waits looks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(4);
@@ -65,6 +73,33 @@ pub(crate) struct ActingLease {
     object: String,
     us: String,
     clock: Arc<dyn Clock>,
+    acting: Acting,
+}
+
+/// Until when this process may act: known without asking, so that it holds after a pause of the process too. Copies are the same.
+#[derive(Clone, Debug)]
+pub(crate) struct Acting {
+    /// By the monotonic clock, in milliseconds.
+    until: Arc<AtomicU64>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Acting {
+    /// Whether the Lease was written so lately that nobody else can have taken it.
+    pub(crate) fn may_act(&self) -> bool {
+        self.clock.monotonic() < Duration::from_millis(self.until.load(Ordering::Acquire))
+    }
+
+    /// The Lease was written by a request sent at `sent`.
+    fn written(&self, sent: Duration) {
+        let until = sent.saturating_add(ACTS_FOR).as_millis();
+        self.until
+            .store(u64::try_from(until).unwrap_or(u64::MAX), Ordering::Release);
+    }
+
+    fn end(&self) {
+        self.until.store(0, Ordering::Release);
+    }
 }
 
 impl ActingLease {
@@ -73,8 +108,17 @@ impl ActingLease {
             api: Api::namespaced(client, namespace),
             object: format!("Lease {namespace}/{NAME}"),
             us,
+            acting: Acting {
+                until: Arc::default(),
+                clock: clock.clone(),
+            },
             clock,
         }
+    }
+
+    /// Until when this process may act.
+    pub(crate) fn acting(&self) -> Acting {
+        self.acting.clone()
     }
 
     /// Waits until this process may act.
@@ -114,7 +158,10 @@ impl ActingLease {
             self.clock.sleep(RENEW_EVERY).await;
             match self.renew().await {
                 Ok(None) => written = self.clock.monotonic(),
-                Ok(Some(other)) => return Error::LeaseLost(other),
+                Ok(Some(other)) => {
+                    self.acting.end();
+                    return Error::LeaseLost(other);
+                }
                 Err(error) if self.clock.monotonic().saturating_sub(written) >= DURATION => {
                     // Whoever cannot reach the API server cannot act either: the Lease is looked at again when it is back.
                     tracing::warn!(error = error.message(), "the Lease cannot be renewed");
@@ -126,6 +173,7 @@ impl ActingLease {
 
     /// Gives the Lease up, so that the next agent need not wait. Best effort.
     pub(crate) async fn release(&self) {
+        self.acting.end();
         if let Ok(Some(lease)) = self.within("read", self.api.get_opt(NAME)).await
             && holder(&lease) == self.us
             && let Err(error) = self.replace(&lease, None).await
@@ -190,8 +238,14 @@ impl ActingLease {
         operation: &'static str,
         write: impl Future<Output = Result<Lease, kube::Error>>,
     ) -> Result<bool, Error> {
+        let sent = self.clock.monotonic();
         match self.within(operation, write).await {
-            Ok(_) => Ok(true),
+            Ok(written) => {
+                if holder(&written) == self.us {
+                    self.acting.written(sent);
+                }
+                Ok(true)
+            }
             Err(Error::Kubernetes { source, .. }) if status_code(&source) == Some(409) => Ok(false),
             Err(error) => Err(error),
         }
@@ -226,30 +280,5 @@ fn holder(lease: &Lease) -> &str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const fn second(n: u64) -> Duration {
-        Duration::from_secs(n)
-    }
-
-    #[test]
-    fn a_free_lease_and_ones_own_are_taken_at_once() {
-        assert_eq!(judge(&mut None, "", "1", "us", second(0)), Verdict::Take);
-        assert_eq!(judge(&mut None, "us", "1", "us", second(0)), Verdict::Take);
-        assert_eq!(
-            judge(&mut None, "them", "1", "us", second(1_000_000)),
-            Verdict::Wait
-        );
-    }
-
-    #[test]
-    fn a_holder_is_gone_when_its_lease_was_seen_unchanged_for_the_whole_duration() {
-        let mut sight = None;
-        assert_eq!(judge(&mut sight, "them", "1", "us", second(100)), Verdict::Wait);
-        assert_eq!(judge(&mut sight, "them", "1", "us", second(109)), Verdict::Wait);
-        assert_eq!(judge(&mut sight, "them", "2", "us", second(109)), Verdict::Wait);
-        assert_eq!(judge(&mut sight, "them", "2", "us", second(118)), Verdict::Wait);
-        assert_eq!(judge(&mut sight, "them", "2", "us", second(119)), Verdict::Take);
-    }
-}
+#[path = "lease_tests.rs"]
+mod tests;

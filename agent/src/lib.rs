@@ -4,6 +4,7 @@
 //! `lease` that it is the only one, `link` the talk with the hub, `facts` what it tells of the cluster. What is applied,
 //! mended and judged is `berth-apply`'s, as is the [`manifest`] that an administrator applies; nothing about tenants is decided here.
 
+mod acting;
 pub mod cluster;
 pub mod error;
 mod facts;

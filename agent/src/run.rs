@@ -16,6 +16,7 @@ use tokio::{net::TcpListener, sync::watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    acting,
     cluster::Cluster,
     error::Error,
     facts::Facts,
@@ -112,14 +113,19 @@ impl Agent {
         };
         acquired?;
         let ended = tokio::select! {
-            ended = Box::pin(self.act(shutdown, linked)) => ended,
+            ended = Box::pin(self.act(&lease, shutdown, linked)) => ended,
             lost = lease.keep() => Err(lost),
         };
         lease.release().await;
         ended
     }
 
-    async fn act(&self, shutdown: &CancellationToken, linked: ReadinessGuard) -> Result<(), Error> {
+    async fn act(
+        &self,
+        lease: &ActingLease,
+        shutdown: &CancellationToken,
+        linked: ReadinessGuard,
+    ) -> Result<(), Error> {
         let secret = IdentitySecret::new(self.cluster.client.clone(), &self.namespace);
         let obtain = || {
             identity::obtain(
@@ -138,7 +144,7 @@ impl Agent {
         let name = identity.borrow().cluster.clone();
         tracing::info!(cluster = %name, version = crate::VERSION, "agent started");
 
-        let client = self.cluster.client.clone();
+        let client = acting::client(self.cluster.client.clone(), lease.acting());
         let options = berth_apply::Options {
             clock: self.clock.clone(),
             ledger: Arc::new(KubeLedger::new(client.clone(), self.namespace.clone())),

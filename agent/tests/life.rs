@@ -276,6 +276,7 @@ async fn an_agent_joins_once_and_holds_what_it_was_told_through_restarts_of_itse
         tenant: "acme".into(),
         tenant_uid: "u1".into(),
         term: 8,
+        confirmed: false,
     };
     session.say(ToAgent::Withdraw(withdraw)).await;
     session.until("the withdrawal is taken", acked(3)).await;

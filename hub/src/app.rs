@@ -98,6 +98,15 @@ impl HubError {
             _ => 1,
         }
     }
+
+    /// What to do, with the command to do it; none where the error says it all.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Home(HomeError::Open(error)) => Some(error.hint()),
+            _ => None,
+        }
+    }
 }
 
 /// Where a running hub is reached.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use berth_eks::EksConfig;
-use berth_plan::view::Settings;
+use berth_plan::view::{BreakerSettings, Settings};
 use serde::Deserialize;
 
 /// The file.
@@ -21,6 +21,8 @@ pub struct Config {
     pub placement: Placement,
     /// How etcd is reached, when the store is there.
     pub etcd: EtcdAccess,
+    /// When taking tenants away from a cluster stops until an operator confirms it.
+    pub breaker: Breaker,
     /// The cloud account; without it the hub makes no node pools and no clusters.
     pub eks: Option<EksConfig>,
 }
@@ -110,6 +112,29 @@ impl Default for EtcdAccess {
     }
 }
 
+/// When taking tenants away from a cluster stops until an operator confirms it. Agents have their own, with the same defaults.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Breaker {
+    /// That many tenants of a cluster may always go within the window.
+    pub tenants: u32,
+    /// That share of the cluster's tenants may go within the window, in percent, when it is more.
+    pub percent: u32,
+    /// The window, in seconds.
+    pub window_seconds: u64,
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        let limits = BreakerSettings::default();
+        Self {
+            tenants: limits.tenants,
+            percent: limits.percent,
+            window_seconds: limits.window.as_secs(),
+        }
+    }
+}
+
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -168,6 +193,13 @@ impl Config {
         if !(0.1..=60.0).contains(&config.etcd.request_timeout_seconds) {
             return Err("etcd.requestTimeoutSeconds must be between 0.1 and 60".into());
         }
+        let breaker = &config.breaker;
+        if breaker.percent > 100 {
+            return Err("breaker.percent must be 100 at most".into());
+        }
+        if !(1..=86_400).contains(&breaker.window_seconds) {
+            return Err("breaker.windowSeconds must be between 1 and 86400".into());
+        }
         for url in &config.agents.hub_urls {
             if !url.starts_with("https://") {
                 return Err(format!("agents.hubUrls: {url:?} must start with https://"));
@@ -188,6 +220,11 @@ impl Config {
             cloud: self.eks.is_some(),
             headroom_percent: placement.headroom_percent,
             infra_poll: Duration::from_secs_f64(placement.infra_poll_seconds),
+            breaker: BreakerSettings {
+                tenants: self.breaker.tenants,
+                percent: self.breaker.percent,
+                window: Duration::from_secs(self.breaker.window_seconds),
+            },
             ..Settings::default()
         }
     }
@@ -213,6 +250,8 @@ mod tests {
     fn nonsense_amounts_are_refused() {
         assert!(Config::parse("placement:\n  headroomPercent: 100\n").is_err());
         assert!(Config::parse("placement:\n  infraPollSeconds: 0\n").is_err());
+        assert!(Config::parse("breaker:\n  percent: 101\n").is_err());
+        assert!(Config::parse("breaker:\n  windowSeconds: 0\n").is_err());
         assert!(Config::parse("agents:\n  hubUrls: ['http://x']\n").is_err());
     }
 }

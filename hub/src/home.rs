@@ -275,7 +275,7 @@ async fn open_store(dir: &Path, choice: &StoreChoice, access: &EtcdAccess) -> Re
     match choice {
         StoreChoice::Sled => {
             // Opening replays a log and blocks.
-            let options = SledOptions::new(dir.join("store"));
+            let options = SledOptions::in_home(dir);
             let opened = tokio::task::spawn_blocking(move || SledStore::open(&options)).await;
             let sled = Arc::new(opened.map_err(|error| HomeError::Wrong(error.to_string()))??);
             Ok((

@@ -52,7 +52,7 @@ pub fn start(options: Options) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(error = %chain(&error), "the hub cannot go on");
+            tracing::error!(error = %chain(&error), hint = error.hint(), "the hub cannot go on");
             ExitCode::from(error.exit_code())
         }
     }

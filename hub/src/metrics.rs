@@ -96,6 +96,16 @@ impl Collector for Fleet {
             let gauge = ConstGauge::new(value);
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
         }
+        let gauge = ConstGauge::new(1_i64);
+        let mut family = encoder.encode_descriptor(
+            "breaker_tripped",
+            "Clusters whose mass-delete breaker is open: no more tenants are taken away until an operator releases it",
+            None,
+            gauge.metric_type(),
+        )?;
+        for cluster in self.board.tripped() {
+            gauge.encode(family.encode_family(&[("cluster", cluster.as_str())])?)?;
+        }
         let memory =
             i64::try_from(berth_runtime::memory::resident().unwrap_or_default().0).unwrap_or(i64::MAX);
         let gauge = ConstGauge::new(memory);

@@ -32,6 +32,14 @@ impl Api {
     pub fn open(context: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(context).with_context(|| format!("read {}", context.display()))?;
         let context = berth_wire::context::Context::parse(&text).context("read the admin's context")?;
+        Self::of(context)
+    }
+
+    /// Uses a context; its server may be another hub of the same fleet.
+    ///
+    /// # Errors
+    /// Its address or certificates cannot be used.
+    pub fn of(context: berth_wire::context::Context) -> anyhow::Result<Self> {
         let tls = ClientTlsConfig::new()
             .ca_certificate(Certificate::from_pem(&context.ca_pem))
             .identity(Identity::from_pem(&context.certificate_pem, &context.key_pem));

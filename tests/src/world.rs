@@ -204,6 +204,9 @@ impl World {
     /// # Errors
     /// Something does not come back.
     pub async fn heal(&mut self) -> anyhow::Result<()> {
+        for name in self.members.keys() {
+            self.cloud.resume_api(name).await?;
+        }
         self.hub.process().resume().ok();
         self.hub.ensure_running().await?;
         let api = self.api()?;
@@ -240,6 +243,8 @@ impl World {
 pub fn hub_config(cloud: &LocalCloud) -> Value {
     let key = cloud.credentials();
     json!({
+        // Tests delete many at once and mean it.
+        "breaker": {"tenants": 10_000},
         "placement": {"defaultRegion": REGION, "infraPollSeconds": 0.2},
         "eks": {
             "defaultRegion": REGION,

@@ -174,8 +174,14 @@ impl Driver {
                     tenant,
                     uid,
                     term,
+                    confirmed,
                 }) => {
-                    let answer = taken(term, self.engine.withdraw(tenant, uid, term).await);
+                    let answer = if confirmed {
+                        self.engine.withdraw_confirmed(tenant, uid, term).await
+                    } else {
+                        self.engine.withdraw(tenant, uid, term).await
+                    };
+                    let answer = taken(term, answer);
                     effects.extend(self.step(session, Input::Answered { nonce, answer }));
                 }
                 Effect::ReleaseBreaker { id } => {

@@ -28,8 +28,11 @@ const LARGEST_UNPACKED: usize = 24 << 20;
 /// Heartbeats until the hub says otherwise, and the bounds of what it may say.
 const HEARTBEAT: Duration = Duration::from_secs(4);
 const HEARTBEAT_BOUNDS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(60));
-/// The hub pings every 10 seconds; one that is silent for longer is gone, whatever TCP says.
-const LONGEST_SILENCE: Duration = Duration::from_secs(35);
+/// How often a hub pings that does not say so, and the bounds of what one may say.
+const PING: Duration = Duration::from_secs(10);
+const PING_BOUNDS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
+/// A hub that is silent for so many pings is gone, whatever TCP says; half a ping more for one that is late.
+const SILENT_PINGS: (u32, u32) = (7, 2);
 
 /// What happens to a session.
 #[derive(Debug)]
@@ -114,6 +117,8 @@ pub(crate) struct Session {
     phase: Phase,
     heard: Duration,
     heartbeat: Duration,
+    /// A hub that says nothing for so long is gone.
+    silence: Duration,
     highest_term: Term,
     assembler: Assembler,
 }
@@ -146,6 +151,7 @@ impl Session {
             phase: Phase::Greeting,
             heard: now,
             heartbeat: HEARTBEAT,
+            silence: silence(PING),
             highest_term,
             assembler: Assembler::new(cluster, LARGEST_ASSIGNMENT),
         }
@@ -153,7 +159,7 @@ impl Session {
 
     /// When [`Input::Tick`] is wanted next.
     pub(crate) fn wake_at(&self) -> Duration {
-        let silence = self.heard.saturating_add(LONGEST_SILENCE);
+        let silence = self.heard.saturating_add(self.silence);
         match self.phase {
             Phase::Live { beat_due } => beat_due.min(silence),
             Phase::Greeting | Phase::Over => silence,
@@ -237,6 +243,12 @@ impl Session {
         self.heartbeat = said
             .unwrap_or(HEARTBEAT)
             .clamp(HEARTBEAT_BOUNDS.0, HEARTBEAT_BOUNDS.1);
+        let ping = welcome.ping_interval.as_ref().map(time::span_from_proto);
+        self.silence = silence(
+            ping.filter(|ping| !ping.is_zero())
+                .unwrap_or(PING)
+                .clamp(PING_BOUNDS.0, PING_BOUNDS.1),
+        );
         self.phase = Phase::Live {
             beat_due: now.saturating_add(self.heartbeat),
         };
@@ -245,7 +257,7 @@ impl Session {
     }
 
     fn tick(&mut self, now: Duration) -> Vec<Effect> {
-        if now.saturating_sub(self.heard) >= LONGEST_SILENCE {
+        if now.saturating_sub(self.heard) >= self.silence {
             return self.end(End::Silent);
         }
         match &mut self.phase {
@@ -329,6 +341,11 @@ impl Session {
         self.phase = Phase::Over;
         vec![Effect::End(end)]
     }
+}
+
+/// How long a hub may say nothing that pings so often.
+fn silence(ping: Duration) -> Duration {
+    ping * SILENT_PINGS.0 / SILENT_PINGS.1
 }
 
 fn send(message: ToHub) -> Vec<Effect> {

@@ -20,6 +20,7 @@ fn welcome(heartbeat: Duration) -> FromHub {
         term: 7,
         protocol: 1,
         heartbeat_interval: Some(time::span_to_proto(heartbeat)),
+        ping_interval: None,
     })
 }
 
@@ -166,6 +167,7 @@ fn a_command_of_an_older_term_is_refused_with_the_highest() {
         tenant,
         uid,
         term: Term(8),
+        confirmed: false,
     });
     assert_eq!(
         nack(&hear(&mut session, FromHub::Withdraw(withdraw))),
@@ -220,6 +222,7 @@ fn keep_and_withdraw_go_to_the_engine() {
         tenant,
         uid,
         term,
+        confirmed: true,
     };
     assert_eq!(
         hear(&mut session, FromHub::Withdraw(withdraw_to_proto(&withdraw))),
@@ -369,7 +372,7 @@ fn heartbeats_go_out_as_often_as_the_hub_wants_within_bounds() {
     ] {
         let mut session = Session::new(cluster(), Term(0), second(0));
         session.step(Input::Heard(Some(welcome(wanted))), second(0), TIME);
-        assert_eq!(session.wake_at(), kept.min(LONGEST_SILENCE));
+        assert_eq!(session.wake_at(), kept.min(silence(PING)));
         session.step(Input::Heard(Some(FromHub::Ping(agent::Ping {}))), kept, TIME);
         assert_eq!(session.step(Input::Tick, kept, TIME), [Effect::Beat]);
         assert_eq!(session.step(Input::Tick, kept, TIME), []);
@@ -447,6 +450,7 @@ fn anything() -> impl Strategy<Value = Option<FromHub>> {
             tenant,
             tenant_uid: "u".into(),
             term,
+            confirmed: false,
         })
     });
     let keep = (text, 0_u64..20).prop_map(|(tenant, term)| {
@@ -562,4 +566,21 @@ fn a_session_does_what_hubs_of_every_version_say() {
         };
         assert!(as_said, "{name}: {effects:?}");
     }
+}
+
+#[test]
+fn a_hub_that_pings_often_is_given_up_soon() {
+    let mut session = Session::new(cluster(), Term(0), second(0));
+    let often = agent::Welcome {
+        protocol: 1,
+        ping_interval: Some(time::span_to_proto(second(2))),
+        ..agent::Welcome::default()
+    };
+    session.step(Input::Heard(Some(FromHub::Welcome(often))), second(0), TIME);
+    let before = session.step(Input::Tick, Duration::from_millis(6_900), TIME);
+    assert!(!before.contains(&Effect::End(End::Silent)), "{before:?}");
+    assert_eq!(
+        session.step(Input::Tick, second(7), TIME),
+        [Effect::End(End::Silent)]
+    );
 }

@@ -196,6 +196,7 @@ impl Session {
             term,
             protocol: 1,
             heartbeat_interval,
+            ping_interval: None,
         }))
         .await;
     }

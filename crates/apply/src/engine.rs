@@ -151,6 +151,19 @@ impl Engine {
     /// # Errors
     /// [`Refused`]; withdrawing again is accepted.
     pub async fn withdraw(&self, tenant: TenantId, uid: Uid, term: Term) -> Result<(), Refused> {
+        self.withdraw_as(tenant, uid, term, false)
+    }
+
+    /// The same for a tenant of which an operator has confirmed that it goes: the breaker neither counts nor stops it.
+    ///
+    /// # Errors
+    /// As [`withdraw`](Self::withdraw).
+    #[expect(clippy::unused_async, reason = "the session awaits every command alike")]
+    pub async fn withdraw_confirmed(&self, tenant: TenantId, uid: Uid, term: Term) -> Result<(), Refused> {
+        self.withdraw_as(tenant, uid, term, true)
+    }
+
+    fn withdraw_as(&self, tenant: TenantId, uid: Uid, term: Term, confirmed: bool) -> Result<(), Refused> {
         self.core.check_ready()?;
         {
             let mut state = self.core.state();
@@ -158,7 +171,12 @@ impl Engine {
             let decision = decide_withdraw(&tenant, &uid, term, held.as_ref(), state.highest)?;
             state.highest = state.highest.max(term);
             match decision {
-                Decision::Same => {}
+                Decision::Same => {
+                    if let Some(slot) = state.slots.get_mut(&tenant).filter(|_| confirmed) {
+                        slot.confirmed = true;
+                        self.core.released.ring();
+                    }
+                }
                 Decision::NotHeld => {
                     drop(state);
                     self.core.confirm_absence(tenant, uid);
@@ -167,6 +185,7 @@ impl Engine {
                 Decision::Take => {
                     if let Some(slot) = state.slots.get_mut(&tenant) {
                         slot.withdraw(term);
+                        slot.confirmed = confirmed;
                     }
                     self.core.kick(&mut state, &tenant);
                 }
@@ -242,11 +261,10 @@ impl Engine {
         self.core.breaker().state()
     }
 
-    /// An operator confirms that tenants may go.
+    /// An operator confirms that the tenants may go that wait for it; what comes later is counted anew.
     #[expect(clippy::unused_async, reason = "the session awaits every command alike")]
     pub async fn release_breaker(&self) {
-        self.core.breaker().release();
-        self.core.released.ring();
+        self.core.release_breaker();
     }
 }
 

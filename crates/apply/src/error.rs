@@ -128,6 +128,19 @@ impl ApplyError {
         }
     }
 
+    /// Whether the API server did not answer in time.
+    pub(crate) fn timed_out(&self) -> bool {
+        matches!(self, Self::Api { source, .. } if matches!(**source, crate::request::RequestError::TimedOut(_)))
+    }
+
+    /// When the API server wants to be asked again.
+    pub(crate) fn retry_after(&self) -> Option<std::time::Duration> {
+        match self {
+            Self::Api { source, .. } => source.retry_after(),
+            _ => None,
+        }
+    }
+
     /// For people: this error and everything beneath it in one line.
     #[must_use]
     pub fn message(&self) -> String {

@@ -29,6 +29,66 @@ impl Forced {
     }
 }
 
+/// Longest pause before an object that keeps being deleted is put back.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// When one object was put back lately after somebody had deleted it. It always comes back: what it is there for may be the wall
+/// around a tenant. But the more often it was put back, the longer that takes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PutBack {
+    at: VecDeque<Duration>,
+    not_before: Option<Duration>,
+}
+
+/// Whether an object is put back now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Putting {
+    /// It is.
+    Now,
+    /// After that pause, which begins now.
+    After(Duration),
+    /// A pause is under way.
+    Waits,
+}
+
+impl PutBack {
+    /// Whether the object is put back at `now`; counts it if so.
+    pub(crate) fn admit(&mut self, now: Duration) -> Putting {
+        self.forget(now);
+        match self.not_before {
+            Some(moment) if now < moment => return Putting::Waits,
+            Some(_) => {}
+            None if self.at.len() >= LIMIT => {
+                let doubled = u32::try_from(self.at.len() - LIMIT).unwrap_or(u32::MAX);
+                let pause = Duration::from_secs(1_u64.checked_shl(doubled).unwrap_or(u64::MAX));
+                let pause = pause.min(LONGEST_PAUSE);
+                self.not_before = Some(now.saturating_add(pause));
+                return Putting::After(pause);
+            }
+            None => {}
+        }
+        self.not_before = None;
+        self.at.push_back(now);
+        Putting::Now
+    }
+
+    /// Whether nobody insists any more.
+    pub(crate) fn quiet(&mut self, now: Duration) -> bool {
+        self.forget(now);
+        self.at.len() < LIMIT
+    }
+
+    fn forget(&mut self, now: Duration) {
+        while self
+            .at
+            .front()
+            .is_some_and(|then| now.saturating_sub(*then) >= WINDOW)
+        {
+            self.at.pop_front();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,5 +103,28 @@ mod tests {
             forced.admit(Duration::from_secs(600)),
             "the first is forgotten by now"
         );
+    }
+
+    #[test]
+    fn what_keeps_being_deleted_always_comes_back_but_more_and_more_slowly() {
+        let mut put_back = PutBack::default();
+        let mut now = Duration::ZERO;
+        let mut times = Vec::new();
+        // Deleted the very moment it is back, for ten minutes.
+        while now < WINDOW {
+            match put_back.admit(now) {
+                Putting::Now => times.push(now.as_secs()),
+                Putting::After(pause) => {
+                    assert_eq!(put_back.admit(now), Putting::Waits);
+                    now += pause;
+                }
+                Putting::Waits => panic!("a pause that is over is over"),
+            }
+        }
+        assert_eq!(times[..9], [0, 0, 0, 1, 3, 7, 15, 31, 63]);
+        assert!(times.len() < 20, "{times:?}");
+        assert!(!put_back.quiet(now));
+        assert!(put_back.quiet(now + WINDOW));
+        assert_eq!(put_back.admit(now + WINDOW), Putting::Now);
     }
 }

@@ -16,7 +16,10 @@ use async_trait::async_trait;
 use berth_model::{ClusterName, Digest, Generation, TenantId, Term, Uid, assignment::AppliedAs};
 use serde::{Deserialize, Serialize};
 
-use crate::object::{Item, ObjectRef};
+use crate::{
+    breaker::BreakerMemory,
+    object::{Item, ObjectRef},
+};
 
 pub use decide::{Decision, HeldAs, decide_assign, decide_keep, decide_withdraw};
 pub use kube::KubeLedger;
@@ -25,7 +28,8 @@ pub use memory::MemoryLedger;
 /// Where the agent's memory is.
 ///
 /// # Guarantees
-/// - What [`remember`](Self::remember) and [`settle`](Self::settle) returned `Ok` for is in every later [`load`](Self::load).
+/// - What [`remember`](Self::remember), [`settle`](Self::settle) and [`keep_breaker`](Self::keep_breaker) returned `Ok` for is in
+///   every later [`load`](Self::load).
 /// - A record is replaced as a whole or not at all.
 /// - One record costs one write, unless its content is larger than an object of the cluster may be.
 ///
@@ -44,6 +48,9 @@ pub trait Ledger: Send + Sync + 'static {
 
     /// Forgets a tenant, but never a term: `term` is kept when it is higher than any that is remembered.
     async fn forget(&self, tenant: &TenantId, term: Term) -> Result<(), LedgerError>;
+
+    /// Writes what the breaker must remember.
+    async fn keep_breaker(&self, breaker: &BreakerMemory) -> Result<(), LedgerError>;
 }
 
 /// What a ledger holds.
@@ -53,6 +60,8 @@ pub struct Memory {
     pub term: Term,
     /// The tenants.
     pub records: Vec<Record>,
+    /// The breaker that stops a mass delete.
+    pub breaker: BreakerMemory,
     /// What could not be read: where, and why. It is left alone until that tenant is written again.
     pub damaged: Vec<(String, String)>,
 }

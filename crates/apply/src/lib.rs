@@ -23,7 +23,7 @@ mod reports;
 mod request;
 mod watch;
 
-pub use breaker::{Breaker, BreakerLimits, BreakerState};
+pub use breaker::{Breaker, BreakerLimits, BreakerMemory, BreakerState, Gone, Moment};
 pub use engine::{Engine, EngineTask, Held, Kept};
 pub use error::{ApplyError, Refused};
 pub use options::Options;

@@ -16,7 +16,7 @@ use berth_runtime::{
 };
 use http::{Method, Request, header};
 use http_body_util::BodyExt as _;
-use kube::{Client, client::Body, core::Status};
+use kube::{Client, client::Body};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::sync::Semaphore;
@@ -31,6 +31,10 @@ pub(crate) use meta::{Meta, Metadata, or_empty};
 
 const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 const JSON: &str = "application/json";
+/// Attempts of a request that is not answered in time: waiting is expensive, and people want to know.
+const SILENT_ATTEMPTS: u32 = 2;
+/// Requests under way at once of those that were not answered in time before.
+const SLOW_AT_ONCE: usize = 2;
 
 /// Which queue a request stands in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +43,8 @@ pub(crate) enum Lane {
     Work,
     /// Mending drift: never behind new work.
     Mend,
+    /// What was not answered in time before: a few at once, so that nobody else's requests wait behind it.
+    Slow,
     /// Looks that must not wait for either.
     Look,
 }
@@ -51,6 +57,7 @@ pub(crate) struct Caller {
     pulse: Arc<Pulse>,
     work: Arc<Semaphore>,
     mend: Arc<Semaphore>,
+    slow: Arc<Semaphore>,
     timeout: Duration,
     attempts: u32,
 }
@@ -78,6 +85,7 @@ impl Caller {
             pulse,
             work: Arc::new(Semaphore::new(options.concurrency.max(1))),
             mend: Arc::new(Semaphore::new(options.concurrency.max(1))),
+            slow: Arc::new(Semaphore::new(SLOW_AT_ONCE)),
             timeout: options.request_timeout,
             attempts: options.request_attempts.max(1),
         }
@@ -198,16 +206,28 @@ impl Caller {
         answer.map_or_else(|error| error.answered(), |_| true)
     }
 
-    /// A request for a watch, to be sent without a deadline.
-    pub(crate) fn watch_request(path: String, metadata: bool) -> Result<Request<Vec<u8>>, RequestError> {
-        let accept = if metadata { METADATA_ONLY } else { JSON };
-        let request = Request::get(path).header(header::ACCEPT, accept).body(Vec::new());
-        request.map_err(|error| RequestError::Malformed(error.to_string()))
-    }
-
-    /// The client, for watches.
-    pub(crate) const fn client(&self) -> &Client {
-        &self.client
+    /// Opens a watch: within the deadline it begins or is refused; how long it goes on is its reader's to bound.
+    pub(crate) async fn watch(&self, path: String, metadata: bool) -> Result<Body, RequestError> {
+        let call = Call::get(path, if metadata { METADATA_ONLY } else { JSON });
+        let request = call.request()?;
+        let opening = async {
+            let response = self
+                .client
+                .send(request)
+                .await
+                .map_err(|error| RequestError::Unreachable(error.to_string()))?;
+            let (head, body) = response.into_parts();
+            if head.status.is_success() {
+                return Ok(body);
+            }
+            let body = body.collect().await;
+            let body = body.map_err(|error| RequestError::Unreachable(error.to_string()))?;
+            Err(RequestError::refused(&head, &body.to_bytes()))
+        };
+        tokio::select! {
+            opened = opening => opened,
+            () = self.clock.sleep(self.timeout) => Err(RequestError::TimedOut(self.timeout)),
+        }
     }
 
     /// The server was heard on a watch.
@@ -215,7 +235,7 @@ impl Caller {
         self.pulse.beat(self.clock.monotonic(), self.clock.now());
     }
 
-    async fn ask<T: DeserializeOwned>(&self, lane: Lane, call: &Call<'_>) -> Result<T, RequestError> {
+    async fn ask<T: DeserializeOwned>(&self, mut lane: Lane, call: &Call<'_>) -> Result<T, RequestError> {
         let mut backoff = Backoff::new(&Policy::new(Duration::from_millis(100), Duration::from_secs(5)));
         loop {
             let error = match self.in_lane(lane, call).await {
@@ -224,8 +244,17 @@ impl Caller {
                 }
                 Err(error) => error,
             };
-            if !error.retryable() || backoff.waits() + 1 >= self.attempts {
+            let silent = matches!(error, RequestError::TimedOut(_));
+            let attempts = if silent {
+                self.attempts.min(SILENT_ATTEMPTS)
+            } else {
+                self.attempts
+            };
+            if !error.retryable() || backoff.waits() + 1 >= attempts {
                 return Err(error);
+            }
+            if silent && lane != Lane::Look {
+                lane = Lane::Slow;
             }
             let delay = backoff.next_delay_after(error.retry_after().unwrap_or_default());
             self.clock.sleep(delay.min(Duration::from_secs(15))).await;
@@ -236,6 +265,7 @@ impl Caller {
         let lane = match lane {
             Lane::Work => Some(&self.work),
             Lane::Mend => Some(&self.mend),
+            Lane::Slow => Some(&self.slow),
             Lane::Look => None,
         };
         let _permit = match lane {
@@ -253,23 +283,19 @@ impl Caller {
                 .send(request)
                 .await
                 .map_err(|error| RequestError::Unreachable(error.to_string()))?;
-            let status = response.status();
-            let body = response.into_body().collect().await;
+            let (head, body) = response.into_parts();
+            let body = body.collect().await;
             let body = body
                 .map_err(|error| RequestError::Unreachable(error.to_string()))?
                 .to_bytes();
             // A server without its store says 5xx: that is no evidence of anything.
-            if !status.is_server_error() {
+            if !head.status.is_server_error() {
                 self.heard();
             }
-            if status.is_success() {
+            if head.status.is_success() {
                 return Ok(body.to_vec());
             }
-            let refused = serde_json::from_slice::<Status>(&body).unwrap_or_else(|_| {
-                Status::failure(status.canonical_reason().unwrap_or("no reason given"), "")
-                    .with_code(status.as_u16())
-            });
-            Err(RequestError::Refused(refused.boxed()))
+            Err(RequestError::refused(&head, &body))
         };
         tokio::select! {
             biased;

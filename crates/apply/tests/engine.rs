@@ -2,9 +2,7 @@
 
 mod support;
 
-use std::time::Duration;
-
-use berth_apply::{BreakerLimits, BreakerState, Kept, Refused};
+use berth_apply::{Kept, Refused};
 use berth_model::{
     Generation, HealthState, NetworkPolicyEnforcement, Term, Timestamp, Uid,
     assignment::{AppliedAs, ApplyPhase},
@@ -321,42 +319,6 @@ async fn a_withdrawn_tenant_leaves_nothing_behind() {
         .unwrap();
     engine
         .report(&tenant, |report| report.apply == ApplyState::Withdrawn)
-        .await;
-    engine.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_mass_withdrawal_stops_until_an_operator_confirms() {
-    let cluster = Cluster::of("breaker").await;
-    let limits = BreakerLimits {
-        tenants: 1,
-        percent: 10,
-        window: Duration::from_secs(600),
-    };
-    let engine = cluster.start_with(|options| options.breaker = limits).await;
-    let tenants = [Tenant::new("breaker-a"), Tenant::new("breaker-b")];
-    for tenant in &tenants {
-        engine.assign(tenant).await;
-        engine.applied(tenant).await;
-    }
-    for tenant in &tenants {
-        engine
-            .engine
-            .withdraw(tenant.id(), tenant.assignment().uid, Term(1))
-            .await
-            .unwrap();
-        let step = |apply: &ApplyState| match apply {
-            ApplyState::Withdrawn => true,
-            ApplyState::Withdrawing { waiting_for } => waiting_for.contains("operator"),
-            _ => false,
-        };
-        engine.report(tenant, |report| step(&report.apply)).await;
-    }
-    assert_eq!(engine.engine.breaker(), BreakerState::Tripped);
-    assert!(cluster.get(&tenants[1].namespace()).await.unwrap()["metadata"]["deletionTimestamp"].is_null());
-    engine.engine.release_breaker().await;
-    engine
-        .report(&tenants[1], |report| report.apply == ApplyState::Withdrawn)
         .await;
     engine.stop().await;
 }

@@ -58,7 +58,13 @@ pub(crate) enum Command {
     Cordon(Cordon),
     /// New tenants on a cluster again
     Uncordon(Cordon),
-    /// Let a cluster's agent go on deleting after its mass-delete breaker stopped it
+    /// Let tenants of a cluster go after a mass-delete breaker stopped that
+    ///
+    /// No more than max(3, 10 %) of a cluster's tenants go within 10 minutes, whoever asked for it: then the hub, and by its own
+    /// count the cluster's agent, stop until somebody confirms that it is meant. Look at what is being deleted first
+    /// (berth get tenants). A release confirms every tenant of the cluster whose deletion was asked for by then: they go, all of
+    /// them, uncounted. What is asked for later is counted anew. The limits are in the hub's configuration (breaker) and in the
+    /// agent's options (--withdraw-limit, --withdraw-percent, --withdraw-window).
     ReleaseBreaker(Cordon),
     /// Show how the hub is, what the clusters hold against what it has, and let it take command after a restore
     #[command(subcommand)]
@@ -69,6 +75,9 @@ pub(crate) enum Command {
     Dev(crate::dev::Dev),
     /// Run the hub
     Hub(Box<berth_hub::Options>),
+    /// Look into a hub's store, back it up, restore it, move it
+    #[command(subcommand)]
+    Store(Box<crate::commands::store::Store>),
     /// Run a cluster's agent, or print its manifest
     Agent(Box<crate::commands::agent::Agent>),
 }

@@ -15,7 +15,8 @@ Exit codes:
   4  not found
   5  conflict: it exists already, changed meanwhile, or its state does not allow it
   6  the hub cannot be reached
-  7  a time limit is over";
+  7  a time limit is over
+  78 a store or a backup is damaged, or a newer version wrote it";
 
 /// Why a command failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +35,8 @@ pub(crate) enum Exit {
     Unavailable = 6,
     /// A time limit is over.
     Timeout = 7,
+    /// A store or a backup is damaged, or a newer version wrote it (EX_CONFIG of sysexits.h).
+    Damaged = 78,
 }
 
 impl From<Exit> for ExitCode {

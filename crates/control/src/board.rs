@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use berth_model::{Placement, Tenant, TenantId};
+use berth_model::{ClusterName, Placement, Tenant, TenantId, Timestamp};
 use berth_plan::plan::TenantStatus;
 use tokio::sync::watch;
 
@@ -28,7 +28,11 @@ pub struct TenantSnapshot {
 pub struct Board {
     state: Arc<Mutex<State>>,
     sequence: Arc<watch::Sender<u64>>,
+    breakers: Arc<Mutex<TrippedBreakers>>,
 }
+
+/// Clusters whose mass-delete breaker is open: since when, and what is told of it.
+type TrippedBreakers = BTreeMap<ClusterName, (Timestamp, String)>;
 
 #[derive(Debug, Default)]
 struct State {
@@ -40,13 +44,20 @@ struct State {
     horizon: u64,
 }
 
+/// What happened to a tenant.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// It is new or changed.
+    Upserted(TenantSnapshot),
+    /// It is gone.
+    Deleted(TenantId),
+}
+
 /// What a reader missed.
 #[derive(Clone, Debug)]
 pub struct News {
-    /// Tenants that are new or changed, oldest change first.
-    pub upserted: Vec<TenantSnapshot>,
-    /// Tenants that are gone.
-    pub deleted: Vec<TenantId>,
+    /// The last change of each tenant, in order and with its place in it: a reader that has read up to one goes on there.
+    pub changes: Vec<(u64, Change)>,
     /// Where the reader is now.
     pub sequence: u64,
 }
@@ -56,6 +67,7 @@ impl Default for Board {
         Self {
             state: Arc::default(),
             sequence: Arc::new(watch::Sender::new(0)),
+            breakers: Arc::default(),
         }
     }
 }
@@ -63,6 +75,25 @@ impl Default for Board {
 impl Board {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts up which clusters' mass-delete breakers are open.
+    pub fn put_breakers(&self, tripped: BTreeMap<ClusterName, (Timestamp, String)>) {
+        *self.breakers.lock().unwrap_or_else(PoisonError::into_inner) = tripped;
+    }
+
+    /// Since when the cluster's mass-delete breaker is open, and what is told of it; none when it is closed.
+    #[must_use]
+    pub fn breaker(&self, cluster: &ClusterName) -> Option<(Timestamp, String)> {
+        let breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
+        breakers.get(cluster).cloned()
+    }
+
+    /// The clusters whose mass-delete breaker is open.
+    #[must_use]
+    pub fn tripped(&self) -> Vec<ClusterName> {
+        let breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
+        breakers.keys().cloned().collect()
     }
 
     /// Puts the state of a tenant up. The same state again is no news.
@@ -150,21 +181,24 @@ impl Board {
         if sequence < state.horizon || sequence > state.sequence {
             return None;
         }
-        let upserted = state
-            .order
-            .range(sequence + 1..)
-            .filter_map(|(_, id)| state.tenants.get(id).map(|(_, snapshot)| snapshot.clone()))
-            .collect();
-        let deleted = state
+        let upserted = state.order.range(sequence + 1..).filter_map(|(at, id)| {
+            let (_, snapshot) = state.tenants.get(id)?;
+            Some((*at, Change::Upserted(snapshot.clone())))
+        });
+        // One that went, came and went again is gone once; one that was made again under the name is there.
+        let deleted: BTreeMap<&TenantId, u64> = state
             .deleted
             .range(sequence + 1..)
-            .map(|(_, id)| id.clone())
-            // A tenant made again under the name is there.
-            .filter(|id| !state.tenants.contains_key(id))
+            .filter(|(_, id)| !state.tenants.contains_key(id))
+            .map(|(at, id)| (id, *at))
             .collect();
+        let deleted = deleted
+            .into_iter()
+            .map(|(id, at)| (at, Change::Deleted(id.clone())));
+        let mut changes: Vec<(u64, Change)> = upserted.chain(deleted).collect();
+        changes.sort_by_key(|(at, _)| *at);
         Some(News {
-            upserted,
-            deleted,
+            changes,
             sequence: state.sequence,
         })
     }
@@ -223,18 +257,38 @@ mod tests {
         board.put(snapshot("b", 2));
         board.remove(&TenantId::new("b").unwrap());
         let news = board.since(at).unwrap();
-        assert_eq!(
-            news.upserted
-                .iter()
-                .map(|s| s.tenant.revision.0)
-                .collect::<Vec<_>>(),
-            [4]
-        );
-        assert_eq!(
-            news.deleted.iter().map(TenantId::as_str).collect::<Vec<_>>(),
-            ["b"]
-        );
-        assert!(board.since(news.sequence).unwrap().upserted.is_empty());
+        assert_eq!(shown(&news), [(4, "a@4".to_owned()), (5, "b gone".to_owned())]);
+        assert!(board.since(news.sequence).unwrap().changes.is_empty());
+    }
+
+    fn shown(news: &News) -> Vec<(u64, String)> {
+        let shown = |change: &Change| match change {
+            Change::Upserted(snapshot) => format!("{}@{}", snapshot.tenant.id, snapshot.tenant.revision),
+            Change::Deleted(id) => format!("{id} gone"),
+        };
+        news.changes
+            .iter()
+            .map(|(at, change)| (*at, shown(change)))
+            .collect()
+    }
+
+    #[test]
+    fn a_reader_that_stops_in_the_middle_goes_on_there() {
+        let board = Board::default();
+        let b = TenantId::new("b").unwrap();
+        for (revision, id) in (1..).zip(["a", "b", "c"]) {
+            board.put(snapshot(id, revision));
+        }
+        board.remove(&b);
+        board.put(snapshot("b", 5));
+        board.remove(&b);
+        board.put(snapshot("a", 6));
+        let all = shown(&board.since(0).unwrap());
+        let expected = [(3, "c@3"), (6, "b gone"), (7, "a@6")];
+        assert_eq!(all, expected.map(|(at, text)| (at, text.to_owned())));
+        for (read, (at, _)) in all.iter().enumerate() {
+            assert_eq!(shown(&board.since(*at).unwrap()), all[read + 1..]);
+        }
     }
 
     #[test]

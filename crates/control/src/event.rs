@@ -5,7 +5,7 @@ use std::sync::Arc;
 use berth_model::{Revision, TenantId};
 use berth_plan::{
     Changes,
-    view::{ClusterView, InfraView, TenantView, View},
+    view::{BreakerView, ClusterView, InfraView, TenantView, View},
 };
 use tracing::error;
 
@@ -144,6 +144,19 @@ pub(crate) fn try_take(
             }
         }
         changes.tenants.insert(id);
+    } else if let Some(name) = key.strip_prefix(keys::BREAKERS) {
+        let name: berth_model::ClusterName = load::name(name)?;
+        match value {
+            Some(value) => {
+                let memory = load::breaker(value)?;
+                view.breakers
+                    .insert(name.clone(), BreakerView { memory, revision });
+            }
+            None => {
+                view.breakers.remove(&name);
+            }
+        }
+        changes.breakers.insert(name);
     }
     // Status, objects, tokens and the fleet record are nobody's input.
     Ok(())

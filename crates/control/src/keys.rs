@@ -20,6 +20,8 @@ pub const PLACEMENTS: &str = "placements/";
 pub const ASSIGNMENTS: &str = "assignments/";
 /// Shelf of infrastructure.
 pub const INFRA: &str = "infra/";
+/// Shelf of mass-delete breakers, by cluster. The loop counts and trips, the API releases, each by compare-and-swap.
+pub const BREAKERS: &str = "breakers/";
 /// Shelf of conditions.
 pub const STATUS: &str = "status/";
 
@@ -99,6 +101,12 @@ pub fn bundle_uses(name: &BundleName, version: &BundleVersion) -> Key {
 #[must_use]
 pub fn cluster(name: &ClusterName) -> Key {
     key(format!("{CLUSTERS}{name}"))
+}
+
+/// A cluster's mass-delete breaker.
+#[must_use]
+pub fn breaker(cluster: &ClusterName) -> Key {
+    key(format!("{BREAKERS}{cluster}"))
 }
 
 /// A join token; `None` when `id` cannot be one.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, str::FromStr, sync::Arc};
 
 use berth_model::{
     Bundle, BundleName, BundleVersion, Cluster, ClusterFacts, ClusterName, FleetId, InvalidId, Revision,
-    Tenant, TenantId, Term, Tier, Timestamp, Uid, cluster::ClusterPurpose,
+    Tenant, TenantId, Term, Tier, Timestamp, Uid, breaker::BreakerMemory, cluster::ClusterPurpose,
 };
 use berth_plan::{
     Changes,
@@ -202,6 +202,14 @@ pub(crate) fn infra(value: &[u8]) -> Result<InfraRecord, RecordProblem> {
     Ok(record::decode_infra(value)?)
 }
 
+pub(crate) fn breaker(value: &[u8]) -> Result<BreakerMemory, RecordProblem> {
+    Ok(record::decode_breaker(value)?)
+}
+
+pub(crate) fn encode_breaker(memory: &BreakerMemory) -> Vec<u8> {
+    record::encode_breaker(memory)
+}
+
 pub(crate) fn token(value: &[u8]) -> Result<JoinTokenRecord, RecordProblem> {
     Ok(record::decode_join_token(value)?)
 }
@@ -315,6 +323,7 @@ pub(crate) async fn view(
         keys::ASSIGNMENTS,
         keys::INFRA,
         keys::FLEET,
+        keys::BREAKERS,
     ] {
         for entry in all(store, shelf).await?.0 {
             let key = entry.key.as_str();

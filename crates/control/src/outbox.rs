@@ -23,6 +23,8 @@ pub enum Command {
         uid: Uid,
         /// The leader that decided.
         term: Term,
+        /// An operator has confirmed it: no breaker counts or stops it.
+        confirmed: bool,
     },
 }
 
@@ -183,6 +185,7 @@ mod tests {
             tenant: TenantId::new(tenant).unwrap(),
             uid: Uid::new("u").unwrap(),
             term: Term(term),
+            confirmed: false,
         }
     }
 

@@ -414,3 +414,37 @@ async fn a_join_token_works_once_and_for_one_key() {
     ));
     rig.cancel.cancel();
 }
+
+#[tokio::test]
+async fn a_token_for_a_tenants_own_cluster_is_worth_nothing_without_that_cluster() {
+    let rig = Rig::start().await;
+    rig.create("acme", "enterprise").await;
+    rig.ready("acme").await;
+    let acme = TenantId::new("acme").unwrap();
+    let own = rig.board.get(&acme).unwrap().placement.unwrap().cluster().clone();
+    let token = rig
+        .registry
+        .create_token(own.clone(), Duration::from_secs(60), BTreeMap::new(), "", "")
+        .await
+        .unwrap();
+    rig.registry.delete_tenant(&acme, None, false).await.unwrap();
+    rig.gone("acme").await;
+    let stale = |refused: Result<_, RegistryError>| {
+        matches!(
+            refused,
+            Err(RegistryError::Refused {
+                reason: "TOKEN_STALE",
+                ..
+            })
+        )
+    };
+    assert!(stale(rig.registry.redeem(&token.token.expose(), "key").await));
+    assert!(matches!(
+        rig.registry.cluster(&own).await,
+        Err(RegistryError::NotFound { .. })
+    ));
+    // Nor is it for another cluster of that name.
+    join(&rig.registry, &own).await;
+    assert!(stale(rig.registry.redeem(&token.token.expose(), "key").await));
+    rig.cancel.cancel();
+}

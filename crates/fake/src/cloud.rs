@@ -94,6 +94,15 @@ pub enum Error {
     /// The fake EKS.
     #[error("run the fake EKS")]
     Eks(#[from] eks::Error),
+    /// A cluster's API server cannot be frozen, or let continue.
+    #[error("freeze the API server of cluster `{cluster}`, or let it continue")]
+    Frozen {
+        /// Its name.
+        cluster: String,
+        /// Why not.
+        #[source]
+        source: BoxError,
+    },
     /// A shared cluster.
     #[error("start cluster `{cluster}`")]
     Cluster {
@@ -187,6 +196,31 @@ impl LocalCloud {
             .adopt(&wanted.name, access.clone(), &wanted.version, &wanted.region)
             .await?;
         Ok(access)
+    }
+
+    /// Freezes the kube-apiserver of a cluster: connections stay open, nothing is answered. [`resume_api`](Self::resume_api)
+    /// undoes it.
+    ///
+    /// # Errors
+    /// There is no such cluster, or its process has ended.
+    pub async fn pause_api(&self, cluster: &str) -> Result<(), Error> {
+        self.freeze(cluster, true).await
+    }
+
+    /// Lets a frozen kube-apiserver continue.
+    ///
+    /// # Errors
+    /// There is no such cluster, or its process has ended.
+    pub async fn resume_api(&self, cluster: &str) -> Result<(), Error> {
+        self.freeze(cluster, false).await
+    }
+
+    async fn freeze(&self, cluster: &str, frozen: bool) -> Result<(), Error> {
+        let failed = |source| Error::Frozen {
+            cluster: cluster.to_owned(),
+            source,
+        };
+        self.clusters.freeze(cluster, frozen).await.map_err(failed)
     }
 
     /// The administrator's access to every cluster that runs, shared or made by EKS, by its name in the cloud.

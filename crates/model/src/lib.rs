@@ -3,6 +3,7 @@
 //! This crate knows no I/O, no clock, no wire format and no Kubernetes client. Everything else in Berth depends on it.
 
 pub mod assignment;
+pub mod breaker;
 pub mod bundle;
 pub mod catalogue;
 pub mod cluster;

@@ -52,6 +52,13 @@ pub enum ApplyState {
         /// What is waited for, for people.
         waiting_for: String,
     },
+    /// Being withdrawn, and that does not get on; tried again later or when something changes.
+    WithdrawFailed {
+        /// One word in CamelCase, such as `BreakerOpen`, `Forbidden`, `Overdue`.
+        reason: String,
+        /// For people; names the object.
+        message: String,
+    },
     /// Nothing of it is left.
     Withdrawn,
 }

@@ -8,7 +8,7 @@ use std::{
 use berth_model::{TenantId, tier::Priority};
 
 use crate::{
-    Plan, Scope, View,
+    Plan, Scope, View, gate,
     life::{self, Outcome},
     place::{self, Decision},
     room::Room,
@@ -23,10 +23,11 @@ use crate::{
 #[must_use]
 pub fn plan(view: &View, scope: &Scope) -> Plan {
     let mut decisions = decide(view, scope);
+    let passes = gate::decide(view, scope);
     let mut plan = Plan::default();
     let mut look = |id: &TenantId, known: &TenantView, plan: &mut Plan| {
         let decision = decisions.remove(id);
-        let Outcome { steps, status, wake } = life::live(view, known, decision.as_ref());
+        let Outcome { steps, status, wake } = life::live(view, known, decision.as_ref(), passes.get(id));
         plan.steps.extend(steps);
         plan.status.insert(id.clone(), status);
         if let Some(at) = wake {

@@ -103,7 +103,9 @@ pub fn explain_spec(view: &View, id: &TenantId, spec: &TenantSpec) -> Explanatio
     };
     let mut room = Room::new(view);
     let decision = decide_one(&mut room, &known);
-    let conditions = life::live(view, &known, decision.as_ref()).status.conditions;
+    let conditions = life::live(view, &known, decision.as_ref(), None)
+        .status
+        .conditions;
     let chosen = match decision {
         Some(Decision::Place(place)) => Some(place.placement),
         Some(Decision::Refuse(_)) | None => None,

@@ -19,6 +19,8 @@ pub(crate) struct Index {
     pub(crate) by_cluster: BTreeMap<ClusterName, BTreeSet<TenantId>>,
     /// Tenants that need a decision about their place: without one, or changed since.
     pub(crate) contenders: BTreeSet<TenantId>,
+    /// Tenants that are being deleted.
+    pub(crate) deleting: BTreeSet<TenantId>,
     /// Clusters made for tenants, by region.
     pub(crate) made_by_region: BTreeMap<String, u32>,
     /// Tenants whose last change of place changed how much room is left for others.
@@ -40,6 +42,7 @@ impl View {
         self.tenants.remove(id);
         self.index.contenders.remove(id);
         self.index.moved_room.remove(id);
+        self.index.deleting.remove(id);
     }
 
     /// Says where a tenant was decided to be. Nothing happens for a tenant that is not in the view.
@@ -59,6 +62,12 @@ impl View {
 
     /// To be called after the record of a tenant (`tenant`) was changed in place.
     pub fn retouch(&mut self, id: &TenantId) {
+        let deleting = |known: &TenantView| known.tenant.deleting_since.is_some();
+        if self.tenants.get(id).is_some_and(deleting) {
+            self.index.deleting.insert(id.clone());
+        } else {
+            self.index.deleting.remove(id);
+        }
         let waits = self.tenants.get(id).is_some_and(waits_for_a_decision);
         if waits {
             self.index.contenders.insert(id.clone());

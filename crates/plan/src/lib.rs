@@ -12,6 +12,7 @@
 pub mod admit;
 mod decide;
 pub mod explain;
+mod gate;
 mod index;
 mod life;
 pub mod lint;
@@ -27,6 +28,7 @@ pub mod view;
 
 pub use decide::plan;
 pub use explain::{Candidate, Explanation, explain, explain_spec};
+pub use gate::told as breaker_told;
 pub use lint::{Finding, Rule, lint};
 pub use plan::{Plan, Step, TenantStatus};
 pub use scope::{Changes, Scope, closure};

@@ -1,5 +1,7 @@
 //! Checks a plan without trusting what made it: it recounts from the view, and shares no code with the decisions.
 
+mod breaker;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -45,6 +47,8 @@ pub enum Rule {
     ReleaseLast,
     /// A tenant is forgotten when everything outside is gone.
     ForgetLast,
+    /// No more tenants of a cluster go within the breaker's window than may, unless an operator has confirmed it.
+    Breaker,
     /// A plan that takes away many tenants that nobody deleted is wrong as a whole.
     MassDelete,
 }
@@ -70,6 +74,7 @@ pub fn lint(view: &View, plan: &Plan) -> Vec<Finding> {
         }
     }
     lint.room(plan);
+    lint.breakers(plan);
     lint.names(&placements);
     let most = 3.max(view.tenants.len() / 10);
     if lint.undeleted.len() > most {
@@ -153,7 +158,9 @@ impl<'a> Lint<'a> {
                 }
                 self.not_another_tenants(known, cluster);
             }
-            Step::Withdraw { .. } | Step::SaveWithdrawn { .. } => self.deleting(known),
+            Step::Withdraw { .. } | Step::TripBreaker { .. } | Step::SaveWithdrawn { .. } => {
+                self.deleting(known)
+            }
             Step::Forget { cluster, .. } => {
                 self.deleting(known);
                 self.forget(known, cluster.as_ref());

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use berth_model::{
     Capacity, ClusterName, Conditions, Generation, Health, Placement, PoolName, TenantId, Timestamp, Uid,
+    breaker::Tripped,
     tier::{ClusterTemplate, NodePoolTemplate},
 };
 
@@ -75,6 +76,19 @@ pub enum Step {
         uid: Uid,
         /// Where.
         cluster: ClusterName,
+        /// An operator has confirmed it: no breaker counts or stops it.
+        confirmed: bool,
+    },
+    /// Save that the tenant was the first one too many to go: nothing of that cluster goes until an operator has confirmed it.
+    TripBreaker {
+        /// The tenant.
+        tenant: TenantId,
+        /// Its uid.
+        uid: Uid,
+        /// Which cluster's breaker.
+        cluster: ClusterName,
+        /// Why.
+        tripped: Tripped,
     },
     /// Save that the agent said that nothing is left.
     SaveWithdrawn {
@@ -161,6 +175,7 @@ impl Step {
             Self::SavePlacement { uid, .. }
             | Self::Assign { uid, .. }
             | Self::Withdraw { uid, .. }
+            | Self::TripBreaker { uid, .. }
             | Self::SaveWithdrawn { uid, .. }
             | Self::Forget { uid, .. } => Some(uid),
             Self::EnsureNodePool(step) | Self::ReleaseNodePool(step) => Some(&step.uid),
@@ -177,6 +192,7 @@ impl Step {
             | Self::Assign { tenant, .. }
             | Self::Resend { tenant, .. }
             | Self::Withdraw { tenant, .. }
+            | Self::TripBreaker { tenant, .. }
             | Self::SaveWithdrawn { tenant, .. }
             | Self::Forget { tenant, .. } => tenant,
             Self::EnsureNodePool(step) | Self::ReleaseNodePool(step) => &step.tenant,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use berth_model::{BundleName, BundleVersion, ClusterName, TenantId, TierName};
 
-use crate::view::View;
+use crate::{gate, view::View};
 
 /// Which tenants are planned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +34,8 @@ pub struct Changes {
     pub tiers: BTreeSet<TierName>,
     /// Bundle versions that are new or gone.
     pub bundles: BTreeSet<(BundleName, BundleVersion)>,
+    /// Clusters whose mass-delete breaker counted, tripped or was released.
+    pub breakers: BTreeSet<ClusterName>,
     /// The settings changed.
     pub settings: bool,
 }
@@ -46,6 +48,7 @@ impl Changes {
             && self.clusters.is_empty()
             && self.tiers.is_empty()
             && self.bundles.is_empty()
+            && self.breakers.is_empty()
             && !self.settings
     }
 
@@ -55,6 +58,7 @@ impl Changes {
         self.clusters.append(&mut other.clusters);
         self.tiers.append(&mut other.tiers);
         self.bundles.append(&mut other.bundles);
+        self.breakers.append(&mut other.breakers);
         self.settings |= other.settings;
     }
 }
@@ -70,6 +74,8 @@ pub fn closure(view: &View, changes: &Changes) -> Scope {
     }
     let mut scope: BTreeSet<TenantId> = BTreeSet::new();
     let mut room = !changes.clusters.is_empty() || !changes.tiers.is_empty();
+    // Tenants of one cluster that are to go compete for how many may.
+    let mut breakers: BTreeSet<&ClusterName> = changes.breakers.iter().collect();
     for id in &changes.tenants {
         let Some(known) = view.tenants.get(id) else {
             room = true;
@@ -79,7 +85,12 @@ pub fn closure(view: &View, changes: &Changes) -> Scope {
         room |= known.tenant.deleting_since.is_some()
             || view.index.contenders.contains(id)
             || view.index.moved_room.contains(id);
+        breakers.extend(gate::leaves(known));
         scope.insert(id.clone());
+    }
+    for cluster in breakers {
+        let waiting = view.waiting_to_go(cluster);
+        scope.extend(waiting.map(|known| known.tenant.id.clone()));
     }
     for cluster in &changes.clusters {
         scope.extend(view.placed_on(cluster).cloned());

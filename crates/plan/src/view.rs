@@ -8,9 +8,11 @@ use std::{
 
 use berth_model::{
     BundleName, BundleVersion, Capacity, Cluster, ClusterName, Conditions, Digest, FleetId, Generation,
-    Infra, Placement, TenantId, TenantReport, Term, Tier, TierName, Timestamp, Uid, tenant::Tenant,
+    Infra, Placement, Revision, TenantId, TenantReport, Term, Tier, TierName, Timestamp, Uid,
+    breaker::BreakerMemory, tenant::Tenant,
 };
 
+pub use crate::gate::BreakerSettings;
 use crate::index::Index;
 
 /// The fleet at one moment.
@@ -39,6 +41,8 @@ pub struct View {
     pub tenants: BTreeMap<TenantId, TenantView>,
     /// All clusters.
     pub clusters: BTreeMap<ClusterName, ClusterView>,
+    /// Clusters' mass-delete breakers; one that never counted anything is not here.
+    pub breakers: BTreeMap<ClusterName, BreakerView>,
     /// What is counted from the above.
     pub(crate) index: Index,
 }
@@ -57,6 +61,7 @@ impl View {
             bundles: BTreeSet::new(),
             tenants: BTreeMap::new(),
             clusters: BTreeMap::new(),
+            breakers: BTreeMap::new(),
             index: Index::default(),
         }
     }
@@ -91,6 +96,8 @@ pub struct Settings {
     pub join_patience: Duration,
     /// How long the agent of a tenant's own cluster may take to empty it before the cluster is removed as it is.
     pub withdraw_patience: Duration,
+    /// When taking tenants away from a cluster stops until an operator confirms it.
+    pub breaker: BreakerSettings,
 }
 
 impl Default for Settings {
@@ -109,8 +116,18 @@ impl Default for Settings {
             resend_after: Duration::from_secs(10),
             join_patience: Duration::from_secs(300),
             withdraw_patience: Duration::from_secs(600),
+            breaker: BreakerSettings::default(),
         }
     }
+}
+
+/// A cluster's mass-delete breaker.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BreakerView {
+    /// What is remembered.
+    pub memory: BreakerMemory,
+    /// The store's version of it.
+    pub revision: Revision,
 }
 
 /// One tenant with everything known of it.

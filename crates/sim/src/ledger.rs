@@ -1,7 +1,10 @@
 //! An agent's ledger that outlives its process: what was acknowledged is kept, what was under way when the process died may be lost.
 
 use async_trait::async_trait;
-use berth_apply::ledger::{Head, Ledger, LedgerError, Memory, MemoryLedger, Record};
+use berth_apply::{
+    BreakerMemory,
+    ledger::{Head, Ledger, LedgerError, Memory, MemoryLedger, Record},
+};
 use berth_model::{ClusterName, TenantId, Term};
 
 use crate::{
@@ -79,6 +82,13 @@ impl Ledger for Reached {
     async fn forget(&self, tenant: &TenantId, term: Term) -> Result<(), LedgerError> {
         self.there().await;
         self.kept.forget(tenant, term).await?;
+        self.back().await;
+        Ok(())
+    }
+
+    async fn keep_breaker(&self, breaker: &BreakerMemory) -> Result<(), LedgerError> {
+        self.there().await;
+        self.kept.keep_breaker(breaker).await?;
         self.back().await;
         Ok(())
     }

@@ -8,6 +8,8 @@
     reason = "rules are tests: they fail by panicking"
 )]
 
+pub mod election;
+
 use std::collections::BTreeMap;
 
 use berth_model::Revision;

@@ -4,8 +4,11 @@
 //! behind one seam: [`MemoryStore`], which forgets, [`SledStore`] for one hub, and with the feature `etcd` the `EtcdStore` of
 //! several. One conformance suite runs over all.
 
+pub mod backup;
 #[cfg(feature = "testing")]
 pub mod conformance;
+#[cfg(feature = "testing")]
+pub mod corruption;
 pub mod election;
 mod entry;
 mod error;

@@ -280,3 +280,16 @@ fn a_store_whose_making_was_cut_short_is_made_anew() {
     let store = SledStore::open(&options(dir.path())).unwrap();
     assert_eq!(store.incarnation(), "abc");
 }
+
+/// As a process leaves it that is killed while it opens the store, or whose disk is full then.
+#[test]
+fn half_an_index_of_the_database_does_no_harm() {
+    let mut random = StdRng::seed_from_u64(5);
+    let dir = tempfile::tempdir().unwrap();
+    let expected = written(dir.path(), &mut random);
+    for half in [&b""[..], &[7; 300]] {
+        fs::write(dir.path().join("sled/snap.7FFFFFFFFFFFFFFF.generating"), half).unwrap();
+        let store = SledStore::open(&options(dir.path())).unwrap();
+        assert_eq!(block_on(contents(&store)), expected);
+    }
+}

@@ -1,7 +1,6 @@
 //! The rules of a store, on a real etcd: one for each rule, so that nobody else writes to it.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-#[expect(dead_code, reason = "shared by several tests")]
 mod etcd_support;
 
 use berth_fake::control_plane::EtcdCluster;

@@ -1,5 +1,5 @@
 //! Stores of the schema before this one: read, brought up to date, and never taken back.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::{fs, path::Path};
 

@@ -159,7 +159,7 @@ async fn a_snapshot_taken_while_writes_go_on_is_of_one_revision() {
     }
     logging.abort();
     assert!(moved > 0, "nothing was written meanwhile");
-    let log = log.lock().unwrap();
+    let log = std::mem::take(&mut *log.lock().unwrap());
     for (revision, entries) in taken {
         let replayed = MemoryStore::new();
         for at in 0..KEYS {

@@ -483,6 +483,8 @@ pub(crate) fn report() -> impl Strategy<Value = TenantReport> {
         Just(ApplyState::Applied),
         (text(), text()).prop_map(|(reason, message)| ApplyState::Failed { reason, message }),
         text().prop_map(|waiting_for| ApplyState::Withdrawing { waiting_for }),
+        ("[A-Z][a-z]{1,8}", text())
+            .prop_map(|(reason, message)| ApplyState::WithdrawFailed { reason, message }),
         Just(ApplyState::Withdrawn),
     ];
     let state = select(vec![

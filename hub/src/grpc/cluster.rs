@@ -6,11 +6,11 @@ use berth_model::{Cluster, ClusterName, Truth};
 use berth_plan::view::Reserved;
 use berth_proto::v1::{self, cluster_service_server::ClusterService};
 use berth_wire::{api, names};
-use tonic::{Code, Request, Response, Status};
+use tonic::{Request, Response, Status};
 
 use super::{
     Api,
-    error::{invalid, refused, status},
+    error::{invalid, status},
     paging,
 };
 
@@ -129,13 +129,14 @@ impl ClusterService for Clusters {
         request: Request<v1::ReleaseBreakerRequest>,
     ) -> Result<Response<v1::ReleaseBreakerResponse>, Status> {
         let name = names::parse_cluster("name", &request.into_inner().name).map_err(|v| invalid(vec![v]))?;
-        self.0.registry.cluster(&name).await.map_err(status)?;
-        let Some(outbox) = self.0.sessions.outbox(&name) else {
-            let message = format!("the agent of cluster {name} is not connected; ask again when it is");
-            return Err(refused(Code::FailedPrecondition, "NOT_CONNECTED", message));
-        };
-        outbox.release_breaker();
-        Ok(Response::new(v1::ReleaseBreakerResponse {}))
+        self.0.registry.release_breaker(&name).await.map_err(status)?;
+        tracing::warn!(cluster = %name, "an operator released the mass-delete breaker");
+        let outbox = self.0.sessions.outbox(&name);
+        let agent_told = outbox.is_some();
+        if let Some(outbox) = outbox {
+            outbox.release_breaker();
+        }
+        Ok(Response::new(v1::ReleaseBreakerResponse { agent_told }))
     }
 }
 
@@ -183,6 +184,16 @@ impl Clusters {
                 "the agent has not been heard of lately".to_owned(),
             ),
         };
+        let breaker = self.0.board.breaker(&cluster.name);
+        let breaker = breaker.map(|(tripped_at, message)| {
+            api::plain_condition(
+                "BreakerOpen",
+                Truth::True,
+                "TooManyDeletions",
+                &message,
+                tripped_at,
+            )
+        });
         let view = api::ClusterStatusView {
             conditions: vec![
                 api::plain_condition(
@@ -193,7 +204,10 @@ impl Clusters {
                     since,
                 ),
                 api::plain_condition("Ready", ready, reason, &message, since),
-            ],
+            ]
+            .into_iter()
+            .chain(breaker)
+            .collect(),
             tenants: usize::try_from(used.tenants).unwrap_or(usize::MAX),
             reserved: used.capacity,
             evidence,

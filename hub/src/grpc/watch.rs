@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, pin::Pin};
 
-use berth_control::{Board, TenantSnapshot};
+use berth_control::{Board, TenantSnapshot, board::Change};
 use berth_model::TenantId;
 use berth_proto::v1::{self, watch_tenants_response::Event};
 use berth_runtime::CancellationToken;
@@ -22,9 +22,9 @@ struct Reader {
     only: Option<TenantId>,
     follow: watch::Receiver<u64>,
     at: u64,
-    queue: VecDeque<Event>,
-    /// Where to resume while a batch is only partly read: before it.
-    resume: String,
+    /// What was not said yet, each with where to resume after it; none in a snapshot: until it is read whole, there is nothing to
+    /// resume from.
+    queue: VecDeque<(Option<u64>, Event)>,
     cancel: CancellationToken,
 }
 
@@ -44,7 +44,6 @@ pub(super) fn stream(
         follow,
         at: 0,
         queue: VecDeque::new(),
-        resume: String::new(),
         cancel,
     };
     let resumed = token
@@ -52,17 +51,12 @@ pub(super) fn stream(
         .filter(|(incarnation, _)| *incarnation == reader.incarnation)
         .and_then(|(_, sequence)| sequence.parse().ok())
         .is_some_and(|sequence| reader.news(sequence));
-    if resumed {
-        token.clone_into(&mut reader.resume);
-    } else {
+    if !resumed {
         reader.snapshot();
     }
     Box::pin(futures::stream::unfold(reader, |mut reader| async move {
-        let event = reader.next().await?;
-        if reader.queue.is_empty() {
-            reader.resume = format!("{}:{}", reader.incarnation, reader.at);
-        }
-        let resume_token = reader.resume.clone();
+        let (at, event) = reader.next().await?;
+        let resume_token = at.map_or_else(String::new, |at| format!("{}:{at}", reader.incarnation));
         Some((
             Ok(v1::WatchTenantsResponse {
                 event: Some(event),
@@ -81,19 +75,18 @@ impl Reader {
     fn snapshot(&mut self) {
         let (all, at) = self.board.snapshot();
         self.at = at;
-        // Until the snapshot is read whole, there is nothing to resume from.
-        self.resume.clear();
         self.queue.clear();
         for snapshot in all {
-            self.upserted(&snapshot);
+            self.upserted(None, &snapshot);
         }
-        self.queue.push_back(Event::SnapshotEnd(v1::SnapshotEnd {}));
+        let end = Event::SnapshotEnd(v1::SnapshotEnd {});
+        self.queue.push_back((Some(at), end));
     }
 
-    fn upserted(&mut self, snapshot: &TenantSnapshot) {
+    fn upserted(&mut self, at: Option<u64>, snapshot: &TenantSnapshot) {
         if self.wants(&snapshot.tenant.id) {
-            self.queue
-                .push_back(Event::Upserted(shown(&snapshot.tenant, Some(snapshot))));
+            let event = Event::Upserted(shown(&snapshot.tenant, Some(snapshot)));
+            self.queue.push_back((at, event));
         }
     }
 
@@ -103,18 +96,20 @@ impl Reader {
             return false;
         };
         self.at = news.sequence;
-        for snapshot in &news.upserted {
-            self.upserted(snapshot);
-        }
-        for id in news.deleted {
-            if self.wants(&id) {
-                self.queue.push_back(Event::Deleted(names::tenant(&id)));
+        for (at, change) in news.changes {
+            match change {
+                Change::Upserted(snapshot) => self.upserted(Some(at), &snapshot),
+                Change::Deleted(id) if self.wants(&id) => {
+                    let event = Event::Deleted(names::tenant(&id));
+                    self.queue.push_back((Some(at), event));
+                }
+                Change::Deleted(_) => {}
             }
         }
         true
     }
 
-    async fn next(&mut self) -> Option<Event> {
+    async fn next(&mut self) -> Option<(Option<u64>, Event)> {
         loop {
             if let Some(event) = self.queue.pop_front() {
                 return Some(event);
@@ -129,5 +124,74 @@ impl Reader {
                 self.snapshot();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use berth_model::{Generation, Revision, Tenant, TenantSpec, TierName, Uid};
+    use futures::StreamExt as _;
+
+    use super::*;
+
+    fn put(board: &Board, id: &str, revision: u64) {
+        board.put(TenantSnapshot {
+            tenant: Arc::new(Tenant {
+                id: TenantId::new(id).unwrap(),
+                uid: Uid::new("u").unwrap(),
+                generation: Generation(1),
+                revision: Revision(revision),
+                created_at: "2026-01-01T00:00:00Z".parse().unwrap(),
+                deleting_since: None,
+                spec: TenantSpec::of_tier(TierName::new("free").unwrap()),
+            }),
+            placement: None,
+            status: None,
+        });
+    }
+
+    /// What a reader that resumes at `token` is told before it would have to wait: each event with its own token.
+    async fn told(board: &Board, token: &str) -> Vec<(String, String)> {
+        let cancel = CancellationToken::new();
+        let mut events = stream(board.clone(), "i".into(), token, None, cancel.clone());
+        // What is there already comes before the end is looked at.
+        cancel.cancel();
+        let mut all = Vec::new();
+        while let Some(event) = events.next().await {
+            let event = event.unwrap();
+            let text = match event.event.unwrap() {
+                Event::Upserted(tenant) => format!("{} {}", tenant.name, tenant.etag),
+                Event::Deleted(name) => format!("{name} gone"),
+                Event::SnapshotEnd(_) => "end".to_owned(),
+            };
+            all.push((text, event.resume_token));
+        }
+        all
+    }
+
+    #[tokio::test]
+    async fn every_event_after_a_snapshot_says_where_to_resume_after_it() {
+        let board = Board::default();
+        put(&board, "a", 1);
+        put(&board, "b", 2);
+        let snapshot = told(&board, "").await;
+        let texts: Vec<&str> = snapshot.iter().map(|(text, _)| text.as_str()).collect();
+        assert_eq!(texts, ["tenants/a 1", "tenants/b 2", "end"]);
+        // Until a snapshot is read whole, there is nothing to resume from.
+        let tokens: Vec<&str> = snapshot.iter().map(|(_, token)| token.as_str()).collect();
+        assert_eq!(tokens, ["", "", "i:2"]);
+
+        put(&board, "a", 3);
+        board.remove(&TenantId::new("b").unwrap());
+        put(&board, "c", 5);
+        let news = told(&board, "i:2").await;
+        let texts: Vec<&str> = news.iter().map(|(text, _)| text.as_str()).collect();
+        assert_eq!(texts, ["tenants/a 3", "tenants/b gone", "tenants/c 5"]);
+        for (read, (_, token)) in news.iter().enumerate() {
+            assert_eq!(told(&board, token).await, news[read + 1..], "after {token}");
+        }
+        assert_eq!(told(&board, "other:2").await.len(), 3, "a snapshot of a and c");
     }
 }

@@ -3,10 +3,12 @@
 //! One world serves all tests, because a control plane takes seconds to start: tests that disturb nobody run side by side, each
 //! with tenants of its own; those that kill or pause something have the world to themselves.
 
+mod api_away;
 mod bad_input;
 mod cluster;
 mod command_line;
 mod files;
+mod history;
 mod kills;
 mod members;
 mod namespace;
@@ -95,9 +97,13 @@ fn tests() -> Vec<Test> {
             a_hub_killed_at_any_moment_loses_nothing_and_does_nothing_twice,
             an_agent_killed_while_it_applies_finishes_after_its_restart,
             an_agent_whose_pod_and_disk_are_gone_comes_back_without_a_token;
+        api_away:
+            while_an_api_server_is_silent_its_tenants_are_unknown_and_its_agent_stays;
         silence:
             a_silent_agent_turns_its_tenants_unknown_and_nothing_is_deleted,
             without_a_hub_the_cluster_keeps_everything_and_drift_is_mended;
+        history:
+            what_clients_see_while_the_hub_is_killed_is_linearizable_and_watches_miss_nothing;
         restart:
             restarting_hub_and_agent_writes_nothing_in_the_cluster;
     ]);

@@ -20,7 +20,7 @@ use crate::{
     ledger::{Record, Stage},
     object::{Item, Kind, ObjectRef},
     plan::{Drift, Fingerprint, PHASES, judge, phase_name},
-    request::{Lane, Metadata, RequestError},
+    request::{Metadata, RequestError},
 };
 
 /// How often an object of a bundle is tried again when the rights it needs were granted a moment ago.
@@ -156,7 +156,7 @@ impl Core {
         loop {
             match self
                 .caller
-                .apply(Lane::Work, &item.object, item.applied_as, &item.body)
+                .apply(run.ticket.lane, &item.object, item.applied_as, &item.body)
                 .await
             {
                 Err(error)

@@ -17,7 +17,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::slot::{Slot, Ticket};
 use crate::{
-    breaker::Breaker,
+    breaker::{Breaker, BreakerMemory, Moment},
     error::{ApplyError, Refused},
     facts::Facts,
     object::{Kind, ObjectRef},
@@ -52,6 +52,8 @@ pub(super) struct Core {
     pub(super) dirty: Mutex<BTreeSet<TenantId>>,
     pub(super) dirty_news: Notify,
     breaker: Mutex<Breaker>,
+    /// What the ledger holds of the breaker; whoever writes it holds this.
+    pub(super) breaker_kept: tokio::sync::Mutex<BreakerMemory>,
     state: Mutex<State>,
     me: Weak<Self>,
 }
@@ -63,6 +65,7 @@ impl Core {
         let caller = Caller::new(options.client.clone(), clock.clone(), pulse.clone(), &options);
         Arc::new_cyclic(|me| Self {
             breaker: Mutex::new(Breaker::new(options.breaker)),
+            breaker_kept: tokio::sync::Mutex::default(),
             options,
             clock,
             caller,
@@ -91,6 +94,14 @@ impl Core {
 
     pub(super) fn breaker(&self) -> MutexGuard<'_, Breaker> {
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Now, by both clocks.
+    pub(super) fn moment(&self) -> Moment {
+        Moment {
+            wall: self.clock.now(),
+            monotonic: self.clock.monotonic(),
+        }
     }
 
     pub(super) fn check_ready(&self) -> Result<(), Refused> {
@@ -262,6 +273,8 @@ impl Core {
                 change(slot);
                 core.kick(&mut state, &ticket.tenant);
             }
+            drop(state);
+            core.tell(&ticket.tenant);
         });
     }
 

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     error::ApplyError,
-    fight,
+    fight::{self, Putting},
     object::{Item, Kind, Look, ObjectRef, tenant_of_namespace},
     plan::{Drift, Fingerprint, judge},
     request::Lane,
@@ -70,6 +70,8 @@ enum Mending {
     Apply,
     /// It was forced often enough.
     Fight,
+    /// It is put back after a pause: somebody keeps deleting it.
+    Later(Duration),
 }
 
 impl Core {
@@ -120,7 +122,34 @@ impl Core {
                 slot.todo.settle = !slot.todo.whole;
             });
         }
+        // A fight may be over.
+        self.tell(&ticket.tenant);
         outcomes.into_iter().collect()
+    }
+
+    /// Puts an object back in a while, and says that somebody keeps deleting it, until nobody did for a whole window.
+    fn put_back_later(&self, ticket: &Ticket, object: &ObjectRef, pause: Duration) -> Result<(), ApplyError> {
+        let message = format!(
+            "{object} is deleted again and again by somebody else: it was put back {} times and more within {} minutes, and is put \
+             back more slowly now",
+            fight::LIMIT,
+            fight::WINDOW.as_secs() / 60
+        );
+        tracing::warn!(tenant = %ticket.tenant, %object, ?pause, "somebody keeps deleting it");
+        self.with(ticket, |slot| slot.deleted.insert(object.clone(), message))?;
+        self.tell(&ticket.tenant);
+        let again = object.clone();
+        self.later(pause, ticket.clone(), move |slot| {
+            slot.todo.mend.insert(again);
+        });
+        let (clock, quiet) = (self.clock.clone(), object.clone());
+        self.later(pause.saturating_add(fight::WINDOW), ticket.clone(), move |slot| {
+            let own = slot.own.get_mut(&quiet);
+            if own.is_none_or(|own| own.put_back.quiet(clock.monotonic())) {
+                slot.deleted.remove(&quiet);
+            }
+        });
+        Ok(())
     }
 
     async fn mend_one(&self, ticket: &Ticket, item: &Item) -> Result<(), ApplyError> {
@@ -131,9 +160,10 @@ impl Core {
                 .and_then(|home| self.world.get(&home));
             home.is_none_or(|home| home.deleting)
         });
-        match self.mending(ticket, object)? {
+        match self.mending(ticket, object, lost_home)? {
             Mending::Nothing => Ok(()),
             // Where a namespace is gone everything is, and comes back in order.
+            Mending::Later(pause) => self.put_back_later(ticket, object, pause),
             Mending::Apply if object.kind() == Kind::Namespace || lost_home => {
                 self.with(ticket, |slot| slot.todo.whole = true)
             }
@@ -151,7 +181,7 @@ impl Core {
         }
     }
 
-    fn mending(&self, ticket: &Ticket, object: &ObjectRef) -> Result<Mending, ApplyError> {
+    fn mending(&self, ticket: &Ticket, object: &ObjectRef, lost_home: bool) -> Result<Mending, ApplyError> {
         let sight = self.world.sight(object);
         let now = self.clock.monotonic();
         self.with(ticket, |slot| {
@@ -160,7 +190,13 @@ impl Core {
             };
             match own.applied.map(|applied| judge(applied, sight)) {
                 None | Some(Drift::None | Drift::Pending) => Mending::Nothing,
-                Some(Drift::Deleted) => Mending::Apply,
+                // What went with its namespace comes back with it.
+                Some(Drift::Deleted) if lost_home => Mending::Apply,
+                Some(Drift::Deleted) => match own.put_back.admit(now) {
+                    Putting::Now => Mending::Apply,
+                    Putting::After(pause) => Mending::Later(pause),
+                    Putting::Waits => Mending::Nothing,
+                },
                 Some(Drift::Changed) if own.forced.admit(now) => Mending::Apply,
                 Some(Drift::Changed) => Mending::Fight,
             }

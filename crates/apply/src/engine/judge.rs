@@ -52,6 +52,10 @@ impl Core {
                 "the first look at the cluster is not complete",
             );
         }
+        if let Some(kind) = self.world.lost(&slot.kinds()) {
+            let message = format!("{} objects cannot be looked at now", kind.name());
+            return Health::new(HealthState::Unknown, message);
+        }
         let namespaces = slot.namespaces();
         let homes: BTreeSet<&str> = namespaces.iter().map(|(object, _)| object.name()).collect();
         let mut objects = self.world.judged(&homes, |object, seen| {

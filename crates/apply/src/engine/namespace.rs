@@ -36,7 +36,7 @@ impl Core {
             };
             if let Some(uid) = uid
                 && let Some(metadata) = self
-                    .apply_under(item, &uid)
+                    .apply_under(ticket, item, &uid)
                     .await
                     .map_err(failed("apply", object))?
             {
@@ -49,7 +49,7 @@ impl Core {
             // It is gone, another one, or on its way out.
             match self
                 .caller
-                .metadata(Lane::Work, object)
+                .metadata(ticket.lane, object)
                 .await
                 .map_err(failed("look at", object))?
             {
@@ -75,7 +75,7 @@ impl Core {
         });
         match self
             .caller
-            .create(Lane::Work, &item.object, body.to_string().as_bytes())
+            .create(ticket.lane, &item.object, body.to_string().as_bytes())
             .await
         {
             Ok(created) => {
@@ -99,14 +99,19 @@ impl Core {
     }
 
     /// Applies it if it is still the one with this uid.
-    async fn apply_under(&self, item: &Item, uid: &str) -> Result<Option<Metadata>, RequestError> {
+    async fn apply_under(
+        &self,
+        ticket: &Ticket,
+        item: &Item,
+        uid: &str,
+    ) -> Result<Option<Metadata>, RequestError> {
         let mut body: Value =
             serde_json::from_slice(&item.body).map_err(|error| RequestError::Malformed(error.to_string()))?;
         body["metadata"]["uid"] = uid.into();
         match self
             .caller
             .apply(
-                Lane::Work,
+                ticket.lane,
                 &item.object,
                 AppliedAs::Agent,
                 body.to_string().as_bytes(),

@@ -63,7 +63,7 @@ impl Core {
         };
         let there = self
             .caller
-            .metadata(Lane::Work, object)
+            .metadata(ticket.lane, object)
             .await
             .map_err(failed("look at", object))?;
         let Some(there) = there else { return Ok(None) };
@@ -74,7 +74,7 @@ impl Core {
         self.check_current(ticket)?;
         let deleted = self
             .caller
-            .delete(Lane::Work, object, applied_as, &there.uid)
+            .delete(ticket.lane, object, applied_as, &there.uid)
             .await;
         Ok(deleted.map_err(failed("delete", object))?.then_some(there.uid))
     }

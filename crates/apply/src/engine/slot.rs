@@ -14,10 +14,11 @@ use berth_runtime::Bell;
 use tokio::sync::Notify;
 
 use crate::{
-    fight::Forced,
+    fight::{Forced, PutBack},
     ledger::{Head, HeldAs, Record, Remembered, Stage},
     object::{Item, Kind, ObjectRef},
     plan::{Applied, Fingerprint},
+    request::Lane,
 };
 
 /// One tenant.
@@ -31,6 +32,8 @@ pub(super) struct Slot {
     /// The inventory: what may be in the cluster because of this tenant.
     pub(super) own: BTreeMap<ObjectRef, Own>,
     pub(super) withdrawing: bool,
+    /// An operator confirmed that it goes.
+    pub(super) confirmed: bool,
     /// The breaker let it go.
     pub(super) admitted: bool,
     /// Raised by every assignment and withdrawal: what runs for an older one stops.
@@ -45,8 +48,12 @@ pub(super) struct Slot {
     pub(super) stir: Bell,
     pub(super) apply: ApplyState,
     pub(super) health: Health,
+    /// The last run ended because the API server did not answer in time.
+    pub(super) slow: bool,
     /// Objects that are no longer forced back, and why.
     pub(super) fights: BTreeMap<ObjectRef, String>,
+    /// Objects that somebody deletes again and again, and what is done about it.
+    pub(super) deleted: BTreeMap<ObjectRef, String>,
 }
 
 /// One object of the inventory.
@@ -56,6 +63,7 @@ pub(super) struct Own {
     pub(super) uid: Option<String>,
     pub(super) applied: Option<Applied>,
     pub(super) forced: Forced,
+    pub(super) put_back: PutBack,
     /// Part of the assignment; what is not is pruned.
     pub(super) wanted: bool,
 }
@@ -103,6 +111,8 @@ pub(super) struct Ticket {
     pub(super) uid: Uid,
     pub(super) serial: u64,
     pub(super) items: Arc<[Item]>,
+    /// Where its requests stand in line.
+    pub(super) lane: Lane,
 }
 
 impl Slot {
@@ -116,6 +126,7 @@ impl Slot {
             items: Arc::from([]),
             own: BTreeMap::new(),
             withdrawing: false,
+            confirmed: false,
             admitted: false,
             serial: 0,
             remembered: false,
@@ -125,7 +136,9 @@ impl Slot {
             stir: Bell::new(),
             apply: applying("its turn"),
             health: Health::default(),
+            slow: false,
             fights: BTreeMap::new(),
+            deleted: BTreeMap::new(),
         }
     }
 
@@ -161,6 +174,7 @@ impl Slot {
                 uid: kept.uid,
                 applied,
                 forced: Forced::default(),
+                put_back: PutBack::default(),
                 wanted: body.is_some(),
             };
             slot.own.insert(kept.object, own);
@@ -189,6 +203,7 @@ impl Slot {
         for own in self.own.values_mut() {
             own.wanted = false;
             own.forced = Forced::default();
+            own.put_back = PutBack::default();
         }
         for item in &items {
             let own = self.own.entry(item.object.clone()).or_default();
@@ -197,6 +212,7 @@ impl Slot {
         }
         self.items = items.into();
         self.fights.clear();
+        self.deleted.clear();
         self.apply = applying("its turn");
         self.supersede();
     }
@@ -206,6 +222,7 @@ impl Slot {
         self.withdrawing = true;
         self.term = term;
         self.fights.clear();
+        self.deleted.clear();
         self.apply = ApplyState::Withdrawing {
             waiting_for: "its turn".to_owned(),
         };
@@ -238,6 +255,7 @@ impl Slot {
             uid: self.uid.clone(),
             serial: self.serial,
             items: self.items.clone(),
+            lane: if self.slow { Lane::Slow } else { Lane::Work },
         };
         let todo = &mut self.todo;
         if self.withdrawing {
@@ -290,8 +308,9 @@ impl Slot {
 
     /// What is told of applying: a fight is a failure of what was applied otherwise.
     pub(super) fn told(&self) -> ApplyState {
-        match (&self.apply, self.fights.iter().next()) {
-            (ApplyState::Applied, Some((_, message))) => ApplyState::Failed {
+        let fights = self.fights.values().chain(self.deleted.values());
+        match (&self.apply, fights.clone().next()) {
+            (ApplyState::Applied, Some(message)) => ApplyState::Failed {
                 reason: "Fight".to_owned(),
                 message: message.clone(),
             },

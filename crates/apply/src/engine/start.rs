@@ -17,7 +17,7 @@ pub(super) async fn run(core: Arc<Core>) -> Result<(), LedgerError> {
     });
     core.spawn(probe);
     let memory = load(&core).await?;
-    take_up(&core, memory);
+    take_up(&core, memory).await;
     core.ready.send_replace(true);
     std::future::pending().await
 }
@@ -37,10 +37,15 @@ async fn load(core: &Core) -> Result<Memory, LedgerError> {
     }
 }
 
-fn take_up(core: &Core, memory: Memory) {
+async fn take_up(core: &Core, memory: Memory) {
     for (name, problem) in &memory.damaged {
         tracing::error!(%name, %problem, "a record of the ledger is damaged; its tenant counts as not held until it is assigned again");
     }
+    if let Some(at) = memory.breaker.tripped_at {
+        tracing::error!(%at, "the mass-delete breaker tripped before this start and is not released: nothing is withdrawn");
+    }
+    core.breaker().recall(memory.breaker.clone(), core.moment());
+    memory.breaker.clone_into(&mut *core.breaker_kept.lock().await);
     let tenants: Vec<_> = memory
         .records
         .iter()

@@ -56,32 +56,43 @@ impl Core {
         }
     }
 
-    /// Returns once this tenant may go.
+    /// Returns once this tenant may go, and that is remembered.
     async fn pass_breaker(&self, ticket: &Ticket) -> Result<(), ApplyError> {
         let mut released = self.released.listen();
         let mut stir = self.stir(ticket)?;
         loop {
             released.catch_up();
-            let (admitted, held) = {
+            let (free, held) = {
                 let state = self.state();
-                let admitted = state.slots.get(&ticket.tenant).is_some_and(|slot| slot.admitted);
+                let slot = state.slots.get(&ticket.tenant);
                 (
-                    admitted,
+                    slot.is_some_and(|slot| slot.admitted || slot.confirmed),
                     state.slots.values().filter(|slot| !slot.admitted).count(),
                 )
             };
-            if admitted || self.breaker().admit(self.clock.monotonic(), held) {
+            let admitted = free || {
+                let admitted = self.breaker().admit(&ticket.uid, self.moment(), held);
+                self.keep_breaker().await?;
+                admitted
+            };
+            if admitted {
                 return self.with(ticket, |slot| slot.admitted = true);
             }
             tracing::error!(tenant = %ticket.tenant, "the breaker stopped a withdrawal: too many tenants would go at once");
             let limits = self.options.breaker;
-            let waiting_for = format!(
-                "an operator (berth release-breaker): more than max({}, {} %) of the cluster's tenants would go within {} minutes",
+            let message = format!(
+                "more than max({}, {} %) of the cluster's tenants would go within {} minutes; an operator has to confirm it (berth release-breaker)",
                 limits.tenants,
                 limits.percent,
                 limits.window.as_secs() / 60
             );
-            self.set_apply(ticket, ApplyState::Withdrawing { waiting_for })?;
+            self.set_apply(
+                ticket,
+                ApplyState::WithdrawFailed {
+                    reason: "BreakerOpen".to_owned(),
+                    message,
+                },
+            )?;
             while !released.rang() {
                 tokio::select! {
                     biased;
@@ -90,6 +101,42 @@ impl Core {
                 }
             }
         }
+    }
+
+    /// Writes down what the breaker must remember, unless it is written down.
+    async fn keep_breaker(&self) -> Result<(), ApplyError> {
+        let mut kept = self.breaker_kept.lock().await;
+        let memory = self.breaker().memory();
+        if *kept != memory {
+            let written = self.options.ledger.keep_breaker(&memory).await;
+            written.map_err(|source| ApplyError::Ledger {
+                operation: "write",
+                source,
+            })?;
+            *kept = memory;
+        }
+        Ok(())
+    }
+
+    /// An operator confirms every withdrawal that waits; counting starts anew. Remembered as soon as the ledger can be written:
+    /// an agent that ends before that has to be released again.
+    pub(super) fn release_breaker(&self) {
+        {
+            let mut state = self.state();
+            for slot in state.slots.values_mut().filter(|slot| slot.withdrawing) {
+                slot.confirmed = true;
+            }
+        }
+        self.breaker().release(self.moment());
+        self.released.ring();
+        self.spawn(|core| async move {
+            let mut backoff = Backoff::new(&Policy::new(core.options.retry.0, core.options.retry.1));
+            while let Err(error) = core.keep_breaker().await {
+                let message = error.message();
+                tracing::warn!(%message, "the release of the breaker is not remembered yet; trying again");
+                core.clock.sleep(backoff.next_delay()).await;
+            }
+        });
     }
 
     /// A withdrawal of what is not held: nothing is deleted, but nothing is called gone that is not.

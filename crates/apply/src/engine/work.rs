@@ -55,7 +55,10 @@ pub(super) async fn run(core: Arc<Core>, tenant: TenantId) {
             }
         };
         match outcome {
-            Ok(()) => backoff.reset(),
+            Ok(()) => {
+                backoff.reset();
+                let _ = core.with(&ticket, |slot| slot.slow = false);
+            }
             Err(ApplyError::Superseded) => {}
             Err(error) => core.try_later(&ticket, &error, &mut backoff),
         }
@@ -64,14 +67,16 @@ pub(super) async fn run(core: Arc<Core>, tenant: TenantId) {
 
 impl Core {
     fn try_later(&self, ticket: &Ticket, error: &ApplyError, backoff: &mut Backoff) {
-        let delay = backoff.next_delay();
+        let delay = backoff.next_delay_after(error.retry_after().unwrap_or_default());
         let message = error.message();
         let set = self.with(ticket, |slot| {
             slot.todo.whole = true;
+            slot.slow = error.timed_out();
             slot.todo.not_before = Some(self.clock.monotonic() + delay);
             slot.apply = if slot.withdrawing {
-                ApplyState::Withdrawing {
-                    waiting_for: format!("another try: {message}"),
+                ApplyState::WithdrawFailed {
+                    reason: error.reason().to_owned(),
+                    message: message.clone(),
                 }
             } else {
                 ApplyState::Failed {

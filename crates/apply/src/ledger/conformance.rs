@@ -7,12 +7,15 @@
 )]
 
 use berth_model::{
-    ClusterName, Digest, Generation, TenantId, Term, Uid,
+    ClusterName, Digest, Generation, TenantId, Term, Timestamp, Uid,
     assignment::{AppliedAs, ApplyPhase},
 };
 
 use super::{Head, Ledger, Record, Remembered, Stage};
-use crate::object::{Item, Kind, ObjectRef};
+use crate::{
+    breaker::{BreakerMemory, Gone},
+    object::{Item, Kind, ObjectRef},
+};
 
 /// Runs the whole suite over an empty ledger. `reopen` gives the same ledger as another process would see it.
 ///
@@ -23,6 +26,7 @@ pub async fn run<L: Ledger>(reopen: impl Fn() -> L) {
     settling_changes_the_head_alone(&reopen).await;
     content_larger_than_an_object_is_kept(&reopen).await;
     forgetting_keeps_the_term(&reopen).await;
+    the_breakers_memory_is_kept_beside_the_tenants(&reopen).await;
 }
 
 fn record(tenant: &str, generation: u64, filler: usize) -> Record {
@@ -128,4 +132,31 @@ async fn forgetting_keeps_the_term<L: Ledger>(reopen: &impl Fn() -> L) {
     let memory = loaded(reopen).await;
     assert_eq!(memory.records, []);
     assert_eq!(memory.term, Term(9));
+}
+
+async fn the_breakers_memory_is_kept_beside_the_tenants<L: Ledger>(reopen: &impl Fn() -> L) {
+    assert_eq!(loaded(reopen).await.breaker, BreakerMemory::default());
+    let at = |second| Timestamp::from_second(second).unwrap();
+    let mut wanted = BreakerMemory::default();
+    for second in 1..=3 {
+        wanted.gone.push(Gone {
+            uid: Uid::new(format!("u{second}")).unwrap(),
+            at: at(second),
+        });
+        wanted.tripped_at = (second == 3).then(|| at(second));
+        reopen().keep_breaker(&wanted).await.unwrap();
+        reopen().remember(&record("a", 1, 0)).await.unwrap();
+        assert_eq!(loaded(reopen).await.breaker, wanted);
+    }
+    reopen()
+        .forget(&TenantId::new("a").unwrap(), Term(9))
+        .await
+        .unwrap();
+    assert_eq!(loaded(reopen).await.breaker, wanted);
+    let released = BreakerMemory {
+        released_at: Some(at(4)),
+        ..BreakerMemory::default()
+    };
+    reopen().keep_breaker(&released).await.unwrap();
+    assert_eq!(loaded(reopen).await.breaker, released);
 }

@@ -6,16 +6,16 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 
 use async_trait::async_trait;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use berth_model::{TenantId, Term, label::MANAGER_AGENT};
+use berth_model::{TenantId, Term, Timestamp, label::MANAGER_AGENT};
 use berth_runtime::entropy;
 use http::{Method, Request, header};
 use http_body_util::BodyExt as _;
-use kube::{Client, client::Body, core::Status};
+use kube::{Client, client::Body};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{Head, Ledger, LedgerError, Memory, Record, encode};
-use crate::request::RequestError;
+use crate::{breaker::BreakerMemory, request::RequestError};
 
 /// The newest format this code reads, and the one it writes.
 const FORMAT: u32 = 1;
@@ -25,6 +25,8 @@ const LABEL: &str = "berth.dev/ledger";
 const CHUNK: usize = 640 * 1024;
 /// The highest term of tenants that are gone.
 const TERM_NAME: &str = "ledger-term";
+/// What the mass-delete breaker remembers.
+const BREAKER_NAME: &str = "ledger-breaker";
 const ATTEMPTS: u32 = 4;
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -159,8 +161,9 @@ impl KubeLedger {
                 tokio::time::timeout(DEADLINE, self.once(method.clone(), &path, content_type, body)).await;
             match outcome.unwrap_or(Err(RequestError::TimedOut(DEADLINE))) {
                 Err(error) if error.retryable() && attempt < ATTEMPTS => {
-                    let longest = 100_u64 << attempt;
-                    tokio::time::sleep(entropy::up_to(Duration::from_millis(longest))).await;
+                    let jitter = entropy::up_to(Duration::from_millis(100_u64 << attempt));
+                    let asked = error.retry_after().unwrap_or_default().min(DEADLINE);
+                    tokio::time::sleep(asked + jitter).await;
                 }
                 outcome => return outcome,
             }
@@ -185,15 +188,12 @@ impl KubeLedger {
             .header(header::CONTENT_TYPE, content_type);
         let request = request.body(Body::from(body.to_vec()));
         let request = request.map_err(|error| RequestError::Malformed(error.to_string()))?;
-        let response = self.client.send(request).await?;
-        let status = response.status();
-        let body = response.into_body().collect().await?.to_bytes();
-        if status.is_success() {
+        let (head, body) = self.client.send(request).await?.into_parts();
+        let body = body.collect().await?.to_bytes();
+        if head.status.is_success() {
             return Ok(body.to_vec());
         }
-        let refused = serde_json::from_slice::<Status>(&body)
-            .unwrap_or_else(|_| Status::failure("no reason given", "").with_code(status.as_u16()));
-        Err(RequestError::Refused(refused.boxed()))
+        Err(RequestError::refused(&head, &body))
     }
 }
 
@@ -210,6 +210,7 @@ impl Ledger for KubeLedger {
                     memory.term = memory.term.max(term.unwrap_or_default());
                 }
                 Some("tenant") => heads.push(map),
+                Some("breaker") => memory.breaker = read_breaker(&map, &mut memory.damaged)?,
                 _ => drop(parts.insert(map.metadata.name.clone(), map)),
             }
         }
@@ -300,6 +301,17 @@ impl Ledger for KubeLedger {
         self.delete(&name_of(tenant)).await?;
         self.drop_parts(tenant, "").await
     }
+
+    async fn keep_breaker(&self, breaker: &BreakerMemory) -> Result<(), LedgerError> {
+        let record = serde_json::to_string(breaker).map_err(|error| {
+            let source = RequestError::Malformed(error.to_string());
+            failed("encode", BREAKER_NAME, source)
+        })?;
+        let mut map = config_map(BREAKER_NAME.to_owned(), "breaker");
+        map.data.insert("format".to_owned(), FORMAT.to_string());
+        map.data.insert("record".to_owned(), record);
+        self.write(&map, true).await
+    }
 }
 
 impl KubeLedger {
@@ -347,21 +359,36 @@ fn head_data(head: &Head) -> Result<BTreeMap<String, String>, String> {
     ]))
 }
 
+fn known_format(map: &ConfigMap) -> Result<(), LedgerError> {
+    let format = map.data.get("format").and_then(|format| format.parse().ok());
+    match format.unwrap_or(0) {
+        found if found > FORMAT => Err(LedgerError::Newer {
+            name: map.metadata.name.clone(),
+            found,
+            known: FORMAT,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// A breaker's memory that cannot be read is one that has tripped: an operator has to look.
+fn read_breaker(map: &ConfigMap, damaged: &mut Vec<(String, String)>) -> Result<BreakerMemory, LedgerError> {
+    known_format(map)?;
+    let record = map.data.get("record").ok_or("no record".to_owned());
+    let read = record.and_then(|record| serde_json::from_str(record).map_err(|error| error.to_string()));
+    Ok(read.unwrap_or_else(|problem| {
+        damaged.push((map.metadata.name.clone(), problem));
+        BreakerMemory {
+            tripped_at: Some(Timestamp::UNIX_EPOCH),
+            ..BreakerMemory::default()
+        }
+    }))
+}
+
 /// Damage is the inner error: it concerns one tenant. A newer format is the outer one: it concerns the agent.
 fn read(map: ConfigMap, parts: &BTreeMap<String, ConfigMap>) -> Result<Result<Record, String>, LedgerError> {
+    known_format(&map)?;
     let name = map.metadata.name;
-    let format = map
-        .data
-        .get("format")
-        .and_then(|format| format.parse().ok())
-        .unwrap_or(0);
-    if format > FORMAT {
-        return Err(LedgerError::Newer {
-            name,
-            found: format,
-            known: FORMAT,
-        });
-    }
     let bytes = |map: &ConfigMap| {
         let text = map.binary_data.get("objects").ok_or("no objects")?;
         STANDARD.decode(text).map_err(|error| error.to_string())

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kube::core::Status;
+use kube::core::{Status, response::StatusDetails};
 
 /// Why a request failed.
 #[derive(Debug, thiserror::Error)]
@@ -21,7 +21,37 @@ pub enum RequestError {
     Malformed(String),
 }
 
+/// No server is taken at its word for longer.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
+
 impl RequestError {
+    /// From an answer that is no success: what it says in its body, or else in its head. A server that is overrun, or what stands
+    /// before it, has no `Status` to send.
+    pub(crate) fn refused(head: &http::response::Parts, body: &[u8]) -> Self {
+        let mut status = serde_json::from_slice::<Status>(body).unwrap_or_else(|_| {
+            let reason = head.status.canonical_reason().unwrap_or("no reason given");
+            Status::failure(reason, "").with_code(head.status.as_u16())
+        });
+        // A body that contradicts the head is somebody else's.
+        status.code = head.status.as_u16();
+        let asked = head
+            .headers
+            .get(http::header::RETRY_AFTER)
+            .and_then(|seconds| seconds.to_str().ok()?.trim().parse().ok());
+        if let Some(seconds) = asked {
+            let details = status.details.get_or_insert_with(|| StatusDetails {
+                name: String::new(),
+                group: String::new(),
+                kind: String::new(),
+                uid: String::new(),
+                causes: Vec::new(),
+                retry_after_seconds: 0,
+            });
+            details.retry_after_seconds = details.retry_after_seconds.max(seconds);
+        }
+        Self::Refused(status.boxed())
+    }
+
     fn code(&self) -> Option<u16> {
         match self {
             Self::Refused(status) => Some(status.code),
@@ -67,7 +97,7 @@ impl RequestError {
                     .details
                     .as_ref()
                     .map_or(0, |details| details.retry_after_seconds);
-                (seconds > 0).then(|| Duration::from_secs(u64::from(seconds)))
+                (seconds > 0).then(|| Duration::from_secs(u64::from(seconds)).min(LONGEST_RETRY_AFTER))
             }
             _ => None,
         }

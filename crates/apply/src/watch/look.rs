@@ -17,7 +17,7 @@ use crate::{
 pub(crate) trait Observer: Send + Sync + 'static {
     /// This object looks different now.
     fn changed(&self, object: &ObjectRef);
-    /// A complete look at the kind is taken in.
+    /// A complete look at the kind is taken in, or the kind is lost sight of.
     fn looked(&self, kind: Kind);
 }
 
@@ -76,6 +76,12 @@ impl Target for KindTarget {
             self.observer.changed(&object);
         }
         self.observer.looked(self.kind);
+    }
+
+    fn lost(&self) {
+        if self.world.lose(self.kind) {
+            self.observer.looked(self.kind);
+        }
     }
 
     fn name(&self) -> &'static str {

@@ -1,13 +1,21 @@
 //! One watch: a complete look, then every change, for ever. A break is followed by going on where it broke, or by another look.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use berth_runtime::{
     bell::Listener,
     clock::Clock,
     retry::{Backoff, Policy},
 };
-use futures::{AsyncBufReadExt as _, StreamExt as _};
+use futures::{AsyncBufReadExt as _, StreamExt as _, TryStreamExt as _};
+use http_body_util::BodyExt as _;
 use kube::core::Status;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
@@ -18,6 +26,9 @@ use crate::request::{Caller, RequestError};
 const PAGE: u32 = 250;
 /// The server ends a watch after that long, so that a dead one is noticed.
 const WATCH_SECONDS: u64 = 290;
+
+/// A kind that could not be looked at for so long is lost sight of.
+const LOST_AFTER: Duration = Duration::from_secs(60);
 
 /// What is watched, and who takes it in.
 pub(crate) trait Target: Send + Sync + 'static {
@@ -42,6 +53,8 @@ pub(crate) trait Target: Send + Sync + 'static {
     fn advanced(&self, version: u64);
     /// A complete look as of that version showed these and nothing else.
     fn looked(&self, version: u64, present: BTreeSet<Self::Key>);
+    /// It could not be looked at for a while: what was shown is old.
+    fn lost(&self) {}
     /// For the log.
     fn name(&self) -> &'static str;
 }
@@ -84,8 +97,18 @@ enum Ended {
 }
 
 /// Watches until dropped.
-pub(crate) async fn run<T: Target>(target: T, caller: Caller, clock: Arc<dyn Clock>, mut epoch: Listener) {
-    let watch = Watch { target, caller };
+pub(crate) async fn run<T: Target>(
+    target: T,
+    caller: Caller,
+    clock: Arc<dyn Clock>,
+    mut epoch: Listener,
+) {
+    let watch = Watch {
+        target,
+        caller,
+        looked: AtomicBool::new(false),
+    };
+    let mut failing_since = None;
     let mut backoff = Backoff::new(&Policy::new(Duration::from_millis(200), Duration::from_secs(20)));
     let mut from = None;
     loop {
@@ -98,6 +121,10 @@ pub(crate) async fn run<T: Target>(target: T, caller: Caller, clock: Arc<dyn Clo
             () = epoch.hear() => Ok(Ended::Expired),
             () = clock.sleep(deadline) => Ok(Ended::Expired),
         };
+        let looked = watch.looked.swap(false, Ordering::Relaxed);
+        if looked || outcome.is_ok() {
+            failing_since = None;
+        }
         match outcome {
             Ok(Ended::At { version, moved }) => {
                 from = Some(version);
@@ -110,6 +137,10 @@ pub(crate) async fn run<T: Target>(target: T, caller: Caller, clock: Arc<dyn Clo
             }
             Ok(Ended::Expired) => clock.sleep(backoff.next_delay()).await,
             Err(error) => {
+                let now = clock.monotonic();
+                if now.saturating_sub(*failing_since.get_or_insert(now)) >= LOST_AFTER {
+                    watch.target.lost();
+                }
                 let delay = backoff.next_delay_after(error.retry_after().unwrap_or_default());
                 // The first failures are ordinary while a server restarts.
                 if backoff.waits() == 4 {
@@ -126,6 +157,8 @@ pub(crate) async fn run<T: Target>(target: T, caller: Caller, clock: Arc<dyn Clo
 struct Watch<T> {
     target: T,
     caller: Caller,
+    /// A complete look went well since this was last asked.
+    looked: AtomicBool,
 }
 
 impl<T: Target> Watch<T> {
@@ -152,6 +185,7 @@ impl<T: Target> Watch<T> {
             if page.metadata.more.is_empty() {
                 let version = page.metadata.resource_version;
                 self.target.looked(version.parse().unwrap_or(0), present);
+                self.looked.store(true, Ordering::Relaxed);
                 return Ok(version);
             }
             more = page.metadata.more;
@@ -164,21 +198,14 @@ impl<T: Target> Watch<T> {
             self.target.collection(),
             self.target.query()
         );
-        let request = Caller::watch_request(path, self.target.metadata_only())?;
-        let stream = match self
-            .caller
-            .client()
-            .request_stream(request)
-            .await
-            .map_err(RequestError::from)
-        {
-            Ok(stream) => stream,
+        let stream = match self.caller.watch(path, self.target.metadata_only()).await {
+            Ok(body) => body.into_data_stream().map_err(std::io::Error::other),
             Err(error) if error.is_expired() => return Ok(Ended::Expired),
             Err(error) => return Err(error),
         };
         let mut reached = from;
         let mut moved = false;
-        let stream = std::pin::pin!(stream);
+        let stream = std::pin::pin!(stream.into_async_read());
         let mut lines = stream.lines();
         while let Some(line) = lines.next().await {
             // A stream that breaks is continued from where it had come.

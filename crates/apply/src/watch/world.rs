@@ -51,6 +51,8 @@ struct Inner {
     homes: BTreeMap<Box<str>, BTreeMap<ObjectRef, Seen>>,
     /// How far the watch of each kind has come; none before its first complete look.
     reached: BTreeMap<Kind, u64>,
+    /// Kinds that can no longer be looked at: what was seen of them is old.
+    lost: BTreeSet<Kind>,
 }
 
 /// What is there, as far as it was looked at.
@@ -111,7 +113,18 @@ impl World {
             .collect();
         let reached = inner.reached.entry(kind).or_default();
         *reached = (*reached).max(version);
+        inner.lost.remove(&kind);
         missing
+    }
+
+    /// A kind can no longer be looked at. `false` when that is known.
+    pub(crate) fn lose(&self, kind: Kind) -> bool {
+        self.inner().lost.insert(kind)
+    }
+
+    /// The first of these kinds that can no longer be looked at.
+    pub(crate) fn lost(&self, kinds: &BTreeSet<Kind>) -> Option<Kind> {
+        self.inner().lost.intersection(kinds).next().copied()
     }
 
     /// One object as last seen; what has ended is not there.

@@ -5,6 +5,7 @@
     clippy::panic,
     reason = "helpers of tests: what fails here fails the test"
 )]
+#![allow(dead_code, reason = "each test file uses a part")]
 
 use std::{
     collections::BTreeMap,
@@ -77,6 +78,10 @@ async fn prepare(client: &Client) {
 pub(crate) struct Writes(Arc<Mutex<Vec<String>>>);
 
 impl Writes {
+    pub(crate) fn push(&self, write: String) {
+        self.0.lock().unwrap().push(write);
+    }
+
     pub(crate) fn take(&self) -> Vec<String> {
         std::mem::take(&mut self.0.lock().unwrap())
     }
@@ -109,16 +114,7 @@ impl Cluster {
         let (client, writes) = counting_client().await;
         let mut options = Options::in_namespace(client, &self.agent_namespace);
         change(&mut options);
-        let (engine, task) = Engine::new(options);
-        let cancel = CancellationToken::new();
-        let task = tokio::spawn(task.run(cancel.clone()));
-        assert!(engine.ready().await);
-        Running {
-            engine,
-            writes,
-            cancel,
-            task,
-        }
+        Running::of(options, writes).await
     }
 
     pub(crate) async fn get(&self, path: &str) -> Option<Value> {
@@ -173,6 +169,20 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// Starts an engine.
+    pub(crate) async fn of(options: Options, writes: Writes) -> Self {
+        let (engine, task) = Engine::new(options);
+        let cancel = CancellationToken::new();
+        let task = tokio::spawn(task.run(cancel.clone()));
+        assert!(engine.ready().await);
+        Self {
+            engine,
+            writes,
+            cancel,
+            task,
+        }
+    }
+
     /// Ends it in order, wherever it is.
     pub(crate) async fn stop(self) {
         self.cancel.cancel();

@@ -33,10 +33,15 @@ pub(super) async fn release_breaker(session: &Session<'_>, args: Cordon) -> Resu
             .hub
             .ask(&format!("cluster/{name}"), clusters.release_breaker(request))
             .await;
-        if outcome.take(asked).is_some() {
+        if let Some(released) = outcome.take(asked) {
+            let away = if released.agent_told {
+                ""
+            } else {
+                "; its agent is away and learns of it with each tenant that goes"
+            };
             session
                 .terminal
-                .print(&format!("cluster/{name} goes on deleting\n"))?;
+                .print(&format!("cluster/{name} goes on deleting{away}\n"))?;
         }
     }
     outcome.finish()

@@ -10,6 +10,7 @@ mod diff;
 mod explain;
 mod fleet;
 mod get;
+pub(crate) mod store;
 mod token;
 pub(crate) mod wait;
 mod watch;
@@ -43,6 +44,7 @@ pub(crate) fn run(cli: Cli, terminal: &Terminal) -> Result<(), Failure> {
     match command {
         Command::Completion(args) => completion::run(&args, terminal),
         Command::Agent(args) => agent::run(*args, common, terminal),
+        Command::Store(args) => store::run(*args, common, terminal),
         Command::Dev(args) => on_threads(crate::dev::run(args, common.request_timeout)),
         command => block_on(speak(common, command, terminal)),
     }
@@ -96,7 +98,11 @@ async fn speak(common: Common, command: Command, terminal: &Terminal) -> Result<
         Command::Uncordon(args) => cordon::run(&session, args, false).await,
         Command::Fleet(args) => fleet::run(&session, args).await,
         Command::ReleaseBreaker(args) => cordon::release_breaker(&session, args).await,
-        Command::Completion(_) | Command::Dev(_) | Command::Hub(_) | Command::Agent(_) => Ok(()),
+        Command::Completion(_)
+        | Command::Dev(_)
+        | Command::Hub(_)
+        | Command::Agent(_)
+        | Command::Store(_) => Ok(()),
     }
 }
 

@@ -193,7 +193,13 @@ fn state(cluster: &v1::Cluster) -> Cell {
         Some("False") => ("NotReady", Tone::Bad),
         _ => ("Unknown", Tone::Unsure),
     };
-    if cluster.cordoned {
+    let stopped = conditions
+        .iter()
+        .any(|condition| condition.r#type == "BreakerOpen" && condition.status == "True");
+    if stopped {
+        let cordoned = if cluster.cordoned { ",Cordoned" } else { "" };
+        Cell::toned(format!("{text}{cordoned},BreakerOpen"), Tone::Bad)
+    } else if cluster.cordoned {
         Cell::toned(format!("{text},Cordoned"), Tone::Unsure)
     } else {
         Cell::toned(text, tone)

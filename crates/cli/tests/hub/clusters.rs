@@ -91,7 +91,7 @@ impl ClusterService for Shelves {
         &self,
         _: Request<v1::ReleaseBreakerRequest>,
     ) -> Result<Response<v1::ReleaseBreakerResponse>, Status> {
-        Ok(Response::new(v1::ReleaseBreakerResponse {}))
+        Ok(Response::new(v1::ReleaseBreakerResponse { agent_told: true }))
     }
 }
 

@@ -17,7 +17,9 @@ const PARTS_AT_ONCE: usize = 32;
 pub(crate) struct Prepared {
     pub(crate) tenant: TenantId,
     pub(crate) txn: Txn,
-    pub(crate) tell: Option<(ClusterName, Command)>,
+    pub(crate) tell: Vec<(ClusterName, Command)>,
+    /// The cluster whose breaker's record it writes, and the other tenants who share that write.
+    pub(crate) counted: Option<(ClusterName, Vec<TenantId>)>,
     pub(crate) forget: bool,
     /// Written before, in as many transactions as it needs: content under its own digest, so that a crash in between does no harm.
     pub(crate) before: Vec<(Key, Bytes)>,
@@ -31,7 +33,8 @@ impl Prepared {
         Self {
             tenant,
             txn,
-            tell: None,
+            tell: Vec::new(),
+            counted: None,
             forget: false,
             before: Vec::new(),
             after: Vec::new(),
@@ -54,12 +57,54 @@ pub(crate) struct Committed {
     pub(crate) tenants: Vec<TenantId>,
     /// Tenants that are no more.
     pub(crate) forgotten: Vec<TenantId>,
+    /// Tenants whose step was passed over because of somebody else's write, which need not bring them back by itself.
+    pub(crate) overtaken: Vec<TenantId>,
     /// Steps the store can never take, and why.
     pub(crate) impossible: Vec<(TenantId, String)>,
 }
 
 impl Batch {
     pub(crate) fn push(&mut self, step: Prepared) {
+        self.steps.push(step);
+    }
+
+    /// How many tenants share one write of that cluster's breaker already.
+    pub(crate) fn counted(&self, cluster: &ClusterName) -> usize {
+        let joint = self.steps.iter().filter_map(|step| step.counted.as_ref());
+        joint
+            .filter(|(of, _)| of == cluster)
+            .map(|(_, others)| others.len() + 1)
+            .sum()
+    }
+
+    /// Joins a step that writes a cluster's breaker to the one that is there: one record is written once in a transaction, and
+    /// whoever is counted is counted with what it is counted for. `record` is the breaker's with everything counted so far.
+    pub(crate) fn push_counted(
+        &mut self,
+        cluster: ClusterName,
+        mut step: Prepared,
+        record: (Key, Bytes),
+        version: Revision,
+    ) {
+        let of_cluster = |there: &&mut Prepared| there.counted.as_ref().is_some_and(|(of, _)| *of == cluster);
+        if let Some(there) = self.steps.iter_mut().find(of_cluster) {
+            there.txn.puts.retain(|(key, _)| *key != record.0);
+            there.txn.compares.append(&mut step.txn.compares);
+            there.txn.puts.append(&mut step.txn.puts);
+            there.txn.puts.push(record);
+            there.tell.append(&mut step.tell);
+            if let Some((_, others)) = &mut there.counted {
+                others.push(step.tenant);
+            }
+            return;
+        }
+        step.txn = if version == Revision(0) {
+            step.txn.if_absent(record.0.clone())
+        } else {
+            step.txn.if_revision(record.0.clone(), version)
+        };
+        step.txn.puts.push(record);
+        step.counted = Some((cluster, Vec::new()));
         self.steps.push(step);
     }
 
@@ -119,7 +164,7 @@ async fn commit_group(
             for mut step in group {
                 match store.txn(std::mem::take(&mut step.txn)).await {
                     Ok(revision) => settle(step, revision, store, sessions, done).await?,
-                    Err(StoreError::Conflict { key, .. }) => passed_over(&step.tenant, key.as_str()),
+                    Err(StoreError::Conflict { key, .. }) => passed_over(&step, key.as_str(), done),
                     Err(StoreError::Invalid { problem }) => impossible(step.tenant, problem, done),
                     Err(error) => return Err(error),
                 }
@@ -128,7 +173,7 @@ async fn commit_group(
         }
         Err(StoreError::Conflict { key, .. }) => {
             for step in &group {
-                passed_over(&step.tenant, key.as_str());
+                passed_over(step, key.as_str(), done);
             }
             Ok(())
         }
@@ -143,8 +188,13 @@ async fn commit_group(
 }
 
 /// Somebody was first; their write is in the watch and brings the tenant back here.
-fn passed_over(tenant: &TenantId, key: &str) {
-    debug!(%tenant, %key, "a step was overtaken and is decided again");
+fn passed_over(step: &Prepared, key: &str, done: &mut Committed) {
+    debug!(tenant = %step.tenant, %key, "a step was overtaken and is decided again");
+    if let Some((_, others)) = &step.counted {
+        // Only the one whose key it was comes back by itself.
+        done.overtaken.push(step.tenant.clone());
+        done.overtaken.extend(others.iter().cloned());
+    }
 }
 
 /// Refused for ever; it must not stop the others, and the tenant says why.
@@ -161,15 +211,17 @@ async fn settle(
     done: &mut Committed,
 ) -> Result<(), StoreError> {
     done.revision = done.revision.max(Some(revision));
-    if let Some((cluster, command)) = step.tell
-        && let Some(outbox) = sessions.outbox(&cluster)
-    {
-        outbox.tell(command);
+    for (cluster, command) in step.tell {
+        if let Some(outbox) = sessions.outbox(&cluster) {
+            outbox.tell(command);
+        }
     }
     if step.forget {
         done.forgotten.push(step.tenant.clone());
     }
     done.tenants.push(step.tenant);
+    done.tenants
+        .extend(step.counted.into_iter().flat_map(|(_, others)| others));
     for keys in step.after.chunks(MOST_WRITES) {
         store
             .txn(Txn {

@@ -2,13 +2,16 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use berth_model::{Assignment, ClusterName, Digest, FleetId, Generation, TenantId, Term, Timestamp, Uid};
+use berth_model::{
+    Assignment, ClusterName, Digest, FleetId, Generation, Revision, TenantId, Term, Timestamp, Uid,
+    breaker::BreakerMemory,
+};
 use berth_plan::{
     plan::Step,
     view::{Assigned, Placed, View},
 };
 use berth_store::{Store, StoreError, Txn};
-use tracing::info;
+use tracing::{error, info};
 
 use super::{
     batch::{Batch, Prepared},
@@ -19,6 +22,9 @@ use crate::{keys, objects, outbox::Command, sessions::Sessions};
 
 /// Parts of content that are written in the same transaction as what names them: one sync for the usual tenant.
 const PARTS_WITH_THE_STEP: usize = 4;
+
+/// Tenants of one cluster that one write takes away: within the writes of one transaction.
+const MOST_COUNTED: usize = 40;
 
 /// Turns steps into writes and calls.
 pub(crate) struct Executor {
@@ -31,6 +37,8 @@ pub(crate) struct Executor {
     pub(crate) placing: BTreeMap<TenantId, Placed>,
     /// When each tenant's agent was last told of it: what was said a moment ago is not said again.
     pub(crate) told: BTreeMap<TenantId, Timestamp>,
+    /// Breakers with what the plan that is being carried out counts.
+    pub(crate) breakers: BTreeMap<ClusterName, BreakerMemory>,
 }
 
 /// What a step came to before anything was written.
@@ -43,6 +51,8 @@ pub(crate) enum Outcome {
     Call(Box<InfraCall>),
     /// The tenant cannot be rendered.
     CannotRender(String),
+    /// There is enough of its kind in the batch: to be decided again when that is written.
+    Later,
     /// The view has moved on since it was decided.
     Overtaken,
 }
@@ -145,11 +155,16 @@ impl Executor {
                 let Some(assigned) = &known.assigned else {
                     return Ok(Outcome::Overtaken);
                 };
-                let command = self.command(&tenant.id, &tenant.uid, assigned);
+                let command = self.command(&tenant.id, &tenant.uid, assigned, view.confirmed(known));
                 self.say_again(view, &cluster, command, now);
                 Ok(Outcome::Said)
             }
-            Step::Withdraw { uid, cluster, .. } => {
+            Step::Withdraw {
+                uid,
+                cluster,
+                confirmed,
+                ..
+            } => {
                 let Some(assigned) = &known.assigned else {
                     return Ok(Outcome::Overtaken);
                 };
@@ -158,20 +173,38 @@ impl Executor {
                     term: self.term,
                     ..assigned.clone()
                 };
-                let command = self.command(&tenant.id, &uid, &withdrawing);
+                let command = self.withdrawal(&tenant.id, &uid, confirmed);
                 if assigned.withdrawing {
                     self.say_again(view, &cluster, command, now);
                     return Ok(Outcome::Said);
                 }
-                info!(tenant = %tenant.id, %cluster, "withdrawing");
+                if !confirmed && batch.counted(&cluster) >= MOST_COUNTED {
+                    return Ok(Outcome::Later);
+                }
+                info!(tenant = %tenant.id, %cluster, confirmed, "withdrawing");
                 let txn = unchanged.put(
                     keys::assignment(&tenant.id),
                     crate::load::encode_assigned(&uid, &withdrawing),
                 );
                 self.told.insert(tenant.id.clone(), now);
-                batch.push(Prepared {
-                    tell: Some((cluster, command)),
+                let step = Prepared {
+                    tell: vec![(cluster.clone(), command)],
                     ..Prepared::new(tenant.id.clone(), txn)
+                };
+                if confirmed {
+                    batch.push(step);
+                } else {
+                    let oldest = view.settings.breaker.oldest(now);
+                    self.count(view, cluster, step, batch, |memory| memory.count(now, oldest));
+                }
+                Ok(Outcome::Batched)
+            }
+            Step::TripBreaker { cluster, tripped, .. } => {
+                error!(%cluster, tenant = %tenant.id, went = tripped.went, allowed = tripped.allowed, held = tripped.held,
+                    "the mass-delete breaker tripped: no more tenants are taken away from this cluster until berth release-breaker");
+                let step = Prepared::new(tenant.id.clone(), unchanged);
+                self.count(view, cluster, step, batch, |memory| {
+                    memory.tripped = Some(tripped)
                 });
                 Ok(Outcome::Batched)
             }
@@ -209,7 +242,9 @@ impl Executor {
                 };
                 self.told.remove(&tenant.id);
                 if let Some(cluster) = cluster {
-                    txn = txn.delete(keys::cluster(&cluster));
+                    txn = txn
+                        .delete(keys::cluster(&cluster))
+                        .delete(keys::breaker(&cluster));
                 }
                 batch.push(Prepared {
                     forget: true,
@@ -304,13 +339,36 @@ impl Executor {
             keys::assignment(tenant),
             crate::load::encode_assigned(&uid, &assigned),
         );
-        let tell = (!same).then(|| (cluster, self.command(tenant, &uid, &assigned)));
+        let tell = (!same).then(|| (cluster, self.command(tenant, &uid, &assigned, false)));
         Ok(Prepared {
-            tell,
+            tell: tell.into_iter().collect(),
             before: before_parts,
             after,
             ..Prepared::new(tenant.clone(), txn)
         })
+    }
+
+    /// Has the cluster's breaker remember what `step` does, in the same write.
+    fn count(
+        &mut self,
+        view: &View,
+        cluster: ClusterName,
+        step: Prepared,
+        batch: &mut Batch,
+        change: impl FnOnce(&mut BreakerMemory),
+    ) {
+        let known = view.breakers.get(&cluster);
+        let memory = self
+            .breakers
+            .entry(cluster.clone())
+            .or_insert_with(|| known.map(|known| known.memory.clone()).unwrap_or_default());
+        change(memory);
+        let record = (
+            keys::breaker(&cluster),
+            crate::load::encode_breaker(memory).into(),
+        );
+        let version = known.map_or(Revision(0), |known| known.revision);
+        batch.push_counted(cluster, step, record, version);
     }
 
     /// Says what was said before, unless that was a moment ago: an agent that refuses is not asked at network speed.
@@ -326,14 +384,25 @@ impl Executor {
         }
     }
 
+    fn withdrawal(&self, tenant: &TenantId, uid: &Uid, confirmed: bool) -> Command {
+        Command::Withdraw {
+            tenant: tenant.clone(),
+            uid: uid.clone(),
+            term: self.term,
+            confirmed,
+        }
+    }
+
     /// What is to be said of a saved assignment.
-    pub(crate) fn command(&self, tenant: &TenantId, uid: &Uid, assigned: &Assigned) -> Command {
+    pub(crate) fn command(
+        &self,
+        tenant: &TenantId,
+        uid: &Uid,
+        assigned: &Assigned,
+        confirmed: bool,
+    ) -> Command {
         if assigned.withdrawing {
-            return Command::Withdraw {
-                tenant: tenant.clone(),
-                uid: uid.clone(),
-                term: self.term,
-            };
+            return self.withdrawal(tenant, uid, confirmed);
         }
         Command::Assign(Assignment {
             tenant: tenant.clone(),

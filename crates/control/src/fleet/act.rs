@@ -56,6 +56,13 @@ impl Fleet {
             Look::Everything => Scope::All,
             Look::Again(changes) => berth_plan::closure(&self.view, changes),
         };
+        let breakers_changed = match look {
+            Look::Everything => true,
+            Look::Again(changes) => !changes.breakers.is_empty(),
+        };
+        if breakers_changed {
+            self.publish_breakers();
+        }
         let plan = berth_plan::plan(&self.view, &scope);
         let plan = self.linted(plan);
         self.publish(&plan);
@@ -81,6 +88,16 @@ impl Fleet {
             plan.steps.clear();
         }
         plan
+    }
+
+    fn publish_breakers(&self) {
+        let settings = &self.view.settings.breaker;
+        let tripped = self.view.breakers.iter().filter_map(|(cluster, known)| {
+            let tripped = known.memory.tripped?;
+            let told = berth_plan::breaker_told(cluster, &tripped, settings);
+            Some((cluster.clone(), (tripped.at, told)))
+        });
+        self.board.put_breakers(tripped.collect());
     }
 
     /// Puts the statuses up for readers.
@@ -122,6 +139,7 @@ impl Fleet {
             }
             match self.executor.prepare(&self.view, step, now, &mut batch).await? {
                 Outcome::Batched | Outcome::Said | Outcome::Overtaken => {}
+                Outcome::Later => drop(changes.tenants.insert(tenant)),
                 Outcome::CannotRender(problem) => {
                     if let Some(known) = self.view.tenants.get_mut(&tenant) {
                         known.render_error = Some(berth_model::condition::clipped(problem));
@@ -132,6 +150,7 @@ impl Fleet {
             }
         }
         self.executor.placing.clear();
+        self.executor.breakers.clear();
         let committed = batch.commit(self.store.as_ref(), &self.sessions).await?;
         if let Some(revision) = committed.revision {
             self.follow(revision, &mut changes).await?;
@@ -149,6 +168,7 @@ impl Fleet {
             changes.tenants.insert(id);
         }
         changes.tenants.extend(committed.tenants);
+        changes.tenants.extend(committed.overtaken);
         Ok(changes)
     }
 

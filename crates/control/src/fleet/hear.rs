@@ -217,19 +217,23 @@ impl Fleet {
                 continue;
             };
             let held = session.held.get(id);
-            let command = match self.executor.command(id, &known.tenant.uid, assigned) {
-                Command::Assign(assignment)
-                    if held
-                        == Some(&(
-                            assignment.uid.clone(),
-                            assignment.generation,
-                            assignment.digest.clone(),
-                        )) =>
+            let command =
+                match self
+                    .executor
+                    .command(id, &known.tenant.uid, assigned, self.view.confirmed(known))
                 {
-                    Command::Keep(assignment)
-                }
-                other => other,
-            };
+                    Command::Assign(assignment)
+                        if held
+                            == Some(&(
+                                assignment.uid.clone(),
+                                assignment.generation,
+                                assignment.digest.clone(),
+                            )) =>
+                    {
+                        Command::Keep(assignment)
+                    }
+                    other => other,
+                };
             outbox.tell(command);
             told += 1;
         }

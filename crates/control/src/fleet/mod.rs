@@ -160,6 +160,7 @@ impl Fleet {
             bundles: Bundles::default(),
             placing: BTreeMap::new(),
             told: BTreeMap::new(),
+            breakers: BTreeMap::new(),
         };
         let fleet = Self {
             store: parts.store,

@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use berth_model::{Cluster, ClusterName, Revision, cluster::ClusterPurpose};
+use berth_model::{
+    Cluster, ClusterName, Revision,
+    breaker::{BreakerMemory, Released},
+    cluster::ClusterPurpose,
+};
 use berth_store::Txn;
 
 use super::{Listed, MOST_TRIES, Registry, RegistryError, check_etag, check_size, contended};
@@ -71,6 +75,39 @@ impl Registry {
             .await
     }
 
+    /// Confirms that every tenant of the cluster whose deletion was asked for until now may go; counting starts anew for what is
+    /// asked for later.
+    ///
+    /// # Errors
+    /// That there is no such cluster.
+    pub async fn release_breaker(&self, name: &ClusterName) -> Result<(), RegistryError> {
+        self.cluster(name).await?;
+        let key = keys::breaker(name);
+        for _ in 0..MOST_TRIES {
+            // Before the record is read: what is deleted from here on is not confirmed.
+            let revision = self.store.revision().await?;
+            let (mut memory, txn) = match self.store.get(&key).await? {
+                Some(entry) => (
+                    load::breaker(&entry.value)?,
+                    Txn::new().if_revision(key.clone(), entry.revision),
+                ),
+                None => (BreakerMemory::default(), Txn::new().if_absent(key.clone())),
+            };
+            memory.release(Released {
+                at: self.clock.now(),
+                revision,
+            });
+            if self
+                .write(txn.put(key.clone(), load::encode_breaker(&memory)))
+                .await?
+                .is_some()
+            {
+                return Ok(());
+            }
+        }
+        Err(contended("breaker of cluster", name.as_str()))
+    }
+
     /// Takes a cluster that holds no tenant out of the fleet; its agent is not heard any more.
     ///
     /// # Errors
@@ -111,7 +148,12 @@ impl Registry {
             }
             let key = keys::cluster(name);
             if self
-                .write(Txn::new().if_revision(key.clone(), cluster.revision).delete(key))
+                .write(
+                    Txn::new()
+                        .if_revision(key.clone(), cluster.revision)
+                        .delete(key)
+                        .delete(keys::breaker(name)),
+                )
                 .await?
                 .is_some()
             {

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use berth_identity::{JoinToken, token::SecretHash};
-use berth_model::{Cluster, ClusterName, Revision, Timestamp, cluster::ClusterPurpose};
+use berth_model::{Cluster, ClusterName, Revision, Timestamp, Uid, cluster::ClusterPurpose};
 use berth_store::Txn;
 use berth_wire::record::JoinTokenRecord;
 use tracing::warn;
@@ -57,6 +57,12 @@ impl Registry {
             reason: "NO_RANDOMNESS",
             message: error.to_string(),
         })?;
+        // A token for a tenant's own cluster is for that one: not for whatever has its name later.
+        let dedicated_to = match self.cluster(&cluster).await {
+            Ok(known) => tenant_of(&known).cloned(),
+            Err(RegistryError::NotFound { .. }) => None,
+            Err(error) => return Err(error),
+        };
         let now = self.clock.now();
         let expires_at = now.checked_add(ttl).unwrap_or(now);
         let record = JoinTokenRecord {
@@ -68,6 +74,7 @@ impl Registry {
             labels: labels.clone(),
             region: region.to_owned(),
             cloud_name: cloud_name.to_owned(),
+            dedicated_to,
         };
         let key = token_key(token.id())?;
         let txn = Txn::new()
@@ -143,6 +150,9 @@ impl Registry {
             let (cluster, txn_with_compare) = match self.store.get(&cluster_key).await? {
                 Some(entry) => {
                     let (mut cluster, _) = load::stored_cluster(&entry.value, entry.revision)?;
+                    if record.dedicated_to.as_ref() != tenant_of(&cluster) {
+                        return Err(stale(&name));
+                    }
                     cluster.joined_at.get_or_insert(now);
                     (cluster, txn.if_revision(cluster_key.clone(), entry.revision))
                 }
@@ -154,6 +164,7 @@ impl Registry {
                         ),
                     });
                 }
+                None if record.dedicated_to.is_some() => return Err(stale(&name)),
                 None => (
                     Cluster {
                         name: name.clone(),
@@ -226,6 +237,24 @@ impl Registry {
             });
         }
         Ok((key, entry.revision, record))
+    }
+}
+
+/// The uid of the tenant whose own cluster it is.
+const fn tenant_of(cluster: &Cluster) -> Option<&Uid> {
+    match &cluster.purpose {
+        ClusterPurpose::Dedicated { uid, .. } => Some(uid),
+        ClusterPurpose::Shared => None,
+    }
+}
+
+fn stale(cluster: &ClusterName) -> RegistryError {
+    warn!(%cluster, "a join token was refused: the cluster it was made for is gone");
+    RegistryError::Refused {
+        reason: "TOKEN_STALE",
+        message: format!(
+            "the join token was made for another cluster {cluster}, for one tenant or for many, which is not in the fleet any more; make one for the cluster that is with berth token create {cluster}"
+        ),
     }
 }
 

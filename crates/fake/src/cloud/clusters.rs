@@ -82,6 +82,18 @@ impl LocalClusters {
             .clone()
     }
 
+    /// Freezes a cluster's API server, or lets it continue. Does nothing where there is no process to freeze.
+    pub(super) async fn freeze(&self, name: &str, frozen: bool) -> Result<(), BoxError> {
+        let slot = self.slot(name).await;
+        let mut slot = slot.lock().await;
+        let running = slot.as_mut().ok_or("there is no such cluster")?;
+        match &mut running.plane {
+            Plane::Real(plane) if frozen => Ok(plane.pause()?),
+            Plane::Real(plane) => Ok(plane.resume()?),
+            Plane::Embedded(_) => Ok(()),
+        }
+    }
+
     /// Starts a cluster with what an earlier start left in its directory, or finds it running.
     pub(super) async fn start(
         &self,

@@ -148,12 +148,18 @@ impl EtcdCluster {
         self.launch(member)
     }
 
-    /// Stops a member's process where it is: connections stay open and nobody answers.
+    /// Stops a member's process where it is: connections stay open and nobody answers. Returns when it stands still.
     ///
     /// # Errors
     /// It has ended.
-    pub fn pause(&mut self, member: usize) -> Result<(), Error> {
-        self.signal(member, Signal::STOP)
+    pub async fn pause(&mut self, member: usize) -> Result<(), Error> {
+        self.signal(member, Signal::STOP)?;
+        while let Some(process) = &self.members[member].process
+            && !process.is_stopped()
+        {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        Ok(())
     }
 
     /// Lets a paused member go on.

@@ -103,6 +103,18 @@ impl Process {
         )
     }
 
+    /// Whether every thread of it has stopped, where the system tells (`/proc`); a signal takes a moment to reach them all.
+    pub(super) fn is_stopped(&self) -> bool {
+        let Ok(threads) = std::fs::read_dir(format!("/proc/{}/task", self.child.id())) else {
+            return true;
+        };
+        threads.flatten().all(|thread| {
+            let status = std::fs::read_to_string(thread.path().join("status")).unwrap_or_default();
+            let state = status.lines().find_map(|line| line.strip_prefix("State:"));
+            state.is_none_or(|state| state.trim().starts_with('T'))
+        })
+    }
+
     /// Asks the process to end, and kills it when it has not within `grace`.
     pub(super) async fn terminate(&mut self, grace: Duration) {
         // A paused process would never read the request.

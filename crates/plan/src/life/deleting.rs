@@ -13,6 +13,7 @@ use super::{
     sheet::{Sheet, later},
 };
 use crate::{
+    gate::{self, Pass},
     plan::Step,
     view::{Assigned, Placed},
 };
@@ -24,11 +25,11 @@ enum Stage {
 }
 
 /// Takes the next step of removing the tenant, and states what is still there.
-pub(super) fn delete(sheet: &mut Sheet<'_>) {
+pub(super) fn delete(sheet: &mut Sheet<'_>, pass: Option<&Pass>) {
     if let Some(finding) = &sheet.known.stalled {
         sheet.stall("PlanRefused", finding.clone());
     }
-    let stage = match withdraw(sheet) {
+    let stage = match withdraw(sheet, pass) {
         Stage::Over => release(sheet),
         waiting @ Stage::Waiting(..) => waiting,
     };
@@ -59,7 +60,7 @@ fn what_is_left(sheet: &mut Sheet<'_>, message: &str) {
     );
 }
 
-fn withdraw(sheet: &mut Sheet<'_>) -> Stage {
+fn withdraw(sheet: &mut Sheet<'_>, pass: Option<&Pass>) -> Stage {
     let known = sheet.known;
     let Some(assigned) = known.assigned.as_ref().filter(|assigned| !assigned.withdrawn) else {
         return Stage::Over;
@@ -82,6 +83,9 @@ fn withdraw(sheet: &mut Sheet<'_>) -> Stage {
         return Stage::Over;
     }
     if !assigned.withdrawing {
+        if let Some(stopped) = stopped(sheet, cluster, pass) {
+            return stopped;
+        }
         tell(sheet, assigned);
         return Stage::Waiting(
             "Withdrawing",
@@ -109,7 +113,19 @@ fn withdraw(sheet: &mut Sheet<'_>) -> Stage {
         }
         sheet.wake(patience);
     }
-    // A failure from before the withdrawal is of an assignment; one of the withdrawal has no generation.
+    if let Some(ApplyState::WithdrawFailed { reason, message }) = said {
+        sheet.stall(reason, message.clone());
+        if sheet.view.confirmed(known) {
+            // Its agent may not know that yet.
+            tell(sheet, assigned);
+            sheet.wake(later(sheet.view.now, sheet.view.settings.resend_after));
+        }
+        return Stage::Waiting(
+            "Withdrawing",
+            format!("cluster {cluster} cannot be emptied: {message}"),
+        );
+    }
+    // A failure from before the withdrawal is of an assignment; one of a withdrawal of what is not held has no generation.
     let refused = known
         .report
         .as_ref()
@@ -156,6 +172,26 @@ fn withdraw(sheet: &mut Sheet<'_>) -> Stage {
     )
 }
 
+/// Nothing goes while the cluster's breaker is open.
+fn stopped(sheet: &mut Sheet<'_>, cluster: &ClusterName, pass: Option<&Pass>) -> Option<Stage> {
+    let tripped = match pass {
+        Some(Pass::Trips(tripped)) => {
+            sheet.step(Step::TripBreaker {
+                tenant: sheet.known.tenant.id.clone(),
+                uid: sheet.known.tenant.uid.clone(),
+                cluster: cluster.clone(),
+                tripped: *tripped,
+            });
+            tripped
+        }
+        Some(Pass::Stopped(tripped)) => tripped,
+        Some(Pass::Confirmed | Pass::Counted) | None => return None,
+    };
+    let message = gate::told(cluster, tripped, &sheet.view.settings.breaker);
+    sheet.stall("BreakerOpen", message.clone());
+    Some(Stage::Waiting("BreakerOpen", message))
+}
+
 /// Whether the fleet knows that cluster as made for this tenant alone: what it is gone with is then nobody else's.
 fn made_for(sheet: &Sheet<'_>, cluster: &ClusterName) -> bool {
     let tenant = &sheet.known.tenant;
@@ -176,6 +212,7 @@ fn tell(sheet: &mut Sheet<'_>, assigned: &Assigned) {
         tenant: tenant.id.clone(),
         uid: tenant.uid.clone(),
         cluster: assigned.cluster.clone(),
+        confirmed: sheet.view.confirmed(sheet.known),
     });
 }
 

@@ -14,6 +14,7 @@ use berth_model::{ConditionKind, Timestamp, Truth};
 pub(crate) use accept::tier_of;
 
 use crate::{
+    gate::Pass,
     place::{self, Decision},
     plan::{Step, TenantStatus},
     view::{Placed, TenantView, View},
@@ -28,11 +29,17 @@ pub(crate) struct Outcome {
 }
 
 /// Looks at one tenant. `decision` is the one about its place, where one was open.
-pub(crate) fn live(view: &View, known: &TenantView, decision: Option<&Decision>) -> Outcome {
+/// `pass` says whether it may go, where it is to.
+pub(crate) fn live(
+    view: &View,
+    known: &TenantView,
+    decision: Option<&Decision>,
+    pass: Option<&Pass>,
+) -> Outcome {
     let mut sheet = Sheet::new(view, known);
     let accepted = accept::accept(&mut sheet);
     if known.tenant.deleting_since.is_some() {
-        deleting::delete(&mut sheet);
+        deleting::delete(&mut sheet, pass);
         return sheet.finish();
     }
     if let Some(finding) = &known.stalled {

@@ -253,7 +253,7 @@ fn applied(sheet: &mut Sheet<'_>, report: &TenantReport) {
             sheet.stall(reason, message.clone());
             sheet.set(ConditionKind::Applied, Truth::False, reason, message.clone());
         }
-        ApplyState::Withdrawing { .. } | ApplyState::Withdrawn => {
+        ApplyState::Withdrawing { .. } | ApplyState::WithdrawFailed { .. } | ApplyState::Withdrawn => {
             let message = "the agent has withdrawn it although it is to be there";
             sheet.stall("Withdrawn", message);
             sheet.set(ConditionKind::Applied, Truth::False, "Withdrawn", message);

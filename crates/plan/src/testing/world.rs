@@ -4,8 +4,11 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use berth_model::{
     Cluster, ClusterFacts, ClusterInfra, ClusterName, ClusterPurpose, Digest, Generation, Health,
-    NodePoolInfra, Observed, Placement, Revision, TenantId, TenantReport, cluster::PoolFacts,
-    infra::InfraPhase, report::ApplyState,
+    NodePoolInfra, Observed, Placement, Revision, TenantId, TenantReport,
+    breaker::{BreakerMemory, Released},
+    cluster::PoolFacts,
+    infra::InfraPhase,
+    report::ApplyState,
 };
 
 use super::shared;
@@ -123,7 +126,24 @@ impl World {
                 tenant_generation,
                 ..
             } => self.assign(&id, &cluster, tenant_generation),
-            Step::Withdraw { .. } => self.assigned(&id, |assigned| assigned.withdrawing = true),
+            Step::Withdraw {
+                cluster, confirmed, ..
+            } => {
+                let begun = self
+                    .view
+                    .tenants
+                    .get(&id)
+                    .and_then(|known| known.assigned.as_ref())
+                    .is_none_or(|assigned| assigned.withdrawing);
+                if !begun && !confirmed {
+                    let oldest = self.view.settings.breaker.oldest(now);
+                    self.breaker(&cluster, |memory| memory.count(now, oldest));
+                }
+                self.assigned(&id, |assigned| assigned.withdrawing = true);
+            }
+            Step::TripBreaker { cluster, tripped, .. } => {
+                self.breaker(&cluster, |memory| memory.tripped = Some(tripped))
+            }
             Step::SaveWithdrawn { .. } => self.assigned(&id, |assigned| assigned.withdrawn = true),
             Step::EnsureNodePool(step) => {
                 let made = NodePoolInfra {
@@ -181,6 +201,27 @@ impl World {
             }
             Step::Resend { .. } => {}
         }
+    }
+
+    fn breaker(&mut self, cluster: &ClusterName, change: impl FnOnce(&mut BreakerMemory)) {
+        change(&mut self.view.breakers.entry(cluster.clone()).or_default().memory);
+        self.changes.breakers.insert(cluster.clone());
+    }
+
+    /// An operator confirms that what was asked for on `cluster` until now is meant.
+    pub fn release(&mut self, cluster: &ClusterName) {
+        let newest = self
+            .view
+            .tenants
+            .values()
+            .map(|known| known.tenant.revision)
+            .max()
+            .unwrap_or_default();
+        let released = Released {
+            at: self.view.now,
+            revision: newest,
+        };
+        self.breaker(cluster, |memory| memory.release(released));
     }
 
     fn dial_in(&mut self, cluster: &ClusterName) {

@@ -40,6 +40,7 @@ fn withdraw(id: &str) -> Step {
         tenant: tenant_id(id),
         uid: Uid::new(format!("uid-{id}")).unwrap(),
         cluster: cluster_name("eu-1"),
+        confirmed: false,
     }
 }
 
@@ -98,6 +99,7 @@ fn a_step_about_nobody_or_about_an_earlier_tenant_of_the_name_is_found() {
         tenant: tenant_id("a"),
         uid: Uid::new("earlier").unwrap(),
         cluster: cluster_name("eu-1"),
+        confirmed: false,
     };
     assert_eq!(rules(&world.view, vec![earlier]), [Rule::KnownTenant]);
 }

@@ -1,6 +1,8 @@
 //! Rules of the planner as a whole.
 
 mod admission;
+mod breaker;
+mod leaving;
 mod life;
 mod linting;
 mod nonsense;

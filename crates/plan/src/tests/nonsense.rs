@@ -104,6 +104,10 @@ fn apply() -> impl Strategy<Value = ApplyState> {
         ApplyState::Withdrawing {
             waiting_for: String::new(),
         },
+        ApplyState::WithdrawFailed {
+            reason: "BreakerOpen".into(),
+            message: "x".into(),
+        },
         ApplyState::Withdrawn,
     ])
 }

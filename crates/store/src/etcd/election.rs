@@ -11,7 +11,7 @@ use std::{
 use async_trait::async_trait;
 use berth_model::Revision;
 use berth_runtime::{Clock, retry::Backoff};
-use etcd_client::{Client, Compare, CompareOp, GetOptions, PutOptions, Txn as Request, TxnOp};
+use etcd_client::{Client, Compare, CompareOp, PutOptions, Txn as Request, TxnOp};
 use tokio::{
     sync::{oneshot, watch},
     task::{AbortHandle, JoinHandle},
@@ -19,10 +19,9 @@ use tokio::{
 
 use super::{
     EtcdStore,
-    keys::Keys,
     lease::{Lease, Term},
-    link::Link,
     revision_of,
+    seat::{DELETE, encode, follow, seat},
     watch::{AGAIN, open},
 };
 use crate::{
@@ -81,6 +80,14 @@ impl Office {
         if let Standing::Leading(term) = &*standing
             && term.fence == fence
         {
+            // Who is cut off does not learn of the next leader, and must not go on naming itself.
+            self.leader.send_if_modified(|leader| {
+                let own = leader.as_ref() == Some(&term.candidate);
+                if own {
+                    *leader = None;
+                }
+                own
+            });
             term.lose();
             *standing = Standing::Following;
         }
@@ -131,12 +138,6 @@ impl Drop for Resign {
     }
 }
 
-/// What the election key says.
-struct Seat {
-    leader: Option<Candidate>,
-    revision: Revision,
-}
-
 impl EtcdStore {
     /// Who leads, asked of etcd now.
     ///
@@ -181,7 +182,7 @@ impl EtcdStore {
 
     fn lead(&self, lease: Lease, fence: Revision, until: Duration, candidate: &Candidate) -> Leadership {
         tracing::info!(term = %fence, candidate = %candidate.id, "leads");
-        let term = Arc::new(Term::new(fence, until));
+        let term = Arc::new(Term::new(fence, candidate.clone(), until));
         let held = term.watch();
         *self.office.standing() = Standing::Leading(Arc::clone(&term));
         let (resign, resigned) = oneshot::channel();
@@ -192,10 +193,11 @@ impl EtcdStore {
                 Arc::downgrade(&self.office),
             );
             async move {
-                lease.keep(term, clock, resigned).await;
-                if let Some(office) = office.upgrade() {
-                    office.lose(fence);
-                }
+                let over = || match office.upgrade() {
+                    Some(office) => office.lose(fence),
+                    None => term.lose(),
+                };
+                lease.keep(Arc::clone(&term), clock, resigned, over).await;
             }
         });
         // Nobody else holds it: campaigns of one process come one after another.
@@ -269,91 +271,5 @@ impl Election for EtcdStore {
     fn leader(&self) -> watch::Receiver<Option<Candidate>> {
         self.follow();
         self.office.leader.subscribe()
-    }
-}
-
-/// The number of a delete among etcd's events.
-const DELETE: i32 = 1;
-
-async fn seat(link: &Link, keys: &Keys) -> Result<Seat, StoreError> {
-    let key = keys.election();
-    let get = |client: Client| async move { client.kv_client().get(key, Some(GetOptions::new())).await };
-    let found = link.ask("ask who leads", get).await?;
-    Ok(Seat {
-        leader: found.kvs().first().map(|kv| decode(kv.value())),
-        revision: revision_of(found.header()),
-    })
-}
-
-/// Tells `leader` who leads, for as long as it runs.
-async fn follow(
-    link: Arc<Link>,
-    keys: Keys,
-    clock: Arc<dyn Clock>,
-    leader: watch::Sender<Option<Candidate>>,
-) {
-    let mut backoff = Backoff::new(&AGAIN);
-    loop {
-        if let Err(error) = follow_once(&link, &keys, &leader, &mut backoff).await {
-            tracing::debug!(%error, "the leader is not followed, trying again");
-        }
-        link.turn_away();
-        let delay = backoff.next_delay();
-        clock.sleep(delay).await;
-    }
-}
-
-async fn follow_once(
-    link: &Link,
-    keys: &Keys,
-    leader: &watch::Sender<Option<Candidate>>,
-    backoff: &mut Backoff,
-) -> Result<(), StoreError> {
-    let seat = seat(link, keys).await?;
-    tell(leader, seat.leader);
-    let mut stream = open(link, keys.election(), None, seat.revision).await?;
-    while let Some(answer) = stream
-        .message()
-        .await
-        .map_err(|error| super::meaning("follow the leader", error))?
-    {
-        if answer.0.canceled {
-            break;
-        }
-        backoff.reset();
-        for event in answer.0.events {
-            let written = event.kv.filter(|_| event.r#type != DELETE);
-            tell(leader, written.map(|kv| decode(&kv.value)));
-        }
-    }
-    Ok(())
-}
-
-fn tell(leader: &watch::Sender<Option<Candidate>>, now: Option<Candidate>) {
-    leader.send_if_modified(|known| {
-        let news = *known != now;
-        *known = now;
-        news
-    });
-}
-
-/// Readable for whoever looks into etcd.
-fn encode(candidate: &Candidate) -> String {
-    serde_json::json!({
-        "id": candidate.id,
-        "apiUrl": candidate.api_url,
-        "agentUrl": candidate.agent_url,
-    })
-    .to_string()
-}
-
-/// Whatever is there leads: what cannot be read is a leader without a name.
-fn decode(value: &[u8]) -> Candidate {
-    let read: serde_json::Value = serde_json::from_slice(value).unwrap_or_default();
-    let text = |name: &str| read[name].as_str().unwrap_or_default().to_owned();
-    Candidate {
-        id: text("id"),
-        api_url: text("apiUrl"),
-        agent_url: text("agentUrl"),
     }
 }

@@ -65,6 +65,11 @@ fn explained(status: &Status) -> String {
     text
 }
 
+/// Whether it is not etcd's answer but the lack of one.
+pub(super) fn is_no_connection(error: &Error) -> bool {
+    matches!(error, Error::GRpcStatus(status) if std::error::Error::source(status).is_some())
+}
+
 /// Whether another member may do better.
 pub(super) fn is_away(error: &Error) -> bool {
     match error {

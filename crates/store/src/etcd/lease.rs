@@ -11,7 +11,7 @@ use etcd_client::{Client, Error};
 use tokio::sync::{oneshot, watch};
 
 use super::link::Link;
-use crate::error::StoreError;
+use crate::{election::Candidate, error::StoreError};
 
 /// How soon a keepalive that failed is tried again.
 const SOON: Duration = Duration::from_millis(100);
@@ -21,15 +21,18 @@ const SOON: Duration = Duration::from_millis(100);
 pub(super) struct Term {
     /// The revision that created the election key: every write compares it.
     pub(super) fence: Revision,
+    /// Who leads.
+    pub(super) candidate: Candidate,
     /// Until when, by the monotonic clock, etcd cannot have given the lease up.
     until: Mutex<Duration>,
     held: watch::Sender<bool>,
 }
 
 impl Term {
-    pub(super) fn new(fence: Revision, until: Duration) -> Self {
+    pub(super) fn new(fence: Revision, candidate: Candidate, until: Duration) -> Self {
         Self {
             fence,
+            candidate,
             until: Mutex::new(until),
             held: watch::Sender::new(true),
         }
@@ -96,12 +99,13 @@ impl Lease {
         self.ttl - self.ttl / 20
     }
 
-    /// Keeps the lease of `term` until `resigned` or lost, and gives it up then.
+    /// Keeps the lease of `term` until `resigned` or lost, says `over`, and gives it up then.
     pub(super) async fn keep(
         mut self,
         term: Arc<Term>,
         clock: Arc<dyn Clock>,
         mut resigned: oneshot::Receiver<()>,
+        over: impl FnOnce() + Send,
     ) {
         let every = self.ttl / 3;
         let mut wait = every;
@@ -136,7 +140,8 @@ impl Lease {
                 },
             }
         }
-        term.lose();
+        // Before the lease is given up: etcd may not answer for a while.
+        over();
         if let Some(id) = self.id.take() {
             revoke(&self.link, id).await;
         }

@@ -13,7 +13,7 @@ use tokio::{sync::Mutex, time::timeout};
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 
 use super::{
-    error::{away, is_away, is_old_session, meaning},
+    error::{away, is_away, is_no_connection, is_old_session, meaning},
     options::{EtcdOptions, InvalidEtcdOptions},
 };
 use crate::error::StoreError;
@@ -30,6 +30,7 @@ pub(super) struct Link {
     /// Which member is asked.
     at: AtomicUsize,
     options: ConnectOptions,
+    tls: bool,
     pub(super) request_timeout: Duration,
 }
 
@@ -54,6 +55,7 @@ impl Link {
             endpoints,
             at: AtomicUsize::new(0),
             options: connect,
+            tls: options.ca_pem.is_some(),
             request_timeout: options.request_timeout,
         })
     }
@@ -131,7 +133,7 @@ impl Link {
                 if is_away(&error) {
                     self.turn(at);
                 }
-                Err(meaning(operation, error))
+                Err(self.explain(operation, error))
             }
             Err(_) => {
                 self.turn(at);
@@ -144,7 +146,7 @@ impl Link {
     pub(super) async fn alone(&self) -> Result<Client, StoreError> {
         let at = self.at.load(Ordering::Relaxed);
         match timeout(self.request_timeout, self.connect(at)).await {
-            Ok(client) => client.map_err(|error| meaning("connect", error)),
+            Ok(client) => client.map_err(|error| self.explain("connect", error)),
             Err(_) => {
                 self.turn(at);
                 Err(away(
@@ -152,6 +154,18 @@ impl Link {
                     format!("no answer within {:?}", self.request_timeout),
                 ))
             }
+        }
+    }
+
+    fn explain(&self, operation: &'static str, error: Error) -> StoreError {
+        let no_connection = is_no_connection(&error);
+        match meaning(operation, error) {
+            // A server that is shown no certificate, or a stranger's, closes the connection without saying why.
+            StoreError::Unavailable { operation, problem } if no_connection && self.tls => away(
+                operation,
+                format!("{problem}; does etcd trust the client certificate?"),
+            ),
+            error => error,
         }
     }
 

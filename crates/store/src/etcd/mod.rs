@@ -12,6 +12,7 @@ mod keys;
 mod lease;
 mod link;
 mod options;
+mod seat;
 mod txn;
 mod watch;
 
@@ -108,6 +109,23 @@ impl EtcdStore {
         self.link.ask(operation, get).await
     }
 
+    /// What `full` is for `txn`: etcd says it of transactions it has not taken, and of the very one that filled it, which it
+    /// has taken. Where everything is as that one would have left it, nobody knows.
+    async fn when_full(&self, txn: &Txn, full: StoreError) -> StoreError {
+        let request = txn::look(&self.keys, txn);
+        let read = |client: Client| {
+            let request = request.clone();
+            async move { client.kv_client().txn(request).await }
+        };
+        match self.link.ask("read what was written", read).await {
+            Ok(found) if !txn::is_as_written(txn, &found) => full,
+            Ok(_) | Err(_) => StoreError::Unavailable {
+                operation: "write",
+                problem: format!("it may have been taken as the last before etcd was full: {full}"),
+            },
+        }
+    }
+
     /// Whether a watch may start behind `from`: it is not in the future. What is no longer in the history shows when it starts.
     async fn check_history(&self, from: Revision) -> Result<bool, StoreError> {
         let key = self.keys.election();
@@ -168,7 +186,10 @@ impl Store for EtcdStore {
             let request = request.clone();
             async move { client.kv_client().txn(request).await }
         };
-        let answer = self.link.once("write", write).await?;
+        let answer = match self.link.once("write", write).await {
+            Err(full @ StoreError::Full { .. }) => return Err(self.when_full(&txn, full).await),
+            answer => answer?,
+        };
         let outcome = txn::outcome(&txn, fence, &answer);
         if let (Err(StoreError::NotLeader), Some(fence)) = (&outcome, fence) {
             self.office.lose(fence);

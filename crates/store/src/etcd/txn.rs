@@ -90,3 +90,18 @@ pub(super) fn outcome(
         }),
     }
 }
+
+/// A request that reads what `txn` writes.
+pub(super) fn look(keys: &Keys, txn: &Txn) -> Request {
+    let looks = txn.puts.iter().map(|(key, _)| TxnOp::get(keys.of(key), None));
+    Request::new().and_then(looks.collect::<Vec<_>>())
+}
+
+/// Whether all that `txn` would have put is there, by the answer to [`look`].
+pub(super) fn is_as_written(txn: &Txn, answer: &TxnResponse) -> bool {
+    let found = answer.op_responses();
+    txn.puts.iter().zip(found).all(|((_, value), found)| match found {
+        TxnOpResponse::Get(found) => found.kvs().first().is_some_and(|kv| kv.value() == value.as_ref()),
+        _ => false,
+    })
+}

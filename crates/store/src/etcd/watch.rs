@@ -110,14 +110,18 @@ impl State {
         }
     }
 
-    /// Forgets what is not whole and waits a moment.
+    /// Forgets the stream and what is not whole, and waits a moment.
     async fn again(&mut self, error: &StoreError) {
         tracing::debug!(seen = %self.seen, %error, "watch is cut off");
-        self.stream = None;
-        self.begun.clear();
+        self.forget();
         self.link.turn_away();
         let delay = self.backoff.next_delay();
         self.clock.sleep(delay).await;
+    }
+
+    fn forget(&mut self) {
+        self.stream = None;
+        self.begun.clear();
     }
 
     fn take(&mut self, answer: PbWatchResponse) -> Result<(), StoreError> {
@@ -125,13 +129,12 @@ impl State {
         let now = revision(header.revision);
         let another = *self.cluster.get_or_insert(header.cluster_id) != header.cluster_id;
         if answer.compact_revision > 0 || another {
+            // etcd does not always tell its newest revision then.
+            let compacted = revision(answer.compact_revision);
+            let now = now.max(compacted);
             return Err(StoreError::Compacted {
                 asked: self.seen,
-                oldest: if another {
-                    now
-                } else {
-                    revision(answer.compact_revision)
-                },
+                oldest: if another { now } else { compacted },
                 newest: now,
             });
         }
@@ -208,3 +211,7 @@ pub(super) async fn open(
         )),
     }
 }
+
+#[cfg(test)]
+#[path = "watch_tests.rs"]
+mod tests;

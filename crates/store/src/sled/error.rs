@@ -13,6 +13,12 @@ pub enum OpenError {
         /// The other process, when it has said so.
         holder: Option<u32>,
     },
+    /// There is no store.
+    #[error("there is no store in {}", dir.display())]
+    Missing {
+        /// Where it was looked for.
+        dir: PathBuf,
+    },
     /// The store is not what was acknowledged. It is not opened, so that nothing is missed silently.
     #[error("store {} is damaged: {finding}", dir.display())]
     Damaged {
@@ -59,13 +65,26 @@ impl OpenError {
         }
     }
 
+    /// The same of another directory: of the original, when this is of its copy.
+    pub(super) fn about(mut self, original: &Path) -> Self {
+        match &mut self {
+            Self::Locked { dir, .. }
+            | Self::Missing { dir }
+            | Self::Damaged { dir, .. }
+            | Self::NewerSchema { dir, .. } => original.clone_into(dir),
+            Self::Io { .. } => {}
+        }
+        self
+    }
+
     /// What a process that cannot go on without its store exits with (sysexits.h): 78 when somebody must repair something,
-    /// 75 when trying again later can help, 74 when the disk or its permissions are at fault.
+    /// 75 when trying again later can help, 66 when there is nothing, 74 when the disk or its permissions are at fault.
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Damaged { .. } | Self::NewerSchema { .. } => 78,
             Self::Locked { .. } => 75,
+            Self::Missing { .. } => 66,
             Self::Io { .. } => 74,
         }
     }
@@ -80,6 +99,7 @@ impl OpenError {
             Self::Locked { holder: None, .. } => {
                 "stop the other process first, or use another directory".into()
             }
+            Self::Missing { .. } => "name the data directory of a hub, or the directory of a store".into(),
             Self::NewerSchema { dir, .. } => {
                 let dir = quoted(home(dir));
                 format!(

@@ -12,11 +12,13 @@
 //! With `fsync` on, what is acknowledged survives a killed process and a power cut; with it off, a killed process.
 
 mod chain;
+mod copy;
 mod database;
 mod error;
 mod frame;
 mod lock;
 mod open;
+mod restore;
 mod room;
 mod sentinel;
 mod totals;
@@ -33,9 +35,13 @@ use async_trait::async_trait;
 use berth_model::Revision;
 use tokio::sync::{mpsc, oneshot, watch};
 
-pub use self::error::OpenError;
 pub(crate) use self::frame::SCHEMA;
 use self::writer::Request;
+pub use self::{
+    copy::{Inventory, StoreCopy, exists},
+    error::OpenError,
+    restore::{RestoreError, Restored, restore},
+};
 use crate::{
     entry::{Entry, Listing, Page},
     error::StoreError,
@@ -54,6 +60,9 @@ const QUEUE: usize = 1024;
 pub struct SledOptions {
     /// The store's own directory; made when there is none.
     pub dir: PathBuf,
+    /// A second sentinel, outside the directory: with it, a directory that is put back or taken away as a whole is refused. Made when there is
+    /// none.
+    pub witness: Option<PathBuf>,
     /// Whether an acknowledged transaction survives a power cut. Off only where losing it is no harm, as in tests and demos.
     pub fsync: bool,
     /// sled's page cache. Reads do not need it.
@@ -86,9 +95,21 @@ impl SledOptions {
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self {
             dir: dir.into(),
+            witness: None,
             fsync: true,
             cache_bytes: 16 << 20,
             reserve_bytes: 32 << 20,
+        }
+    }
+}
+
+impl SledOptions {
+    /// A safe store where a hub keeps it: in `store` of its data directory, with the witness beside it.
+    #[must_use]
+    pub fn in_home(home: &Path) -> Self {
+        Self {
+            witness: Some(home.join("store.sentinel")),
+            ..Self::new(home.join("store"))
         }
     }
 }

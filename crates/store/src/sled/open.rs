@@ -49,8 +49,8 @@ pub(super) fn open(options: &SledOptions) -> Result<Opened, OpenError> {
     let dir = &options.dir;
     fs::create_dir_all(dir).map_err(|source| OpenError::io("make the directory", dir, source))?;
     let lock = DirLock::take(dir)?;
-    let said = sentinel::read(dir)?;
-    let mut sentinel = Sentinel::open(dir, options.fsync)?;
+    let said = sentinel::read(options)?;
+    let mut sentinel = Sentinel::open(options)?;
     let Loaded {
         db,
         totals,
@@ -174,6 +174,7 @@ pub(super) fn open_existing(options: &SledOptions, known: &Totals) -> Result<Loa
             format!("its database is gone, it had come to revision {}", known.revision),
         ));
     }
+    remove_unfinished(dir)?;
     // One entry after the other: a second copy of everything would be the most memory the hub ever needs.
     let (db, read) = guarded(dir, || {
         let db = open_sled(options)?;
@@ -348,6 +349,23 @@ fn open_sled(options: &SledOptions) -> sled::Result<sled::Db> {
         .open()
 }
 
+/// sled writes an index of its log when it opens, to a file that it renames when it is whole. A process that is killed meanwhile, and a disk
+/// that is full, leave half of one, which sled takes for the newest index the next time, and for damage.
+fn remove_unfinished(dir: &Path) -> Result<(), OpenError> {
+    let path = sled_dir(dir);
+    let entries = fs::read_dir(&path).map_err(|source| OpenError::io("read", &path, source))?;
+    for entry in entries {
+        let entry = entry.map_err(|source| OpenError::io("read", &path, source))?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("snap.") && name.ends_with(".generating") {
+            let path = entry.path();
+            fs::remove_file(&path).map_err(|source| OpenError::io("remove", &path, source))?;
+        }
+    }
+    Ok(())
+}
+
 /// sled panics as often as it reports damage: both become the same refusal.
 fn guarded<T>(dir: &Path, work: impl FnOnce() -> sled::Result<T>) -> Result<T, OpenError> {
     match catch_unwind(AssertUnwindSafe(work)) {
@@ -381,7 +399,7 @@ pub(super) fn open_data(dir: &Path) -> Result<File, OpenError> {
 }
 
 /// Makes new files of the store findable after a power cut.
-fn sync_directories(dir: &Path, fsync: bool) -> Result<(), OpenError> {
+pub(super) fn sync_directories(dir: &Path, fsync: bool) -> Result<(), OpenError> {
     let sled = sled_dir(dir);
     for path in [dir, &sled] {
         if fsync && path.exists() {

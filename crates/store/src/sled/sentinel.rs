@@ -3,6 +3,8 @@
 //! sled takes an emptied or zeroed database for a new one, and a truncated one for an older one; the sentinel knows better.
 //! It is written after each durable commit, without waiting for the disk (now and then, and at the end, with): it may say
 //! less than the database holds, never more. Two lines are written in turn, so that a torn write leaves the other.
+//!
+//! A second one, the witness, may lie outside the store's directory: then a directory that was put back as a whole is found out too.
 
 use std::{
     fs::{File, OpenOptions},
@@ -11,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{error::OpenError, totals::Totals};
+use super::{SledOptions, error::OpenError, totals::Totals};
 
 const LINE: usize = 256;
 /// How many writes go by between two that wait for the disk.
@@ -31,6 +33,7 @@ pub(super) enum Said {
 #[derive(Debug)]
 pub(super) struct Sentinel {
     file: File,
+    witness: Option<File>,
     writes: u64,
     fsync: bool,
 }
@@ -39,12 +42,41 @@ pub(super) fn path(dir: &Path) -> PathBuf {
     dir.join("SENTINEL")
 }
 
-pub(super) fn read(dir: &Path) -> Result<Said, OpenError> {
-    let path = path(dir);
-    let bytes = match std::fs::read(&path) {
+/// What the sentinel and the witness say together: the further of the two.
+pub(super) fn read(options: &SledOptions) -> Result<Said, OpenError> {
+    let dir = &options.dir;
+    let beside = match &options.witness {
+        Some(path) => read_file(dir, path)?,
+        None => Said::Nothing,
+    };
+    let damaged = |finding: String| Err(OpenError::damaged(dir, finding));
+    match (read_file(dir, &path(dir))?, beside) {
+        (said, Said::Nothing) | (said @ Said::Making(_), Said::Making(_)) => Ok(said),
+        (Said::Nothing, Said::Making(totals)) => Ok(Said::Making(totals)),
+        (Said::Nothing | Said::Making(_), Said::Open(witness)) => damaged(format!(
+            "it is gone or was emptied, it had come to revision {}",
+            witness.revision
+        )),
+        (Said::Open(totals), Said::Making(witness) | Said::Open(witness))
+            if totals.incarnation != witness.incarnation =>
+        {
+            damaged(format!(
+                "it is another store ({}, the one that was here is {})",
+                totals.incarnation, witness.incarnation
+            ))
+        }
+        (Said::Open(totals), Said::Open(witness)) if witness.revision > totals.revision => {
+            Ok(Said::Open(witness))
+        }
+        (Said::Open(totals), _) => Ok(Said::Open(totals)),
+    }
+}
+
+fn read_file(dir: &Path, path: &Path) -> Result<Said, OpenError> {
+    let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Said::Nothing),
-        Err(source) => return Err(OpenError::io("read", &path, source)),
+        Err(source) => return Err(OpenError::io("read", path, source)),
     };
     let lines = bytes
         .chunks(LINE)
@@ -60,26 +92,34 @@ pub(super) fn read(dir: &Path) -> Result<Said, OpenError> {
     }
 }
 
+fn open_file(path: &Path) -> Result<File, OpenError> {
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+        .map_err(|source| OpenError::io("open", path, source))
+}
+
 impl Sentinel {
-    pub(super) fn open(dir: &Path, fsync: bool) -> Result<Self, OpenError> {
-        let path = path(dir);
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(|source| OpenError::io("open", &path, source))?;
+    pub(super) fn open(options: &SledOptions) -> Result<Self, OpenError> {
         Ok(Self {
-            file,
+            file: open_file(&path(&options.dir))?,
+            witness: options.witness.as_deref().map(open_file).transpose()?,
             writes: 0,
-            fsync,
+            fsync: options.fsync,
         })
     }
 
     /// Writes the next line and sees it to the disk.
     pub(super) fn write_through(&mut self, totals: &Totals, state: &str) -> io::Result<()> {
         self.put(totals, state)?;
-        if self.fsync { self.file.sync_data() } else { Ok(()) }
+        if self.fsync {
+            for file in self.files() {
+                file.sync_data()?;
+            }
+        }
+        Ok(())
     }
 
     /// Writes the next line.
@@ -94,7 +134,14 @@ impl Sentinel {
         let line = format!("{:<width$}\n", totals.to_line(state), width = LINE - 1);
         let slot = self.writes % 2;
         self.writes += 1;
-        self.file.write_all_at(line.as_bytes(), slot * LINE as u64)
+        for file in self.files() {
+            file.write_all_at(line.as_bytes(), slot * LINE as u64)?;
+        }
+        Ok(())
+    }
+
+    fn files(&self) -> impl Iterator<Item = &File> {
+        [&self.file].into_iter().chain(&self.witness)
     }
 }
 
@@ -116,23 +163,24 @@ mod tests {
     #[test]
     fn the_newest_whole_line_counts() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(read(dir.path()).unwrap(), Said::Nothing);
-        let mut sentinel = Sentinel::open(dir.path(), false).unwrap();
+        let options = SledOptions::new(dir.path());
+        assert_eq!(read(&options).unwrap(), Said::Nothing);
+        let mut sentinel = Sentinel::open(&options).unwrap();
         sentinel.write_through(&totals(0), "making").unwrap();
-        assert_eq!(read(dir.path()).unwrap(), Said::Making(totals(0)));
+        assert_eq!(read(&options).unwrap(), Said::Making(totals(0)));
         sentinel.write_through(&totals(0), "open").unwrap();
-        assert_eq!(read(dir.path()).unwrap(), Said::Open(totals(0)));
+        assert_eq!(read(&options).unwrap(), Said::Open(totals(0)));
         for revision in [1, u64::MAX] {
             sentinel.write(&totals(revision)).unwrap();
         }
-        assert_eq!(read(dir.path()).unwrap(), Said::Open(totals(u64::MAX)));
+        assert_eq!(read(&options).unwrap(), Said::Open(totals(u64::MAX)));
         // Torn in the middle of the newer line.
         let mut bytes = std::fs::read(path(dir.path())).unwrap();
         assert_eq!(bytes.len(), 2 * LINE);
         bytes[LINE + 40..].fill(0);
         std::fs::write(path(dir.path()), &bytes).unwrap();
-        assert_eq!(read(dir.path()).unwrap(), Said::Open(totals(1)));
+        assert_eq!(read(&options).unwrap(), Said::Open(totals(1)));
         std::fs::write(path(dir.path()), [0; 2 * LINE]).unwrap();
-        assert!(matches!(read(dir.path()), Err(OpenError::Damaged { .. })));
+        assert!(matches!(read(&options), Err(OpenError::Damaged { .. })));
     }
 }

@@ -1,4 +1,7 @@
 //! A real etcd for tests, and stores on it.
+#![allow(dead_code, reason = "each test uses a part of it")]
+
+pub(crate) mod proxy;
 
 use std::time::Duration;
 

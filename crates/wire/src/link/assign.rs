@@ -168,6 +168,8 @@ pub struct Withdraw {
     pub uid: Uid,
     /// Of the leader that decided.
     pub term: Term,
+    /// An operator has confirmed it: no breaker counts or stops it.
+    pub confirmed: bool,
 }
 
 /// A Withdraw.
@@ -178,6 +180,7 @@ pub fn withdraw_to_proto(withdraw: &Withdraw) -> agent::Withdraw {
         tenant: withdraw.tenant.to_string(),
         tenant_uid: withdraw.uid.to_string(),
         term: withdraw.term.0,
+        confirmed: withdraw.confirmed,
     }
 }
 
@@ -191,6 +194,7 @@ pub fn withdraw_from_proto(withdraw: &agent::Withdraw) -> Result<Withdraw, LinkE
         tenant: name("Withdraw", &withdraw.tenant)?,
         uid: name("Withdraw", &withdraw.tenant_uid)?,
         term: Term(withdraw.term),
+        confirmed: withdraw.confirmed,
     })
 }
 
@@ -235,7 +239,7 @@ mod tests {
         }
 
         #[test]
-        fn keep_and_withdraw_survive(held in testing::held(), nonce in any::<u64>(), term in any::<u64>()) {
+        fn keep_and_withdraw_survive(held in testing::held(), nonce in any::<u64>(), term in any::<u64>(), confirmed in any::<bool>()) {
             let keep = Keep {
                 nonce,
                 tenant: held.tenant.clone(),
@@ -245,7 +249,7 @@ mod tests {
                 term: Term(term),
             };
             prop_assert_eq!(keep_from_proto(&keep_to_proto(&keep)), Ok(keep));
-            let withdraw = Withdraw { nonce, tenant: held.tenant, uid: held.uid, term: Term(term) };
+            let withdraw = Withdraw { nonce, tenant: held.tenant, uid: held.uid, term: Term(term), confirmed };
             prop_assert_eq!(withdraw_from_proto(&withdraw_to_proto(&withdraw)), Ok(withdraw));
         }
     }

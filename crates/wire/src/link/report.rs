@@ -18,6 +18,8 @@ pub fn report_to_proto(report: &TenantReport, now: Timestamp) -> agent::Report {
         ApplyState::Applied => ("applied", String::new(), String::new()),
         ApplyState::Failed { reason, message } => ("failed", reason.clone(), message.clone()),
         ApplyState::Withdrawing { waiting_for } => ("withdrawing", String::new(), waiting_for.clone()),
+        // The same word as above, which an older hub knows too.
+        ApplyState::WithdrawFailed { reason, message } => ("withdrawing", reason.clone(), message.clone()),
         ApplyState::Withdrawn => ("withdrawn", String::new(), String::new()),
     };
     agent::Report {
@@ -48,7 +50,11 @@ pub fn report_from_proto(report: &agent::Report, now: Timestamp) -> Result<Tenan
             reason: clipped(report.apply_reason.clone()),
             message,
         },
-        "withdrawing" => ApplyState::Withdrawing { waiting_for: message },
+        "withdrawing" if report.apply_reason.is_empty() => ApplyState::Withdrawing { waiting_for: message },
+        "withdrawing" => ApplyState::WithdrawFailed {
+            reason: clipped(report.apply_reason.clone()),
+            message,
+        },
         "withdrawn" => ApplyState::Withdrawn,
         word => {
             return Err(LinkError::Word {

@@ -4,6 +4,7 @@
 //! a record: the store knows them, and decoding takes them from there.
 
 mod assignment;
+mod breaker;
 mod bundle;
 mod cluster;
 mod fleet;
@@ -16,6 +17,7 @@ mod tier;
 mod token;
 
 pub use assignment::{AssignmentRecord, decode_assignment, encode_assignment};
+pub use breaker::{decode_breaker, encode_breaker};
 pub use bundle::{decode_bundle, encode_bundle};
 pub use cluster::{ClusterRecord, decode_cluster, encode_cluster};
 pub use fleet::{FleetRecord, decode_fleet, encode_fleet};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use berth_model::{ClusterName, Timestamp};
+use berth_model::{ClusterName, Timestamp, Uid};
 use berth_proto::record as proto;
 use prost::Message as _;
 
@@ -28,6 +28,8 @@ pub struct JoinTokenRecord {
     pub region: String,
     /// Name in the cloud.
     pub cloud_name: String,
+    /// The uid of the tenant whose own cluster it is for; none for a shared cluster.
+    pub dedicated_to: Option<Uid>,
 }
 
 /// The token as bytes.
@@ -42,6 +44,10 @@ pub fn encode_join_token(record: &JoinTokenRecord) -> Vec<u8> {
         labels: record.labels.clone(),
         region: record.region.clone(),
         cloud_name: record.cloud_name.clone(),
+        dedicated_to_uid: record
+            .dedicated_to
+            .as_ref()
+            .map_or_else(String::new, ToString::to_string),
     }
     .encode_to_vec()
 }
@@ -62,6 +68,10 @@ pub fn decode_join_token(bytes: &[u8]) -> Result<JoinTokenRecord, RecordError> {
         labels: record.labels,
         region: record.region,
         cloud_name: record.cloud_name,
+        dedicated_to: match record.dedicated_to_uid.as_str() {
+            "" => None,
+            uid => Some(reading.name(uid)?),
+        },
     })
 }
 
@@ -78,6 +88,7 @@ mod tests {
             expires_at in testing::timestamp(),
             used_at in proptest::option::of(testing::timestamp()),
             labels in testing::labels(),
+            dedicated in any::<bool>(),
         ) {
             let record = JoinTokenRecord {
                 secret_sha256: "00".repeat(32),
@@ -88,6 +99,7 @@ mod tests {
                 labels,
                 region: "eu-central-1".into(),
                 cloud_name: "prod-eu".into(),
+                dedicated_to: dedicated.then(|| Uid::new("uid-1").unwrap()),
             };
             prop_assert_eq!(decode_join_token(&encode_join_token(&record)).unwrap(), record);
         }

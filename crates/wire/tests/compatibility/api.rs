@@ -53,8 +53,11 @@ macro_rules! through {
     }};
 }
 
+/// Reads a message and writes it again.
+type Through = fn(&[u8]) -> Vec<u8>;
+
 /// The way of messages that have a model; the others are read by their descriptors alone.
-fn modelled(name: &str) -> Option<fn(&[u8]) -> Vec<u8>> {
+fn modelled(name: &str) -> Option<Through> {
     Some(match name {
         "CreateTenantRequest" => |bytes| through!(bytes, v1::CreateTenantRequest, tenant),
         "UpdateTenantRequest" => |bytes| through!(bytes, v1::UpdateTenantRequest, tenant),
@@ -87,7 +90,7 @@ fn an_event_that_only_a_newer_hub_knows_is_no_event_and_keeps_its_resume_token()
             continue;
         }
         let known = v1::WatchTenantsResponse::decode(&*example.bytes).unwrap();
-        let from_newer = v1::WatchTenantsResponse::decode(&*example.from_the_future()).unwrap();
+        let from_newer = v1::WatchTenantsResponse::decode(&*example.of_a_newer_side()).unwrap();
         assert_eq!(from_newer, known);
         // Without the event that is known, only the one that is not.
         let token = v1::WatchTenantsResponse { event: None, ..known };

@@ -115,7 +115,7 @@ impl Example {
     }
 
     /// The example as a newer side would send it.
-    fn from_the_future(&self) -> Vec<u8> {
+    fn of_a_newer_side(&self) -> Vec<u8> {
         let mut message = self.decoded(&self.bytes);
         with_unknown_fields(&mut message);
         message.encode_to_vec()
@@ -126,7 +126,7 @@ impl Example {
     fn survives(&self, through: impl Fn(&[u8]) -> Vec<u8>) {
         let out = through(&self.bytes);
         assert_eq!(
-            through(&self.from_the_future()),
+            through(&self.of_a_newer_side()),
             out,
             "{}: fields not known",
             self.file

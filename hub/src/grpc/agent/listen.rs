@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use tonic::Status;
 use tracing::{info, warn};
 
-use super::speak::Speaker;
+use super::speak::{PING, Speaker};
 
 const HEARTBEAT: Duration = Duration::from_secs(4);
 /// A silent agent is given up after this; its session ends and its cluster reads Unknown long before.
@@ -72,6 +72,7 @@ impl Link {
             term: speaker.term.0,
             protocol: self.protocol,
             heartbeat_interval: Some(time::span_to_proto(HEARTBEAT)),
+            ping_interval: Some(time::span_to_proto(PING)),
         };
         if speaker.send(link_response::Message::Welcome(welcome)).await {
             let mut speaking = tokio::spawn(speaker.run(outbox));

@@ -15,7 +15,8 @@ use tracing::warn;
 
 use super::{listen::Told, session::HELLO};
 
-const PING: Duration = Duration::from_secs(10);
+/// How often the agent hears that the hub is there: what a paused or cut off leader is found out by.
+pub(super) const PING: Duration = Duration::from_secs(3);
 /// Bytes of one part of an assignment on the wire, well under the decoding limit of 4 MiB.
 const PART: usize = 512 << 10;
 
@@ -102,13 +103,19 @@ impl Speaker {
                 digest: a.digest.clone(),
                 term: a.term,
             }))],
-            Command::Withdraw { tenant, uid, term } => {
+            Command::Withdraw {
+                tenant,
+                uid,
+                term,
+                confirmed,
+            } => {
                 vec![link_response::Message::Withdraw(link::withdraw_to_proto(
                     &link::Withdraw {
                         nonce,
                         tenant: tenant.clone(),
                         uid: uid.clone(),
                         term: *term,
+                        confirmed: *confirmed,
                     },
                 ))]
             }

@@ -1,0 +1,187 @@
+//! A hub that was restored from a backup: it changes nothing in any cluster until an operator lets it take command, and what it
+//! does then is what it said it would do.
+
+#![expect(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
+
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
+use berth_fake::cloud::Machine;
+use berth_model::label;
+use berth_tests::{
+    api::of_tier,
+    cli::{Called, Cli},
+    kubernetes,
+    waiting::{LONG, until},
+    world::{World, WorldOptions},
+};
+use k8s_openapi::api::core::v1::{Namespace, ResourceQuota};
+use kube::{Api, ResourceExt as _, api::ListParams};
+use serde_json::Value;
+use tonic::Code;
+
+const CLUSTER: &str = "eu-1";
+
+/// The resource versions of everything of tenants that a hub could change.
+async fn untouched(world: &World) -> anyhow::Result<BTreeMap<String, String>> {
+    let kube = world.kube(CLUSTER)?;
+    let ours = ListParams::default().labels(label::TENANT);
+    let mut versions = BTreeMap::new();
+    for namespace in Api::<Namespace>::all(kube.clone()).list(&ours).await?.items {
+        let name = namespace.name_any();
+        versions.insert(name.clone(), namespace.resource_version().unwrap_or_default());
+        for quota in Api::<ResourceQuota>::namespaced(kube.clone(), &name)
+            .list(&ListParams::default())
+            .await?
+            .items
+        {
+            // The status is the cluster's own business; the spec has a generation of Kubernetes' only by its content.
+            let spec = serde_json::to_string(&quota.spec)?;
+            versions.insert(format!("{name}/{}", quota.name_any()), spec);
+        }
+    }
+    Ok(versions)
+}
+
+async fn fine(cli: &Cli, arguments: &[&str]) -> anyhow::Result<Called> {
+    let called = cli.call(arguments).await?;
+    anyhow::ensure!(called.code == 0, "{arguments:?}: {called:?}");
+    Ok(called)
+}
+
+async fn difference(cli: &Cli) -> anyhow::Result<(BTreeMap<String, String>, i64)> {
+    let called = fine(cli, &["fleet", "difference", "-o", "json"]).await?;
+    let found: Value = serde_json::from_str(&called.out)?;
+    let tenants = found["tenants"].as_array().context("a list")?;
+    let kinds = tenants
+        .iter()
+        .map(|tenant| {
+            let text = |field: &str| tenant[field].as_str().unwrap_or_default().to_owned();
+            (text("tenant"), text("kind"))
+        })
+        .collect();
+    let silent = found["silentClusters"].as_array().map_or(0, Vec::len);
+    anyhow::ensure!(silent == 0, "the agent is not connected yet");
+    Ok((kinds, found["equal"].as_i64().unwrap_or_default()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_hub_observes_until_an_operator_lets_it_take_command() {
+    let mut world = World::start(&WorldOptions {
+        clusters: vec![CLUSTER.to_owned()],
+        machine: Machine::default(),
+    })
+    .await
+    .unwrap();
+    let (api, cli) = (world.api().unwrap(), world.cli());
+    for id in ["same", "changed", "removed"] {
+        api.create(id, of_tier("free")).await.unwrap();
+        api.ready(id).await.unwrap();
+    }
+    let backup = world.directory("backup").unwrap().join("fleet.berth");
+    let backup = backup.display().to_string();
+    fine(&cli, &["store", "backup", "--to", &backup]).await.unwrap();
+
+    // What happens after the backup is lost with the store.
+    let mut larger = of_tier("free");
+    larger.size = "small".to_owned();
+    api.update("changed", larger).await.unwrap();
+    api.ready("changed").await.unwrap();
+    api.remove("removed").await.unwrap();
+    api.create("later", of_tier("free")).await.unwrap();
+    api.ready("later").await.unwrap();
+    let before = untouched(&world).await.unwrap();
+    world.hub.process().stop().await.unwrap();
+    let data = world.hub.data().display().to_string();
+    let refused = cli
+        .call(&["store", "restore", "--data-dir", &data, "--from", &backup])
+        .await
+        .unwrap();
+    assert_ne!(
+        refused.code, 0,
+        "a store that is there is not overwritten: {refused:?}"
+    );
+    fine(
+        &cli,
+        &[
+            "store",
+            "restore",
+            "--data-dir",
+            &data,
+            "--from",
+            &backup,
+            "--replace",
+        ],
+    )
+    .await
+    .unwrap();
+
+    world.hub.start_again().await.unwrap();
+    let status = fine(&cli, &["fleet", "status", "-o", "json"]).await.unwrap();
+    let status: Value = serde_json::from_str(&status.out).unwrap();
+    assert_eq!(status["standing"], "observing", "{status}");
+    let expected: BTreeMap<String, String> =
+        [("changed", "Newer"), ("removed", "Missing"), ("later", "Unknown")]
+            .map(|(tenant, kind)| (tenant.to_owned(), kind.to_owned()))
+            .into();
+    until(LONG, "the difference is known", || async {
+        Ok((difference(&cli).await? == (expected.clone(), 1)).then_some(()))
+    })
+    .await
+    .unwrap();
+    let refused = api.create("new", of_tier("free")).await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition, "{refused}");
+    assert!(refused.message().contains("take-command"), "{refused}");
+    assert!(api.tenant("removed").await.is_ok(), "reading goes on");
+    assert_eq!(
+        untouched(&world).await.unwrap(),
+        before,
+        "nothing was changed by observing"
+    );
+    // A restart of a hub that observes observes.
+    world.hub.process().kill().await.unwrap();
+    world.hub.start_again().await.unwrap();
+    assert_eq!(api.hub().await.unwrap().standing, "observing");
+
+    fine(&cli, &["fleet", "take-command", "--yes", "--reason", "test"])
+        .await
+        .unwrap();
+    until(LONG, "the hub acts", || async {
+        let hub = api.hub().await?;
+        Ok((hub.standing == "acting" && hub.term == 2).then_some(()))
+    })
+    .await
+    .unwrap();
+    for id in ["same", "changed", "removed"] {
+        api.ready(id).await.unwrap();
+    }
+    let kube = world.kube(CLUSTER).unwrap();
+    let after = untouched(&world).await.unwrap();
+    assert_eq!(
+        after["t-same"], before["t-same"],
+        "what is the same is not written"
+    );
+    assert_eq!(
+        after["t-later"], before["t-later"],
+        "what the hub does not know it leaves alone"
+    );
+    let quotas = |of: &BTreeMap<String, String>, namespace: &str| {
+        let prefix = format!("{namespace}/");
+        of.iter()
+            .find(|(name, _)| name.starts_with(&prefix))
+            .map(|(_, spec)| spec.clone())
+    };
+    assert_ne!(
+        quotas(&after, "t-changed"),
+        quotas(&before, "t-changed"),
+        "what was changed after the backup is put back"
+    );
+    assert_eq!(quotas(&after, "t-changed"), quotas(&before, "t-same"));
+    assert!(kubernetes::namespace(&kube, "t-removed").await.unwrap().is_some());
+    // And everything goes on.
+    api.create("new", of_tier("free")).await.unwrap();
+    api.ready("new").await.unwrap();
+    let again = cli.call(&["fleet", "take-command", "--yes"]).await.unwrap();
+    assert_eq!(again.code, 5, "a hub that acts needs no leave: {again:?}");
+    world.stop().await;
+}
