@@ -59,6 +59,8 @@ impl Cluster {
             (None, None) => String::new(),
         };
         let client = Client::try_from(config).map_err(|e| access(&e))?;
+        #[cfg(feature = "failpoints")]
+        let client = crate::failing::client(client);
         Ok(Self {
             client,
             api_url,

@@ -8,6 +8,8 @@ mod acting;
 pub mod cluster;
 pub mod error;
 mod facts;
+#[cfg(feature = "failpoints")]
+mod failing;
 mod identity;
 mod lease;
 mod link;
@@ -19,6 +21,8 @@ pub mod testing;
 pub use berth_apply::{bootstrap, manifest};
 pub use cluster::Cluster;
 pub use error::Error;
+#[cfg(feature = "failpoints")]
+pub use failing::Failpoints;
 pub use options::Options;
 pub use run::{run, run_in};
 

@@ -10,14 +10,22 @@ use tokio_util::sync::CancellationToken;
 struct Cli {
     #[command(flatten)]
     options: berth_agent::Options,
+    #[cfg(feature = "failpoints")]
+    #[command(flatten)]
+    failpoints: berth_agent::Failpoints,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     // More than one provider in a program makes rustls refuse to choose.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let Cli { options } = Cli::parse();
-    match serve(options).await {
+    let cli = Cli::parse();
+    #[cfg(feature = "failpoints")]
+    if let Err(error) = cli.failpoints.arm() {
+        eprintln!("error: arm the failpoints: {error}");
+        return ExitCode::FAILURE;
+    }
+    match serve(cli.options).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // With its causes and without a backtrace: an operator reads it.

@@ -25,6 +25,7 @@ use tracing::{info, warn};
 
 use crate::{
     acceptor::Acceptor,
+    backup::Backing,
     bootstrap::AgentBootstrap,
     config::{Config, ConfigError},
     gate::Gate,
@@ -73,6 +74,9 @@ pub enum HubError {
     /// The cloud account.
     #[error("the cloud account: {0}")]
     Cloud(String),
+    /// Where backups go.
+    #[error("the place of backups (backup.to)")]
+    Backup(#[source] berth_store::backup::BackupError),
     /// The control loop.
     #[error("the control loop ended")]
     Fleet(#[from] berth_control::fleet::FleetError),
@@ -92,7 +96,7 @@ impl HubError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Cloud(_) => 78,
+            Self::Config(_) | Self::Cloud(_) | Self::Backup(_) => 78,
             Self::Home(HomeError::Open(error)) => error.exit_code(),
             Self::Home(HomeError::OtherAuthority { .. } | HomeError::NoEtcd) => 78,
             _ => 1,
@@ -185,6 +189,11 @@ pub async fn run(
         ),
         None => Arc::new(NoCloud),
     };
+    #[cfg(feature = "failpoints")]
+    let provisioner: Arc<dyn Provisioner> = Arc::new(crate::failing::FailingCloud(provisioner));
+    let backing = Backing::new(config.backup.as_ref())
+        .map_err(HubError::Backup)?
+        .map(Arc::new);
     let candidate = Candidate {
         id: uuid::Uuid::new_v4().simple().to_string(),
         api_url: api_url.clone(),
@@ -205,6 +214,7 @@ pub async fn run(
         board: board.clone(),
         clock: clock.clone(),
         settings: config.settings(),
+        backing: backing.clone(),
     };
     // The loop outlives the listeners, so that what was accepted last is still decided.
     let loop_cancel = CancellationToken::new();
@@ -229,7 +239,14 @@ pub async fn run(
     };
 
     let registered = Metrics::new("berth_hub");
-    metrics::register(&registered, board, sessions.clone(), lead.clone());
+    metrics::register(
+        &registered,
+        board,
+        sessions.clone(),
+        lead.clone(),
+        backing,
+        clock.clone(),
+    );
     let ops_task = tokio::spawn(ops::serve(
         ops_listener,
         ops::router(readiness.clone(), registered),

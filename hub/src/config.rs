@@ -23,6 +23,8 @@ pub struct Config {
     pub etcd: EtcdAccess,
     /// When taking tenants away from a cluster stops until an operator confirms it.
     pub breaker: Breaker,
+    /// Continuous backups of the store; without it there are none but those somebody makes.
+    pub backup: Option<Backup>,
     /// The cloud account; without it the hub makes no node pools and no clusters.
     pub eks: Option<EksConfig>,
 }
@@ -135,6 +137,37 @@ impl Default for Breaker {
     }
 }
 
+/// Continuous backups of the store. They hold no private keys: keep `ca/` elsewhere.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Backup {
+    /// Where to: a directory, or `s3://BUCKET/PREFIX?endpoint=URL&region=NAME` with credentials from the usual AWS environment.
+    pub to: String,
+    /// The longest time between a change and its being in the backup, in seconds.
+    #[serde(default = "Backup::interval")]
+    pub interval_seconds: u64,
+    /// Chains (a whole snapshot a day and the changes after it) that are kept whatever their age.
+    #[serde(default = "Backup::chains")]
+    pub keep_chains: usize,
+    /// Days that further chains are kept.
+    #[serde(default = "Backup::days")]
+    pub keep_days: u64,
+}
+
+impl Backup {
+    const fn interval() -> u64 {
+        10
+    }
+
+    const fn chains() -> usize {
+        3
+    }
+
+    const fn days() -> u64 {
+        7
+    }
+}
+
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -192,6 +225,14 @@ impl Config {
         }
         if !(0.1..=60.0).contains(&config.etcd.request_timeout_seconds) {
             return Err("etcd.requestTimeoutSeconds must be between 0.1 and 60".into());
+        }
+        if let Some(backup) = &config.backup {
+            if !(1..=3600).contains(&backup.interval_seconds) {
+                return Err("backup.intervalSeconds must be between 1 and 3600".into());
+            }
+            if backup.keep_chains == 0 || backup.keep_days > 3650 {
+                return Err("backup.keepChains must be at least 1, backup.keepDays at most 3650".into());
+            }
         }
         let breaker = &config.breaker;
         if breaker.percent > 100 {
@@ -252,6 +293,8 @@ mod tests {
         assert!(Config::parse("placement:\n  infraPollSeconds: 0\n").is_err());
         assert!(Config::parse("breaker:\n  percent: 101\n").is_err());
         assert!(Config::parse("breaker:\n  windowSeconds: 0\n").is_err());
+        assert!(Config::parse("backup:\n  to: /b\n  intervalSeconds: 0\n").is_err());
+        assert!(Config::parse("backup:\n  intervalSeconds: 5\n").is_err());
         assert!(Config::parse("agents:\n  hubUrls: ['http://x']\n").is_err());
     }
 }

@@ -113,6 +113,8 @@ impl Home {
         let authority_dir = dir.join("ca");
         make_private(&authority_dir)?;
         let (store, election, kind, closing) = open_store(dir, choice, access).await?;
+        #[cfg(feature = "failpoints")]
+        let store: Arc<dyn Store> = Arc::new(crate::failing::FailingStore(store));
         // After the store: a directory that another hub uses is not touched.
         let authority = Arc::new(Authority::load_or_create(&authority_dir, now)?);
         Ok(Self {

@@ -3,7 +3,7 @@
 //! What is decided in a period of leading is the control loop's business; here a period begins and ends. Everybody who answers or
 //! commands in the leader's name asks [`Lead`] whether this hub leads at this moment.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use berth_control::{
     Board, Fleet, Mode, Parts, Sessions,
@@ -21,8 +21,12 @@ use tracing::{info, warn};
 
 use crate::{
     app::HubError,
+    backup::Backing,
     home::{Home, HomeError, Period},
 };
+
+/// How long the last backup of a period may take.
+const LAST_BACKUP: Duration = Duration::from_secs(5);
 
 /// Whether this hub leads, and what leading is made of. Copies tell the same.
 #[derive(Clone)]
@@ -124,6 +128,8 @@ pub struct Leader {
     pub clock: Arc<dyn Clock>,
     /// What the admin set.
     pub settings: Settings,
+    /// Continuous backups, when they are wanted.
+    pub backing: Option<Arc<Backing>>,
 }
 
 /// How a period of leading ended.
@@ -198,13 +204,29 @@ impl Leader {
         info!(term = %period.term, observing = leading.restored.is_some(), "this hub leads");
         let asked = leading.clone();
         self.sessions.begin(Arc::new(move || asked.holds()));
-        self.lead.fleet_id.send_replace(Some(period.fleet));
+        self.lead.fleet_id.send_replace(Some(period.fleet.clone()));
         self.lead.state.send_replace(Some(leading));
         let stop = loop_cancel.child_token();
         let running = tokio::spawn(fleet.run(stop.clone()));
+        let mut backing = tokio::spawn(back_up(
+            self.backing.clone(),
+            self.home.clone(),
+            period.fleet,
+            self.clock.clone(),
+            stop.clone(),
+        ));
         let ended = self.until_over(running, leadership, cancel).await;
         stop.cancel();
         over.cancel();
+        // What was changed last is in the backup too, when its place answers soon.
+        let last = tokio::select! {
+            last = &mut backing => last.is_ok(),
+            () = self.clock.sleep(LAST_BACKUP) => false,
+        };
+        if !last {
+            warn!("the last backup was not finished");
+            backing.abort();
+        }
         self.follow();
         ended
     }
@@ -246,7 +268,7 @@ impl Leader {
             FleetError::Store(StoreError::NotLeader) => Ok(Ended::Lost),
             FleetError::Store(error) if error.retryable() => {
                 warn!(%error, "the store does not do as asked; trying again");
-                let pause = self.clock.sleep(std::time::Duration::from_secs(1));
+                let pause = self.clock.sleep(Duration::from_secs(1));
                 match cancel.run_until_cancelled(pause).await {
                     Some(()) => Ok(Ended::Again),
                     None => Ok(Ended::Cancelled),
@@ -281,5 +303,17 @@ impl Leader {
                 Mode::Act
             },
         }
+    }
+}
+
+async fn back_up(
+    backing: Option<Arc<Backing>>,
+    home: Arc<Home>,
+    fleet: FleetId,
+    clock: Arc<dyn Clock>,
+    stop: CancellationToken,
+) {
+    if let Some(backing) = backing {
+        backing.write(&home, &fleet, clock, stop).await;
     }
 }

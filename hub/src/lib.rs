@@ -2,10 +2,13 @@
 
 pub mod acceptor;
 pub mod app;
+pub mod backup;
 pub mod bootstrap;
 pub mod config;
 #[cfg(feature = "etcd")]
 mod etcd;
+#[cfg(feature = "failpoints")]
+mod failing;
 pub mod gate;
 pub mod grpc;
 pub mod home;
@@ -14,6 +17,8 @@ mod metrics;
 pub mod options;
 
 pub use app::{HubError, Running, run};
+#[cfg(feature = "failpoints")]
+pub use failing::Failpoints;
 pub use options::{LogFormat, Options};
 
 use std::process::ExitCode;

@@ -1,25 +1,34 @@
 //! The hub's own metrics, read when they are asked for.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use berth_control::{Board, Sessions};
 use berth_model::{ConditionKind, Truth};
-use berth_runtime::Metrics;
+use berth_runtime::{Clock, Metrics};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric as _},
     metrics::gauge::ConstGauge,
 };
 
-use crate::lead::Lead;
+use crate::{backup::Backing, lead::Lead};
 
 /// Adds the hub's metrics to what `/metrics` shows.
-pub(crate) fn register(metrics: &Metrics, board: Board, sessions: Sessions, lead: Lead) {
+pub(crate) fn register(
+    metrics: &Metrics,
+    board: Board,
+    sessions: Sessions,
+    lead: Lead,
+    backing: Option<Arc<Backing>>,
+    clock: Arc<dyn Clock>,
+) {
     metrics.register(|registry| {
         registry.register_collector(Box::new(Fleet {
             board,
             sessions,
             lead,
+            backing,
+            clock,
         }));
     });
 }
@@ -28,6 +37,8 @@ struct Fleet {
     board: Board,
     sessions: Sessions,
     lead: Lead,
+    backing: Option<Arc<Backing>>,
+    clock: Arc<dyn Clock>,
 }
 
 impl std::fmt::Debug for Fleet {
@@ -105,6 +116,25 @@ impl Collector for Fleet {
         )?;
         for cluster in self.board.tripped() {
             gauge.encode(family.encode_family(&[("cluster", cluster.as_str())])?)?;
+        }
+        if let Some(status) = self.backing.as_ref().and_then(|backing| backing.status()) {
+            let age = status.age(self.clock.now());
+            let age = age.map_or(-1, |age| i64::try_from(age.as_secs()).unwrap_or(i64::MAX));
+            for (name, help, value) in [
+                (
+                    "backup_age_seconds",
+                    "Time since the backup last held everything that was acknowledged, -1 before it first did",
+                    age,
+                ),
+                (
+                    "backup_failures",
+                    "How often writing the backup has failed since this hub leads",
+                    i64::try_from(status.failures).unwrap_or(i64::MAX),
+                ),
+            ] {
+                let gauge = ConstGauge::new(value);
+                gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+            }
         }
         let memory =
             i64::try_from(berth_runtime::memory::resident().unwrap_or_default().0).unwrap_or(i64::MAX);

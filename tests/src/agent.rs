@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use berth_model::label::AGENT_NAMESPACE;
 
+use crate::hub::Host;
 use crate::process::Process;
 use crate::programs::Programs;
 
@@ -30,6 +31,7 @@ pub struct Agent {
     directory: PathBuf,
     options: AgentOptions,
     namespace: String,
+    host: Host,
     process: Process,
 }
 
@@ -52,14 +54,29 @@ impl Agent {
         options: AgentOptions,
         namespace: &str,
     ) -> anyhow::Result<Self> {
+        Self::start_on(programs, directory, options, namespace, Host::default())
+    }
+
+    /// Starts an agent on a host of its own.
+    ///
+    /// # Errors
+    /// The program does not start.
+    pub fn start_on(
+        programs: &Programs,
+        directory: &Path,
+        options: AgentOptions,
+        namespace: &str,
+        host: Host,
+    ) -> anyhow::Result<Self> {
         std::fs::create_dir_all(directory).with_context(|| format!("create {}", directory.display()))?;
         let program = programs.agent();
-        let process = spawn(&program, directory, &options, namespace)?;
+        let process = spawn(&host, &program, directory, &options, namespace, &[])?;
         Ok(Self {
             program,
             directory: directory.to_owned(),
             options,
             namespace: namespace.to_owned(),
+            host,
             process,
         })
     }
@@ -69,9 +86,24 @@ impl Agent {
     /// # Errors
     /// The program does not start.
     pub fn start_again(&mut self) -> anyhow::Result<()> {
+        self.start_again_with(&[])
+    }
+
+    /// The same with these variables in its environment.
+    ///
+    /// # Errors
+    /// The program does not start.
+    pub fn start_again_with(&mut self, environment: &[(String, String)]) -> anyhow::Result<()> {
         self.options.token = None;
         self.options.ca_pin = None;
-        self.process = spawn(&self.program, &self.directory, &self.options, &self.namespace)?;
+        self.process = spawn(
+            &self.host,
+            &self.program,
+            &self.directory,
+            &self.options,
+            &self.namespace,
+            environment,
+        )?;
         Ok(())
     }
 
@@ -109,20 +141,23 @@ impl Agent {
 }
 
 fn spawn(
+    host: &Host,
     program: &Path,
     directory: &Path,
     options: &AgentOptions,
     namespace: &str,
+    environment: &[(String, String)],
 ) -> anyhow::Result<Process> {
     let kubeconfig = directory.join("kubeconfig");
     std::fs::write(&kubeconfig, &options.kubeconfig).context("write the agent's kubeconfig")?;
-    let mut arguments = vec![
+    let (program, mut arguments) = host.starting(program);
+    arguments.extend([
         format!("--hub={}", options.hub),
         format!("--kubeconfig={}", kubeconfig.display()),
         format!("--namespace={namespace}"),
         // Tests delete more tenants in ten minutes than an operator should without being asked.
         format!("--withdraw-limit={}", options.withdraw_limit),
-    ];
+    ]);
     let token = directory.join("token");
     match &options.token {
         Some(secret) => {
@@ -133,10 +168,11 @@ fn spawn(
         None => drop(std::fs::remove_file(&token)),
     }
     arguments.extend(options.ca_pin.iter().map(|pin| format!("--ca-pin={pin}")));
-    Process::start(
+    Process::start_with(
         "berth-agent",
-        program,
+        &program,
         arguments,
+        environment,
         &directory.with_extension("log"),
     )
 }

@@ -1,7 +1,8 @@
 //! A hub as a child process, with ports and data that outlive a restart.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -23,7 +24,34 @@ pub struct Hub {
     agent_listen: SocketAddr,
     ops_listen: SocketAddr,
     more: Vec<String>,
+    host: Host,
     process: Process,
+}
+
+/// Where a hub runs when that is not loopback: its own address, and the command that starts a program there.
+#[derive(Clone, Debug, Default)]
+pub struct Host {
+    /// Its address; none for loopback.
+    pub address: Option<IpAddr>,
+    /// Words before the program, such as `ip netns exec NAME`.
+    pub command: Vec<String>,
+}
+
+impl Host {
+    /// The program and its first arguments that start `program` here.
+    #[must_use]
+    pub fn starting(&self, program: &Path) -> (PathBuf, Vec<String>) {
+        match self.command.split_first() {
+            None => (program.to_owned(), Vec::new()),
+            Some((first, rest)) => {
+                let rest = rest.iter().cloned();
+                (
+                    first.into(),
+                    rest.chain([program.display().to_string()]).collect(),
+                )
+            }
+        }
+    }
 }
 
 impl Hub {
@@ -46,13 +74,31 @@ impl Hub {
         config: &Value,
         more: Vec<String>,
     ) -> anyhow::Result<Self> {
+        Self::start_on(programs, directory, config, more, Host::default()).await
+    }
+
+    /// The same on a host of its own.
+    ///
+    /// # Errors
+    /// It does not become ready.
+    pub async fn start_on(
+        programs: &Programs,
+        directory: &Path,
+        config: &Value,
+        more: Vec<String>,
+        host: Host,
+    ) -> anyhow::Result<Self> {
         std::fs::create_dir_all(directory).with_context(|| format!("create {}", directory.display()))?;
         let file = directory.join("config.yaml");
         std::fs::write(&file, serde_json::to_string_pretty(config)?)
             .context("write the hub's configuration")?;
-        let [listen, agent_listen, ops_listen] = free_addresses()?;
+        let [listen, agent_listen, ops_listen] = match host.address {
+            None => free_addresses()?,
+            Some(address) => [7443, 7444, 7445].map(|port| SocketAddr::new(address, port)),
+        };
         let program = programs.hub();
-        let process = spawn(&program, directory, [listen, agent_listen, ops_listen], &more)?;
+        let addresses = [listen, agent_listen, ops_listen];
+        let process = spawn(&host, &program, directory, addresses, &more, &[])?;
         let directory = directory.to_owned();
         let mut hub = Self {
             program,
@@ -61,6 +107,7 @@ impl Hub {
             agent_listen,
             ops_listen,
             more,
+            host,
             process,
         };
         hub.ready().await?;
@@ -72,13 +119,24 @@ impl Hub {
     /// # Errors
     /// It does not become ready.
     pub async fn start_again(&mut self) -> anyhow::Result<()> {
+        self.launch(&[])?;
+        self.ready().await
+    }
+
+    /// Starts it again with these variables in its environment, and does not wait: it may end before it is ready.
+    ///
+    /// # Errors
+    /// The program does not start.
+    pub fn launch(&mut self, environment: &[(String, String)]) -> anyhow::Result<()> {
         self.process = spawn(
+            &self.host,
             &self.program,
             &self.directory,
             [self.listen, self.agent_listen, self.ops_listen],
             &self.more,
+            environment,
         )?;
-        self.ready().await
+        Ok(())
     }
 
     /// Starts it again if it has ended.
@@ -92,7 +150,25 @@ impl Hub {
         Ok(())
     }
 
-    async fn ready(&mut self) -> anyhow::Result<()> {
+    /// Waits until it is ready.
+    ///
+    /// # Errors
+    /// It has ended, or takes too long.
+    pub async fn ready(&mut self) -> anyhow::Result<()> {
+        match self.settled().await? {
+            None => Ok(()),
+            Some(status) => Err(anyhow::anyhow!(
+                "the hub has ended ({status}); {}",
+                self.process.log_end(30)
+            )),
+        }
+    }
+
+    /// Waits until it is ready, or has ended with a status.
+    ///
+    /// # Errors
+    /// It takes too long.
+    pub async fn settled(&mut self) -> anyhow::Result<Option<ExitStatus>> {
         let ops = self.ops_listen;
         let ready = until(LONG, "the hub is ready", || async move {
             Ok(get(ops, "/readyz")
@@ -102,11 +178,8 @@ impl Hub {
         });
         let process = &mut self.process;
         tokio::select! {
-            ready = ready => ready.with_context(|| self.process.log_end(30)),
-            ended = process.ended(LONG * 2) => {
-                let status = ended?;
-                Err(anyhow::anyhow!("the hub has ended ({status}); {}", self.process.log_end(30)))
-            }
+            ready = ready => ready.with_context(|| self.process.log_end(30)).map(|()| None),
+            ended = process.ended(LONG * 2) => ended.map(Some),
         }
     }
 
@@ -143,6 +216,12 @@ impl Hub {
         self.directory.join("data")
     }
 
+    /// Where its log is.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.directory.join("hub.log")
+    }
+
     /// Where its API is.
     #[must_use]
     pub fn api_url(&self) -> String {
@@ -173,12 +252,15 @@ impl Hub {
 }
 
 fn spawn(
+    host: &Host,
     program: &Path,
     directory: &Path,
     listen: [SocketAddr; 3],
     more: &[String],
+    environment: &[(String, String)],
 ) -> anyhow::Result<Process> {
-    let mut arguments = vec![
+    let (program, mut arguments) = host.starting(program);
+    arguments.extend([
         "--data-dir".to_owned(),
         directory.join("data").display().to_string(),
         "--config".to_owned(),
@@ -186,9 +268,15 @@ fn spawn(
         format!("--listen={}", listen[0]),
         format!("--agent-listen={}", listen[1]),
         format!("--ops-listen={}", listen[2]),
-    ];
+    ]);
     arguments.extend_from_slice(more);
-    Process::start("berth-hub", program, arguments, &directory.join("hub.log"))
+    Process::start_with(
+        "berth-hub",
+        &program,
+        arguments,
+        environment,
+        &directory.join("hub.log"),
+    )
 }
 
 /// Addresses of loopback that nobody listens on. They are chosen here, not by the hub, so that a restart keeps them.

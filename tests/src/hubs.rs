@@ -246,7 +246,11 @@ async fn how_is(hub: &Hub) -> anyhow::Result<v1::Hub> {
     Ok(hub.api()?.hub().await?)
 }
 
-fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+/// Copies the files of a directory, as an operator does with a hub's certificate authority.
+///
+/// # Errors
+/// One cannot be read or written.
+pub fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(to).with_context(|| format!("create {}", to.display()))?;
     for entry in std::fs::read_dir(from).with_context(|| format!("read {}", from.display()))? {
         let entry = entry?;

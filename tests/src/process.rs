@@ -31,10 +31,29 @@ impl Process {
         I: IntoIterator<Item = A>,
         A: AsRef<OsStr>,
     {
+        Self::start_with(name, program, arguments, &[], log)
+    }
+
+    /// The same with these variables in its environment.
+    ///
+    /// # Errors
+    /// The program cannot be started, or the log cannot be written.
+    pub fn start_with<I, A>(
+        name: &str,
+        program: &Path,
+        arguments: I,
+        environment: &[(String, String)],
+        log: &Path,
+    ) -> anyhow::Result<Self>
+    where
+        I: IntoIterator<Item = A>,
+        A: AsRef<OsStr>,
+    {
         let file = File::options().create(true).append(true).open(log);
         let file = file.with_context(|| format!("open {}", log.display()))?;
         let child = Command::new(program)
             .args(arguments)
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(file.try_clone().context("share the log")?)
             .stderr(file)

@@ -7,6 +7,8 @@ pub mod bell;
 pub mod clock;
 pub mod drain;
 pub mod entropy;
+#[cfg(feature = "failpoints")]
+pub mod failpoint;
 pub mod memory;
 pub mod metrics;
 pub mod ops;

@@ -78,6 +78,7 @@ impl Hub {
                 default_region: "eu-central-1".into(),
                 ..Settings::default()
             },
+            backing: None,
         };
         // No agent is welcome before it leads.
         sessions.follow("");

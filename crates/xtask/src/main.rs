@@ -3,6 +3,7 @@
 //! It depends on no other crate of the workspace, so that it builds in seconds and works when they do not compile.
 
 mod bench;
+mod chaos;
 mod control_plane;
 mod lint;
 mod run;
@@ -56,6 +57,11 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Do harm to running hubs, agents and stores for some minutes, and print what was tried and what came of it.
+    ///
+    /// Ends with exit code 1 when anything was lost, done twice or left behind. Everything stays on this machine's loopback or in
+    /// namespaces of its own; sections that need root say so and are skipped without it.
+    Chaos(Chaos),
     /// Run the benches and print their report.
     Bench {
         /// Handed to the bench program; `-- --help` shows what it takes.
@@ -76,6 +82,14 @@ pub(crate) struct ControlPlane {
     download_base: Option<String>,
 }
 
+/// Which harm is done.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Chaos {
+    /// Handed to the chaos program, such as `crashes kills --seed 7 --rounds 3`; `-- --help` shows what it takes.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<String>,
+}
+
 /// Which tests run.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Test {
@@ -92,6 +106,7 @@ fn main() -> ExitCode {
         Task::Test(options) => tests::test(&options),
         Task::Lint => lint::lint(),
         Task::Sim { arguments } => sim::sim(&arguments),
+        Task::Chaos(options) => chaos::chaos(&options),
         Task::Bench { arguments } => bench::bench(&arguments),
     };
     match outcome {

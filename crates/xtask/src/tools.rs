@@ -11,6 +11,9 @@ use crate::run::{cargo, exists, run, variable};
 /// What is off by default because building it takes `protoc`, and on wherever this tool builds.
 const FEATURES: &str = "berth/etcd,berth-hub/etcd,berth-store/etcd";
 
+/// What only tests need: points at which they make the programs die.
+const TEST_FEATURES: &str = "berth-hub/failpoints,berth-agent/failpoints";
+
 /// A cargo that can build the whole workspace: of this machine's `protoc`, or else of one that came as a dependency.
 pub(crate) fn cargo_with_protoc() -> anyhow::Result<Command> {
     let mut cargo = cargo();
@@ -23,12 +26,11 @@ pub(crate) fn cargo_with_protoc() -> anyhow::Result<Command> {
     Ok(cargo)
 }
 
-/// The arguments that turn on everything there is, for these packages or the whole workspace.
+/// The arguments that turn on everything there is, for these packages, or for the whole workspace with what tests need besides.
 pub(crate) fn everything(packages: &[&str]) -> Vec<String> {
     if packages.is_empty() {
-        return ["--workspace", "--features", FEATURES]
-            .map(str::to_owned)
-            .to_vec();
+        let features = format!("{FEATURES},{TEST_FEATURES}");
+        return vec!["--workspace".to_owned(), "--features".to_owned(), features];
     }
     let of_these = |feature: &&str| {
         packages
@@ -90,6 +92,8 @@ mod tests {
                 "berth-hub/etcd"
             ]
         );
-        assert_eq!(everything(&[]), ["--workspace", "--features", FEATURES]);
+        let all = everything(&[]);
+        assert!(all.contains(&"--workspace".to_owned()));
+        assert!(all[2].contains("berth-hub/etcd") && all[2].contains("berth-hub/failpoints"));
     }
 }

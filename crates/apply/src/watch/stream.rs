@@ -97,12 +97,7 @@ enum Ended {
 }
 
 /// Watches until dropped.
-pub(crate) async fn run<T: Target>(
-    target: T,
-    caller: Caller,
-    clock: Arc<dyn Clock>,
-    mut epoch: Listener,
-) {
+pub(crate) async fn run<T: Target>(target: T, caller: Caller, clock: Arc<dyn Clock>, mut epoch: Listener) {
     let watch = Watch {
         target,
         caller,

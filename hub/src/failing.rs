@@ -1,0 +1,111 @@
+//! A store and a cloud that a hub can be made to die at: before and after every transaction and every call. Only with the feature
+//! `failpoints`, for tests; what is asked and answered passes through as it is.
+
+use std::{io, path::PathBuf, sync::Arc};
+
+use async_trait::async_trait;
+use berth_model::{ClusterInfra, NodePoolInfra, Observed, Revision};
+use berth_provision::{ClusterAccess, ClusterRequest, Failure, NodePoolRequest, Provisioner};
+use berth_runtime::failpoint;
+use berth_store::{Entry, Key, Listing, Page, Store, StoreError, Txn, Watch};
+
+/// At which point the hub dies, as its tests say.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Failpoints {
+    /// Die at this point, counted from 1.
+    #[arg(long, env = "BERTH_FAILPOINT", value_name = "NUMBER", hide = true)]
+    failpoint: Option<u64>,
+
+    /// Write every point that is passed into this file.
+    #[arg(long, env = "BERTH_FAILPOINT_LOG", value_name = "FILE", hide = true)]
+    failpoint_log: Option<PathBuf>,
+}
+
+impl Failpoints {
+    /// From now on points are numbered, if that was asked for.
+    ///
+    /// # Errors
+    /// The log cannot be opened.
+    pub fn arm(&self) -> io::Result<()> {
+        if self.failpoint.is_none() && self.failpoint_log.is_none() {
+            return Ok(());
+        }
+        failpoint::arm(self.failpoint, self.failpoint_log.as_deref())
+    }
+}
+
+/// A store with a point on each side of every transaction.
+pub(crate) struct FailingStore(pub(crate) Arc<dyn Store>);
+
+#[async_trait]
+impl Store for FailingStore {
+    async fn get(&self, key: &Key) -> Result<Option<Entry>, StoreError> {
+        self.0.get(key).await
+    }
+
+    async fn list(&self, prefix: &str, page: Page) -> Result<Listing, StoreError> {
+        self.0.list(prefix, page).await
+    }
+
+    async fn txn(&self, txn: Txn) -> Result<Revision, StoreError> {
+        let what = described(&txn);
+        failpoint::pass(|| format!("before store: {what}"));
+        let answer = self.0.txn(txn).await;
+        failpoint::pass(|| format!("after store: {what}"));
+        answer
+    }
+
+    async fn watch(&self, from: Revision) -> Result<Watch, StoreError> {
+        self.0.watch(from).await
+    }
+
+    async fn revision(&self) -> Result<Revision, StoreError> {
+        self.0.revision().await
+    }
+}
+
+fn described(txn: &Txn) -> String {
+    let puts = txn.puts.iter().map(|(key, _)| format!("put {key}"));
+    let deletes = txn.deletes.iter().map(|key| format!("delete {key}"));
+    puts.chain(deletes).collect::<Vec<_>>().join(", ")
+}
+
+/// A cloud with a point on each side of every call.
+pub(crate) struct FailingCloud(pub(crate) Arc<dyn Provisioner>);
+
+impl FailingCloud {
+    async fn between<T>(what: &str, call: impl Future<Output = T> + Send) -> T {
+        failpoint::pass(|| format!("before cloud: {what}"));
+        let answer = call.await;
+        failpoint::pass(|| format!("after cloud: {what}"));
+        answer
+    }
+}
+
+#[async_trait]
+impl Provisioner for FailingCloud {
+    async fn ensure_cluster(&self, want: &ClusterRequest) -> Result<Observed<ClusterInfra>, Failure> {
+        let what = format!("ensure cluster {}", want.cluster);
+        Self::between(&what, self.0.ensure_cluster(want)).await
+    }
+
+    async fn ensure_node_pool(&self, want: &NodePoolRequest) -> Result<Observed<NodePoolInfra>, Failure> {
+        let what = format!("ensure node pool {}", want.pool);
+        Self::between(&what, self.0.ensure_node_pool(want)).await
+    }
+
+    async fn release_cluster(&self, want: &ClusterRequest) -> Result<Observed<ClusterInfra>, Failure> {
+        let what = format!("release cluster {}", want.cluster);
+        Self::between(&what, self.0.release_cluster(want)).await
+    }
+
+    async fn release_node_pool(&self, want: &NodePoolRequest) -> Result<Observed<NodePoolInfra>, Failure> {
+        let what = format!("release node pool {}", want.pool);
+        Self::between(&what, self.0.release_node_pool(want)).await
+    }
+
+    async fn cluster_access(&self, want: &ClusterRequest) -> Result<ClusterAccess, Failure> {
+        let what = format!("access cluster {}", want.cluster);
+        Self::between(&what, self.0.cluster_access(want)).await
+    }
+}
