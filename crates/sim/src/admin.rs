@@ -49,7 +49,7 @@ async fn act(world: &World, call: u64) {
         84..88 => join(world, call).await,
         88..91 => remove(world, call).await,
         91..95 => rehearse(world, call, id).await,
-        _ => release_breaker(world),
+        _ => release_breaker(world).await,
     }
 }
 
@@ -358,12 +358,20 @@ async fn remove(world: &World, call: u64) {
 }
 
 /// Confirms that deletions may go on, everywhere.
-pub fn release_breaker(world: &World) {
+pub async fn release_breaker(world: &World) {
     let Some(leader) = world.leader() else {
         return;
     };
-    for cluster in world.sites().keys() {
-        if let Some(outbox) = leader.sessions.outbox(cluster) {
+    for cluster in world.sites().into_keys() {
+        let name = cluster.clone();
+        let heard = ask(
+            world,
+            |registry| async move { registry.release_breaker(&name).await },
+        )
+        .await;
+        if matches!(heard, Heard::Done(()))
+            && let Some(outbox) = leader.sessions.outbox(&cluster)
+        {
             outbox.release_breaker();
         }
     }

@@ -18,7 +18,7 @@ use crate::store::Reached;
 const TTL: Duration = Duration::from_secs(10);
 
 /// Who holds the lease. Copies are the same lease.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Lease {
     state: Arc<Mutex<State>>,
     freed: Arc<Notify>,
@@ -29,15 +29,6 @@ struct State {
     epoch: u64,
     until: Option<Instant>,
     holder: Option<Candidate>,
-}
-
-impl Default for Lease {
-    fn default() -> Self {
-        Self {
-            state: Arc::default(),
-            freed: Arc::default(),
-        }
-    }
 }
 
 impl Lease {

@@ -154,11 +154,6 @@ async fn settle(world: &World) -> Option<String> {
     loop {
         let step = Duration::from_secs(10);
         tokio::time::sleep(step).await;
-        since_release += step;
-        if since_release >= Duration::from_secs(60) {
-            since_release = Duration::ZERO;
-            admin::release_breaker(world);
-        }
         let open = check::unsettled(world).await;
         let open = match open {
             Ok(Some(open)) => open,
@@ -173,6 +168,11 @@ async fn settle(world: &World) -> Option<String> {
             }
         };
         calm = 0;
+        since_release += step;
+        if since_release >= Duration::from_secs(60) {
+            since_release = Duration::ZERO;
+            admin::release_breaker(world).await;
+        }
         if began.elapsed() > SETTLE {
             return Some(open);
         }

@@ -1,5 +1,7 @@
 //! Several steps in one write: each with its own conditions, its own writes, and what is said to agents when they are durable.
 
+use std::collections::BTreeSet;
+
 use berth_model::{ClusterName, Revision, TenantId};
 use berth_store::{Key, Store, StoreError, Txn};
 use bytes::Bytes;
@@ -62,6 +64,8 @@ pub(crate) struct Committed {
     pub(crate) overtaken: Vec<TenantId>,
     /// Steps the store can never take, and why.
     pub(crate) impossible: Vec<(TenantId, String)>,
+    /// Tenants of which a step was not written: what the plan has for them after it stands on it, and is not written either.
+    broken_off: BTreeSet<TenantId>,
 }
 
 impl Batch {
@@ -120,6 +124,9 @@ impl Batch {
         let mut group: Vec<Prepared> = Vec::new();
         let mut writes = 0;
         for mut step in self.steps {
+            if done.broken_off.contains(&step.tenant) {
+                continue;
+            }
             for part in std::mem::take(&mut step.before).chunks(PARTS_AT_ONCE) {
                 let txn = Txn {
                     puts: part.to_vec(),
@@ -166,6 +173,9 @@ async fn commit_group(
         }
         Err(StoreError::Conflict { .. } | StoreError::Invalid { .. }) if group.len() > 1 => {
             for mut step in group {
+                if done.broken_off.contains(&step.tenant) {
+                    continue;
+                }
                 match store.txn(std::mem::take(&mut step.txn)).await {
                     Ok(revision) => settle(step, revision, store, sessions, done).await?,
                     Err(StoreError::Conflict { key, .. }) => passed_over(&step, key.as_str(), done),
@@ -194,6 +204,7 @@ async fn commit_group(
 /// Somebody was first; their write is in the watch and brings the tenant back here.
 fn passed_over(step: &Prepared, key: &str, done: &mut Committed) {
     debug!(tenant = %step.tenant, %key, "a step was overtaken and is decided again");
+    done.broken_off.insert(step.tenant.clone());
     if let Some((_, others)) = &step.counted {
         // Only the one whose key it was comes back by itself.
         done.overtaken.push(step.tenant.clone());
@@ -204,6 +215,7 @@ fn passed_over(step: &Prepared, key: &str, done: &mut Committed) {
 /// Refused for ever; it must not stop the others, and the tenant says why.
 fn impossible(tenant: TenantId, problem: String, done: &mut Committed) {
     warn!(%tenant, %problem, "a step cannot be written");
+    done.broken_off.insert(tenant.clone());
     done.impossible.push((tenant, problem));
 }
 
@@ -235,4 +247,38 @@ async fn settle(
             .await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use berth_runtime::ManualClock;
+    use berth_store::MemoryStore;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_stands_on_a_step_that_was_overtaken_is_not_written_either() {
+        let store = MemoryStore::new();
+        let key = |text: &str| Key::new(text).unwrap();
+        store
+            .txn(Txn::new().put(key("clusters/a"), "cordoned"))
+            .await
+            .unwrap();
+        let step = |tenant: &str, txn| Prepared::new(TenantId::new(tenant).unwrap(), txn);
+        let mut batch = Batch::default();
+        // Its cluster was cordoned since it was looked at.
+        let placing = Txn::new()
+            .if_absent(key("clusters/a"))
+            .put(key("placements/ada"), "a");
+        batch.push(step("ada", placing));
+        batch.push(step("ada", Txn::new().put(key("assignments/ada"), "a")));
+        batch.push(step("bel", Txn::new().put(key("assignments/bel"), "b")));
+        let sessions = Sessions::new(Arc::new(ManualClock::default()));
+        let done = batch.commit(&store, &sessions).await.unwrap();
+        assert_eq!(done.tenants, [TenantId::new("bel").unwrap()]);
+        assert_eq!(store.get(&key("assignments/ada")).await.unwrap(), None);
+        assert!(store.get(&key("assignments/bel")).await.unwrap().is_some());
+    }
 }

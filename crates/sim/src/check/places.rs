@@ -66,11 +66,9 @@ pub(super) fn trespass(events: &Events) -> Vec<Finding> {
                 uid,
                 status,
                 ..
-            } if *status < 300 => {
-                if !in_bounds(path, uid) && told.insert(path) {
-                    let what = format!("{agent} did {verb} {path}");
-                    findings.push(Finding::new("S5", *at, what));
-                }
+            } if *status < 300 && !in_bounds(path, uid) && told.insert(path) => {
+                let what = format!("{agent} did {verb} {path}");
+                findings.push(Finding::new("S5", *at, what));
             }
             Event::Shown(shown) if lied_to(shown) && told.insert(shown.tenant.as_str()) => {
                 let what = format!(
