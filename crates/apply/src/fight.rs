@@ -29,6 +29,9 @@ impl Forced {
     }
 }
 
+/// An object that somebody deleted may be put back at once that often within the window: people and their scripts delete things, and
+/// bringing back what is gone forces nobody. More is a program that insists.
+pub(crate) const AT_ONCE: usize = 100;
 /// Longest pause before an object that keeps being deleted is put back.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
@@ -58,8 +61,8 @@ impl PutBack {
         match self.not_before {
             Some(moment) if now < moment => return Putting::Waits,
             Some(_) => {}
-            None if self.at.len() >= LIMIT => {
-                let doubled = u32::try_from(self.at.len() - LIMIT).unwrap_or(u32::MAX);
+            None if self.at.len() >= AT_ONCE => {
+                let doubled = u32::try_from(self.at.len() - AT_ONCE).unwrap_or(u32::MAX);
                 let pause = Duration::from_secs(1_u64.checked_shl(doubled).unwrap_or(u64::MAX));
                 let pause = pause.min(LONGEST_PAUSE);
                 self.not_before = Some(now.saturating_add(pause));
@@ -75,7 +78,7 @@ impl PutBack {
     /// Whether nobody insists any more.
     pub(crate) fn quiet(&mut self, now: Duration) -> bool {
         self.forget(now);
-        self.at.len() < LIMIT
+        self.at.len() < AT_ONCE
     }
 
     fn forget(&mut self, now: Duration) {
@@ -121,8 +124,9 @@ mod tests {
                 Putting::Waits => panic!("a pause that is over is over"),
             }
         }
-        assert_eq!(times[..9], [0, 0, 0, 1, 3, 7, 15, 31, 63]);
-        assert!(times.len() < 20, "{times:?}");
+        assert_eq!(times[..AT_ONCE], [0; AT_ONCE]);
+        assert_eq!(times[AT_ONCE..][..6], [1, 3, 7, 15, 31, 63]);
+        assert!(times.len() < AT_ONCE + 20, "{times:?}");
         assert!(!put_back.quiet(now));
         assert!(put_back.quiet(now + WINDOW));
         assert_eq!(put_back.admit(now + WINDOW), Putting::Now);

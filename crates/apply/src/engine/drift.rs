@@ -132,7 +132,7 @@ impl Core {
         let message = format!(
             "{object} is deleted again and again by somebody else: it was put back {} times and more within {} minutes, and is put \
              back more slowly now",
-            fight::LIMIT,
+            fight::AT_ONCE,
             fight::WINDOW.as_secs() / 60
         );
         tracing::warn!(tenant = %ticket.tenant, %object, ?pause, "somebody keeps deleting it");
