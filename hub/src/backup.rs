@@ -58,7 +58,11 @@ impl Backing {
         let source = Source {
             store: home.store.clone(),
             fleet: Some(fleet.to_string()),
-            incarnation: home.incarnation().to_owned(),
+            // Where the store has no name of its own, the fleet's tells it from others.
+            incarnation: match home.incarnation() {
+                "" => fleet.to_string(),
+                incarnation => incarnation.to_owned(),
+            },
         };
         let backups = Backups::new(source, self.place.clone(), clock, self.options.clone());
         self.status.send_replace(Some(backups.status()));

@@ -202,8 +202,11 @@ impl Leader {
             leadership: leadership.clone(),
         });
         info!(term = %period.term, observing = leading.restored.is_some(), "this hub leads");
-        let asked = leading.clone();
-        self.sessions.begin(Arc::new(move || asked.holds()));
+        // Weak: whoever still holds a session must not keep the lead.
+        let asked = Arc::downgrade(&leading);
+        self.sessions.begin(Arc::new(move || {
+            asked.upgrade().is_some_and(|leading| leading.holds())
+        }));
         self.lead.fleet_id.send_replace(Some(period.fleet.clone()));
         self.lead.state.send_replace(Some(leading));
         let stop = loop_cancel.child_token();
@@ -218,16 +221,15 @@ impl Leader {
         let ended = self.until_over(running, leadership, cancel).await;
         stop.cancel();
         over.cancel();
-        // What was changed last is in the backup too, when its place answers soon.
-        let last = tokio::select! {
-            last = &mut backing => last.is_ok(),
-            () = self.clock.sleep(LAST_BACKUP) => false,
-        };
-        if !last {
-            warn!("the last backup was not finished");
-            backing.abort();
-        }
         self.follow();
+        if !matches!(ended, Ok(Ended::Lost)) {
+            // What was changed last is in the backup too, when its place answers soon.
+            tokio::select! {
+                _ = &mut backing => {}
+                () = self.clock.sleep(LAST_BACKUP) => warn!("the last backup was not finished"),
+            }
+        }
+        backing.abort();
         ended
     }
 
@@ -244,6 +246,8 @@ impl Leader {
                 warn!("this hub has lost the lead");
                 // What the loop has in hand the store refuses.
                 running.abort();
+                // It may be in the middle of showing something.
+                let _ = running.await;
                 return Ok(Ended::Lost);
             }
         };
@@ -266,7 +270,11 @@ impl Leader {
                 Ok(Ended::Again)
             }
             FleetError::Store(StoreError::NotLeader) => Ok(Ended::Lost),
-            FleetError::Store(error) if error.retryable() => {
+            // Somebody let a hub take command at the same moment, or the store moved on while it was read.
+            FleetError::Store(error)
+                if error.retryable()
+                    || matches!(error, StoreError::Conflict { .. } | StoreError::Compacted { .. }) =>
+            {
                 warn!(%error, "the store does not do as asked; trying again");
                 let pause = self.clock.sleep(Duration::from_secs(1));
                 match cancel.run_until_cancelled(pause).await {

@@ -39,7 +39,7 @@ pub(crate) fn try_take(
 ) -> Result<(), RecordProblem> {
     if key == keys::FLEET {
         if let Some(value) = value {
-            view.command_term = load::fleet(value)?.command_term;
+            view.command_term = load::fleet_record(value)?.command_term;
         }
     } else if let Some(id) = key.strip_prefix(keys::TENANTS) {
         tenant(view, changes, &load::id(id)?, value, revision)?;

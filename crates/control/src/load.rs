@@ -194,7 +194,7 @@ pub(crate) fn encode_assigned(uid: &Uid, assigned: &Assigned) -> Vec<u8> {
 }
 
 /// What the store is.
-pub(crate) fn fleet(value: &[u8]) -> Result<record::FleetRecord, RecordProblem> {
+pub(crate) fn fleet_record(value: &[u8]) -> Result<record::FleetRecord, RecordProblem> {
     Ok(record::decode_fleet(value)?)
 }
 
@@ -335,6 +335,13 @@ pub(crate) async fn view(
                 Some(&entry.value),
                 entry.revision,
             )?;
+        }
+    }
+    // The watch shows no change that was made before it: another term may have begun meanwhile.
+    if let Some(entry) = store.get(&keys::fleet()).await? {
+        let now = fleet_record(&entry.value)?.term;
+        if now != term {
+            return Err(FleetError::OtherTerm { now });
         }
     }
     for entry in all(store, keys::STATUS).await?.0 {

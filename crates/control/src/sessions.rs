@@ -15,6 +15,8 @@ use tokio::sync::Notify;
 
 use crate::outbox::{Command, Gate, Outbox};
 
+/// More leaders than a fleet ever has.
+const HIGHEST_TERM: u64 = 1 << 48;
 /// Tenants an agent may report at most: more than a cluster has namespaces.
 const MOST_REPORTS: usize = 20_000;
 
@@ -167,7 +169,7 @@ impl Sessions {
         let outbox = Arc::new(state.gate.clone().map_or_else(Outbox::default, Outbox::gated));
         state.last_id += 1;
         let id = SessionId(state.last_id);
-        state.highest_term = state.highest_term.max(hello.highest_term);
+        state.highest_term = state.highest_term.max(plausible(hello.highest_term));
         if !state.open {
             outbox.goodbye_to("NotLeader", "this hub does not lead", &state.leader);
             return (id, outbox);
@@ -414,6 +416,7 @@ impl Sessions {
 
     /// An agent said that it has accepted `term`.
     pub fn saw_term(&self, cluster: &ClusterName, id: SessionId, term: Term) {
+        let term = plausible(term);
         self.with_live(cluster, id, |state, cluster| {
             let news = term > state.highest_term;
             state.highest_term = state.highest_term.max(term);
@@ -464,6 +467,11 @@ impl Sessions {
             self.changed.notify_one();
         }
     }
+}
+
+/// A term no fleet reaches is of an agent that lies, and not heeded: there would be none above it to take command in.
+const fn plausible(term: Term) -> Term {
+    if term.0 > HIGHEST_TERM { Term(0) } else { term }
 }
 
 #[cfg(test)]

@@ -108,7 +108,10 @@ async fn loaded(store: &Arc<dyn Store>) -> (Fleet, Board) {
         clock,
         settings: Settings::default(),
         fleet: FleetId::new("f-1").unwrap(),
-        term: Term(1),
+        term: match store.get(&berth_control::keys::fleet()).await.unwrap() {
+            Some(entry) => berth_wire::record::decode_fleet(&entry.value).unwrap().term,
+            None => Term(1),
+        },
         mode: berth_control::Mode::Act,
     })
     .await

@@ -147,7 +147,8 @@ impl Hubs {
             .put(key, record::encode_fleet(&fleet))
             .delete(keys::restore());
         match self.home.store.txn(txn).await {
-            Ok(Revision(_)) => Ok(fleet.term),
+            // Where several hubs share the store, the period that begins now has a term of its own above it.
+            Ok(Revision(_)) => Ok(Term(fleet.term.0 + u64::from(self.home.shared()))),
             Err(StoreError::Conflict { .. }) => Err(status(berth_control::RegistryError::Precondition {
                 reason: "CONTENDED",
                 message: "somebody else has just let a hub take command; look again".into(),

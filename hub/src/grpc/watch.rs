@@ -116,9 +116,13 @@ impl Reader {
             }
             let at = self.at;
             tokio::select! {
-                changed = self.follow.wait_for(|sequence| *sequence > at) => drop(changed.ok()?),
-                // The hub ends.
+                biased;
+                // The hub ends, or leads no more: what is on the board by then is nobody's state.
                 () = self.cancel.cancelled() => return None,
+                changed = self.follow.wait_for(|sequence| *sequence > at) => drop(changed.ok()?),
+            }
+            if self.cancel.is_cancelled() {
+                return None;
             }
             if !self.news(at) {
                 self.snapshot();

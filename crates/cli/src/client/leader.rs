@@ -12,6 +12,9 @@ use crate::exit::{Exit, Failure};
 /// Between two rounds while nobody leads.
 const PAUSE: Duration = Duration::from_millis(300);
 
+/// How long one hub is waited for.
+const LONGEST_ASK: Duration = Duration::from_secs(3);
+
 /// What a hub said when it was asked whether it leads.
 enum Said {
     /// It does, or is too old to know of others.
@@ -73,11 +76,13 @@ impl Hub {
     }
 }
 
+/// A hub that hangs must not keep anybody from the one that leads.
 async fn ask(channel: &Channel) -> Said {
-    match HubServiceClient::new(channel.clone())
-        .get_hub(v1::GetHubRequest {})
-        .await
-    {
+    let mut hub = HubServiceClient::new(channel.clone());
+    let Ok(answer) = tokio::time::timeout(LONGEST_ASK, hub.get_hub(v1::GetHubRequest {})).await else {
+        return Said::Nothing;
+    };
+    match answer {
         Ok(answer) => {
             let hub = answer.into_inner().hub.unwrap_or_default();
             match (hub.role.as_str(), hub.leader) {

@@ -65,7 +65,7 @@ pub(crate) struct Committed {
     /// Steps the store can never take, and why.
     pub(crate) impossible: Vec<(TenantId, String)>,
     /// Tenants of which a step was not written: what the plan has for them after it stands on it, and is not written either.
-    broken_off: BTreeSet<TenantId>,
+    pub(crate) broken_off: BTreeSet<TenantId>,
 }
 
 impl Batch {

@@ -126,6 +126,7 @@ impl Fleet {
     pub(super) async fn execute(&mut self, steps: Vec<Step>) -> Result<Changes, FleetError> {
         let mut changes = Changes::default();
         let mut batch = Batch::default();
+        let mut calls = Vec::new();
         let mut rendered = 0;
         let now = self.view.now;
         for step in steps {
@@ -146,12 +147,18 @@ impl Fleet {
                     }
                     changes.tenants.insert(tenant);
                 }
-                Outcome::Call(call) => self.call(*call),
+                Outcome::Call(call) => calls.push(*call),
             }
         }
         self.executor.placing.clear();
         self.executor.breakers.clear();
         let committed = batch.commit(self.store.as_ref(), &self.sessions).await?;
+        // Only now: what is made outside stands on what was just written.
+        for call in calls {
+            if !committed.broken_off.contains(&call.tenant.id) {
+                self.call(call);
+            }
+        }
         if let Some(revision) = committed.revision {
             self.follow(revision, &mut changes).await?;
         }
@@ -187,7 +194,8 @@ impl Fleet {
             self.bootstrapper.clone(),
         );
         let done = self.done.0.clone();
-        tokio::spawn(async move {
+        while self.calls.try_join_next().is_some() {}
+        self.calls.spawn(async move {
             let tenant = call.tenant.id.clone();
             let call =
                 std::panic::AssertUnwindSafe(call.run(store, provisioner, bootstrapper)).catch_unwind();

@@ -113,7 +113,7 @@ impl Fleet {
 
     /// Whether the fleet's record still names the term this loop acts in.
     fn same_term(&self, record: Option<&[u8]>) -> Result<(), FleetError> {
-        match record.map(load::fleet) {
+        match record.map(load::fleet_record) {
             Some(Ok(record)) if record.term != self.view.term => {
                 Err(FleetError::OtherTerm { now: record.term })
             }

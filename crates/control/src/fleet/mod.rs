@@ -20,7 +20,10 @@ use berth_provision::Provisioner;
 use berth_runtime::{CancellationToken, Clock};
 use berth_store::{Store, StoreError, Watch};
 use futures::StreamExt as _;
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
 use tracing::{info, warn};
 
 use crate::{
@@ -115,6 +118,8 @@ pub struct Fleet {
     watched: Revision,
     questions: mpsc::Receiver<Question>,
     done: (mpsc::Sender<InfraDone>, mpsc::Receiver<InfraDone>),
+    /// Calls under way; they end with the loop, so that a hub that leads no more makes nothing.
+    calls: JoinSet<()>,
     /// When each tenant asked to be looked at again although nothing is heard.
     wakes: BTreeMap<TenantId, Timestamp>,
     /// What was not looked at yet when the loop had to listen to everything else first.
@@ -162,7 +167,9 @@ impl Fleet {
             told: BTreeMap::new(),
             breakers: BTreeMap::new(),
         };
-        let fleet = Self {
+        // Of an earlier period: what agents know of terms is not forgotten.
+        let fenced_by = Some(parts.sessions.highest_term()).filter(|highest| *highest > parts.term);
+        let mut fleet = Self {
             store: parts.store,
             provisioner: parts.provisioner,
             bootstrapper: parts.bootstrapper,
@@ -175,20 +182,24 @@ impl Fleet {
             watched: loaded.revision,
             questions,
             done: mpsc::channel(1024),
+            calls: JoinSet::new(),
             wakes: BTreeMap::new(),
             pending: Changes::default(),
             began: None,
             fresh: BTreeMap::new(),
             unsaved: BTreeSet::new(),
             unsaved_facts: BTreeSet::new(),
-            fenced: false,
+            fenced: fenced_by.is_some(),
             mode: parts.mode,
             trouble: None,
             standing: watch::Sender::new(Standing {
                 observing: parts.mode == Mode::Observe,
+                fenced_by,
                 ..Standing::default()
             }),
         };
+        // Readers see how things are before they are told that this hub leads.
+        fleet.show(&Look::Everything);
         let handle = FleetHandle {
             questions: ask,
             standing: fleet.standing.subscribe(),

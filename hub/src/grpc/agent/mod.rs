@@ -42,7 +42,8 @@ impl AgentService for Agents {
         request: Request<agent::JoinRequest>,
     ) -> Result<Response<agent::JoinResponse>, Status> {
         let remote = remote(&request);
-        self.api.leading()?;
+        // A token that was used after the backup is unused again in a restored store.
+        crate::gate::may_change(&self.api.leading()?.fleet.standing())?;
         let request = request.into_inner();
         // The key is in the request for signing; its hash is what the token is bound to.
         let key_sha256 = ca::key_sha256(&request.csr_der).map_err(|error| {
