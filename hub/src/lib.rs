@@ -57,6 +57,9 @@ pub fn start(options: Options) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error = %chain(&error), "the hub cannot go on");
+            if let Some(hint) = error.hint() {
+                tracing::error!("{hint}");
+            }
             ExitCode::from(error.exit_code())
         }
     }

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
 
+use berth_tests::corruption::corrupt;
 use berth_tests::crashes::{Outcome, Scenario, Stage, Trial, Victim};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
@@ -10,6 +11,9 @@ use rand::{Rng as _, SeedableRng as _};
 
 /// How many points of a scenario that takes long are tried.
 const SAMPLE: usize = 8;
+
+/// How many damaged stores.
+const DAMAGES: usize = 25;
 
 async fn matrix(
     stage: &mut Stage,
@@ -59,4 +63,15 @@ async fn whoever_dies_at_whatever_step_nothing_is_lost_done_twice_or_left_behind
         assert!(!outcome.died.is_empty(), "nobody has died: {outcome}");
     }
     stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hub_on_a_damaged_store_says_how_to_repair_it_or_has_everything() {
+    let seed: u64 = rand::rng().random();
+    println!("seed {seed}");
+    let tally = corrupt(seed, DAMAGES).await.unwrap();
+    println!("{tally}");
+    assert!(tally.silent.is_empty(), "seed {seed}: {:#?}", tally.silent);
+    assert!(tally.wrong.is_empty(), "seed {seed}: {:#?}", tally.wrong);
+    assert!(tally.refused > 0, "seed {seed}: nothing was refused: {tally}");
 }

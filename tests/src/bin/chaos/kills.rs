@@ -55,7 +55,7 @@ pub(crate) async fn run(seed: u64, rounds: usize) -> anyhow::Result<Findings> {
             "killed {}; {count} tenants acknowledged meanwhile and all of them there",
             victims.join(", ")
         )),
-        Err(error) => findings.violation(format!("{victims:?}: {error:?}\n{}", hubs.logs())),
+        Err(error) => findings.violation(format!("{victims:?}: {error:#}\n{}", hubs.logs())),
     }
     let connected = answered(&apis, |api| async move { api.cluster(CLUSTER).await }).await?;
     if connected?.is_none() {

@@ -13,8 +13,8 @@ use kube::Client;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
-/// At most so many tenants are made in one load, however long it goes on.
-const MOST: usize = 60;
+/// At most so many tenants are made in one load, however long it goes on: the cluster has room for twenty.
+const MOST: usize = 14;
 /// No answer for this long is none.
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -65,7 +65,8 @@ impl Load {
         }
     }
 
-    /// Ends it and says how many tenants were acknowledged; each of them must be there, ready, and in the cluster once.
+    /// Ends it and says how many tenants were acknowledged; each of them must be there, be ready with its namespace, and go without a
+    /// trace when it is deleted.
     pub(crate) async fn verify(self, kube: &Client) -> anyhow::Result<usize> {
         self.stop.cancel();
         self.caller.await.context("the caller")??;
@@ -97,6 +98,20 @@ impl Load {
                 labels.get(label::TENANT_UID) == Some(uid),
                 "the namespace of {id} is of another tenant: {labels:?}"
             );
+        }
+        for id in acknowledged.keys() {
+            match answered(&self.apis, |api| async move { api.delete(id).await }).await? {
+                Err(status) if status.code() == Code::NotFound => {}
+                answer => answer.with_context(|| format!("delete {id}"))?,
+            }
+        }
+        for id in acknowledged.keys() {
+            until(LONG, &format!("{id} goes"), || async {
+                let found = answered(&self.apis, |api| async move { api.tenant(id).await }).await?;
+                Ok(found.is_err().then_some(()))
+            })
+            .await?;
+            kubernetes::namespace_gone(kube, &format!("t-{id}")).await?;
         }
         Ok(acknowledged.len())
     }

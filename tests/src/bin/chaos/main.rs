@@ -129,7 +129,7 @@ async fn main() -> ExitCode {
                 well &= findings.violations.is_empty();
             }
             Err(error) => {
-                println!("VIOLATION: {error:?}");
+                println!("VIOLATION: {error:#}");
                 well = false;
             }
         }

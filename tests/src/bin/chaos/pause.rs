@@ -41,7 +41,7 @@ pub(crate) async fn run(seed: u64, rounds: usize) -> anyhow::Result<Findings> {
         findings.check(outcome.map_err(|error| error.context(format!("round {round}\n{}", hubs.logs()))));
         match load.verify(&hubs.kube()?).await {
             Ok(count) => acknowledged += count,
-            Err(error) => findings.violation(format!("round {round}: {error:?}\n{}", hubs.logs())),
+            Err(error) => findings.violation(format!("round {round}: {error:#}\n{}", hubs.logs())),
         }
     }
     match terms.verify() {
