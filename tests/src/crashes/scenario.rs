@@ -72,9 +72,13 @@ pub(super) async fn play(place: &Place<'_>, scenario: Scenario, id: &str) -> any
         namespaces: vec!["extra".to_owned()],
         ..plain.clone()
     };
+    let labelled = TenantSpec {
+        labels: [("team".to_owned(), "blue".to_owned())].into(),
+        ..wider.clone()
+    };
     let made = create(place.api, id, &plain).await?;
     stands(place, scenario, &made, &plain).await?;
-    for spec in [&wider, &plain] {
+    for spec in [&wider, &labelled] {
         let changed = update(place.api, id, spec).await?;
         ensure!(changed.uid == made.uid, "{id} has become another tenant");
         ensure!(
@@ -116,7 +120,7 @@ async fn stands(
     );
     let stored = found.spec.clone().unwrap_or_default();
     ensure!(
-        stored.namespaces == spec.namespaces && stored.tier == spec.tier,
+        stored.namespaces == spec.namespaces && stored.labels == spec.labels && stored.tier == spec.tier,
         "tenant {id} was acknowledged as {spec:?} and is {stored:?}"
     );
     let ready = place.api.until(id, "Ready", is_ready).await?;

@@ -77,7 +77,7 @@ pub(crate) async fn run(seed: u64, rounds: usize) -> anyhow::Result<Findings> {
     }
     match terms.verify() {
         Ok(count) => findings.tried(format!(
-            "{} cuts, {count} terms seen, each of one hub; {acknowledged} tenants acknowledged meanwhile and all of them there",
+            "{} cuts, {count} terms seen, each of one hub; {acknowledged} changes acknowledged meanwhile and all of them kept",
             CUTS.len() * rounds
         )),
         Err(error) => findings.violation(error.to_string()),

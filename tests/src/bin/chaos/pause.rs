@@ -46,7 +46,7 @@ pub(crate) async fn run(seed: u64, rounds: usize) -> anyhow::Result<Findings> {
     }
     match terms.verify() {
         Ok(count) => findings.tried(format!(
-            "{rounds} pauses of the leader past its lease, {count} terms seen, {acknowledged} tenants acknowledged meanwhile and all of them there"
+            "{rounds} pauses of the leader past its lease, {count} terms seen, {acknowledged} changes acknowledged meanwhile and all of them kept"
         )),
         Err(error) => findings.violation(error.to_string()),
     }
