@@ -65,8 +65,9 @@ pub(super) struct Place<'a> {
     pub(super) cloud: &'a LocalCloud,
 }
 
-/// Plays the life of tenant `id`, and looks after each act whether everything is as it must be.
-pub(super) async fn play(place: &Place<'_>, scenario: Scenario, id: &str) -> anyhow::Result<()> {
+/// Plays the first part of the life of tenant `id`, until it is to be deleted, and looks after each act whether everything is as it
+/// must be.
+pub(super) async fn grow(place: &Place<'_>, scenario: Scenario, id: &str) -> anyhow::Result<()> {
     let plain = of_tier(scenario.tier());
     let wider = TenantSpec {
         namespaces: vec!["extra".to_owned()],
@@ -88,6 +89,11 @@ pub(super) async fn play(place: &Place<'_>, scenario: Scenario, id: &str) -> any
         );
         stands(place, scenario, &changed, spec).await?;
     }
+    Ok(())
+}
+
+/// Plays the end of its life, and looks whether anything is left.
+pub(super) async fn go(place: &Place<'_>, scenario: Scenario, id: &str) -> anyhow::Result<()> {
     delete(place.api, id).await?;
     // Deleting was acknowledged: nothing takes that back.
     place.api.gone(id).await?;
