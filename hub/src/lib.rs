@@ -57,7 +57,10 @@ pub fn start(options: Options) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(error = %chain(&error), hint = error.hint(), "the hub cannot go on");
+            tracing::error!(error = %chain(&error), "the hub cannot go on");
+            if let Some(hint) = error.hint() {
+                tracing::error!("{hint}");
+            }
             ExitCode::from(error.exit_code())
         }
     }

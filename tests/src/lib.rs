@@ -7,6 +7,7 @@
 pub mod agent;
 pub mod api;
 pub mod cli;
+pub mod corruption;
 pub mod crashes;
 pub mod history;
 pub mod hub;

@@ -65,16 +65,21 @@ pub(super) struct Place<'a> {
     pub(super) cloud: &'a LocalCloud,
 }
 
-/// Plays the life of tenant `id`, and looks after each act whether everything is as it must be.
-pub(super) async fn play(place: &Place<'_>, scenario: Scenario, id: &str) -> anyhow::Result<()> {
+/// Plays the first part of the life of tenant `id`, until it is to be deleted, and looks after each act whether everything is as it
+/// must be.
+pub(super) async fn grow(place: &Place<'_>, scenario: Scenario, id: &str) -> anyhow::Result<()> {
     let plain = of_tier(scenario.tier());
     let wider = TenantSpec {
         namespaces: vec!["extra".to_owned()],
         ..plain.clone()
     };
+    let labelled = TenantSpec {
+        labels: [("team".to_owned(), "blue".to_owned())].into(),
+        ..wider.clone()
+    };
     let made = create(place.api, id, &plain).await?;
     stands(place, scenario, &made, &plain).await?;
-    for spec in [&wider, &plain] {
+    for spec in [&wider, &labelled] {
         let changed = update(place.api, id, spec).await?;
         ensure!(changed.uid == made.uid, "{id} has become another tenant");
         ensure!(
@@ -84,6 +89,11 @@ pub(super) async fn play(place: &Place<'_>, scenario: Scenario, id: &str) -> any
         );
         stands(place, scenario, &changed, spec).await?;
     }
+    Ok(())
+}
+
+/// Plays the end of its life, and looks whether anything is left.
+pub(super) async fn go(place: &Place<'_>, scenario: Scenario, id: &str) -> anyhow::Result<()> {
     delete(place.api, id).await?;
     // Deleting was acknowledged: nothing takes that back.
     place.api.gone(id).await?;
@@ -116,7 +126,7 @@ async fn stands(
     );
     let stored = found.spec.clone().unwrap_or_default();
     ensure!(
-        stored.namespaces == spec.namespaces && stored.tier == spec.tier,
+        stored.namespaces == spec.namespaces && stored.labels == spec.labels && stored.tier == spec.tier,
         "tenant {id} was acknowledged as {spec:?} and is {stored:?}"
     );
     let ready = place.api.until(id, "Ready", is_ready).await?;

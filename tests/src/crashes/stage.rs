@@ -1,22 +1,32 @@
 //! The stage: a cloud, a shared cluster, a hub and an agent that stay from trial to trial, and the one that dies in each.
 
+use std::path::Path;
+
 use anyhow::{Context as _, bail, ensure};
 use berth_fake::cloud::Machine;
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom as _;
 
 use super::points::{self, Point};
-use super::scenario::{Place, play};
-use super::{Scenario, Trial, Victim, traces};
+use super::scenario::{Place, go, grow};
+use super::{Outcome, Scenario, Trial, Victim, traces};
 use crate::waiting::LONG;
 use crate::world::{World, WorldOptions};
 
 /// The shared cluster.
 const CLUSTER: &str = "shared-1";
 
+/// The shared cluster has room for twenty.
+const MOST_GROWN: usize = 10;
+
 /// Where trials are made.
 #[derive(Debug)]
 pub struct Stage {
     world: World,
     trials: u64,
+    /// Tenants that are to be deleted together: a namespace takes seconds to go.
+    grown: Vec<(Scenario, String)>,
 }
 
 impl Stage {
@@ -30,7 +40,49 @@ impl Stage {
             machine: Machine::default(),
         };
         let world = World::start(&options).await?;
-        Ok(Self { world, trials: 0 })
+        Ok(Self {
+            world,
+            trials: 0,
+            grown: Vec::new(),
+        })
+    }
+
+    /// Makes a trial of every point that the victim comes to, or of `most` of them as the seed says.
+    ///
+    /// # Errors
+    /// Something is not as it must be although nobody has died, or the programs have no points.
+    pub async fn matrix(
+        &mut self,
+        victim: Victim,
+        scenario: Scenario,
+        most: Option<usize>,
+        seed: u64,
+    ) -> anyhow::Result<Outcome> {
+        let points = self.enumerate(victim, scenario).await?;
+        let mut outcome = Outcome {
+            points: points.len(),
+            ..Outcome::default()
+        };
+        let mut numbers: Vec<u64> = points.iter().map(|point| point.number).collect();
+        if let Some(most) = most {
+            numbers.shuffle(&mut StdRng::seed_from_u64(seed));
+            numbers.truncate(most);
+        }
+        for point in numbers {
+            let trial = Trial {
+                victim,
+                scenario,
+                point,
+            };
+            let result = self.attempt(trial).await;
+            outcome.take(trial, result);
+        }
+        if let Err(error) = self.clear().await {
+            outcome
+                .failures
+                .push(format!("{victim}, {scenario}: {error:#}\n{}", self.world.logs()));
+        }
+        Ok(outcome)
     }
 
     /// Plays a scenario in which nobody dies and returns the points that the victim comes to.
@@ -52,7 +104,15 @@ impl Stage {
     /// # Errors
     /// Something is not as it must be.
     pub async fn attempt(&mut self, trial: Trial) -> anyhow::Result<Option<Point>> {
-        let points = self.act(trial.victim, trial.scenario, Some(trial.point)).await?;
+        let acted = self.act(trial.victim, trial.scenario, Some(trial.point)).await;
+        if acted.is_err() {
+            // What it leaves is its own failure, not the next trial's.
+            let _ = self.clear().await;
+        }
+        let points = acted?;
+        if self.grown.len() >= MOST_GROWN {
+            self.clear().await?;
+        }
         Ok(points.into_iter().find(|point| point.number == trial.point))
     }
 
@@ -69,14 +129,20 @@ impl Stage {
             .directory("points")?
             .join(format!("{}-{victim}", self.trials));
         self.reset(victim, &points::environment(&log, die_at)).await?;
-        let played = self.played(victim, scenario, &id).await;
+        let played = self.played(victim, scenario, &id, &log, die_at).await;
         let points = points::read(&log)?;
-        played.with_context(|| {
+        let played = played.with_context(|| {
             let at = die_at.and_then(|number| points.iter().find(|point| point.number == number));
             let at = at.map_or_else(|| "nowhere".to_owned(), ToString::to_string);
             format!("the {victim} died at {at}\n{}", self.world.logs())
-        })?;
-        self.nothing_left(victim).await?;
+        });
+        if !matches!(played, Ok(true)) {
+            self.grown.push((scenario, id));
+        }
+        played?;
+        if victim == Victim::Hub {
+            self.only_grown().await?;
+        }
         Ok(points)
     }
 
@@ -101,8 +167,16 @@ impl Stage {
         }
     }
 
-    /// Plays while somebody stands by to start the victim again when it has died.
-    async fn played(&mut self, victim: Victim, scenario: Scenario, id: &str) -> anyhow::Result<()> {
+    /// Plays while somebody stands by to start the victim again when it has died. Says whether the tenant's life is over: one whose
+    /// victim has died before is deleted later, together with others.
+    async fn played(
+        &mut self,
+        victim: Victim,
+        scenario: Scenario,
+        id: &str,
+        log: &Path,
+        die_at: Option<u64>,
+    ) -> anyhow::Result<bool> {
         let api = self.world.api()?;
         let kube = self.world.kube(CLUSTER)?;
         let World {
@@ -127,22 +201,45 @@ impl Stage {
             }
             std::future::pending::<anyhow::Result<()>>().await
         };
+        let life = async {
+            grow(&place, scenario, id).await?;
+            let passed = points::read(log)?;
+            if die_at.is_some_and(|number| passed.iter().any(|point| point.number == number)) {
+                return Ok(false);
+            }
+            go(&place, scenario, id).await.map(|()| true)
+        };
         tokio::select! {
-            played = play(&place, scenario, id) => played,
-            failed = stand_by => failed.context("start the victim again"),
+            played = life => played,
+            failed = stand_by => failed.and(Ok(false)).context("start the victim again"),
         }
     }
 
-    /// The hub's store has nothing of a tenant that is gone.
-    async fn nothing_left(&mut self, victim: Victim) -> anyhow::Result<()> {
-        if victim == Victim::Agent {
-            // What the hub writes is the same as in its own trials.
-            return Ok(());
-        }
+    /// Deletes what has grown, and looks whether anything is left.
+    ///
+    /// # Errors
+    /// Something is.
+    pub async fn clear(&mut self) -> anyhow::Result<()> {
+        self.world.heal().await?;
+        let (api, kube) = (self.world.api()?, self.world.kube(CLUSTER)?);
+        let place = Place {
+            api: &api,
+            kube: &kube,
+            cloud: &self.world.cloud,
+        };
+        let grown = std::mem::take(&mut self.grown);
+        let deletions = grown.iter().map(|(scenario, id)| go(&place, *scenario, id));
+        futures::future::try_join_all(deletions).await?;
+        self.only_grown().await
+    }
+
+    /// Stops the hub: its store has nothing but of the tenants that have grown.
+    async fn only_grown(&mut self) -> anyhow::Result<()> {
         self.world.hub.process().kill().await?;
         let dir = self.world.hub.data().join("store");
         let keys = traces::store(&dir).await.context("open the hub's store")?;
-        traces::nothing_of_tenants(&keys)
+        let tenants: Vec<String> = self.grown.iter().map(|(_, id)| id.clone()).collect();
+        traces::only_of(&keys, &tenants)
     }
 
     /// Ends everything in order.

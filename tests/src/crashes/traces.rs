@@ -125,20 +125,27 @@ pub(super) async fn store(dir: &Path) -> anyhow::Result<Vec<String>> {
     Ok(keys)
 }
 
-/// Checks that a store without tenants holds nothing of any.
-pub(super) fn nothing_of_tenants(keys: &[String]) -> anyhow::Result<()> {
-    let shelves = [
-        "tenants/",
-        "placements/",
-        "assignments/",
-        "infra/",
-        "status/",
-        "objects/",
-    ];
-    let left: Vec<&String> = keys
+/// Checks that a store holds nothing of any tenant but these, and of each of them one set of objects.
+pub(super) fn only_of(keys: &[String], tenants: &[String]) -> anyhow::Result<()> {
+    let shelves = ["tenants/", "placements/", "assignments/", "infra/", "status/"];
+    let foreign: Vec<&String> = keys
         .iter()
-        .filter(|key| shelves.iter().any(|shelf| key.starts_with(shelf)))
+        .filter(|key| {
+            shelves
+                .iter()
+                .filter_map(|shelf| key.strip_prefix(shelf))
+                .any(|id| !tenants.iter().any(|tenant| tenant == id))
+        })
         .collect();
-    ensure!(left.is_empty(), "the hub's store still has {left:?}");
+    ensure!(foreign.is_empty(), "the hub's store still has {foreign:?}");
+    let digests: BTreeSet<&str> = keys
+        .iter()
+        .filter_map(|key| key.strip_prefix("objects/"))
+        .filter_map(|key| key.split('/').next())
+        .collect();
+    ensure!(
+        digests.len() == tenants.len(),
+        "the hub's store has the objects {digests:?} for the tenants {tenants:?}"
+    );
     Ok(())
 }

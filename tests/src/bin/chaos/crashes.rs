@@ -1,9 +1,6 @@
 //! The whole crash matrix.
 
 use berth_tests::crashes::{Outcome, Scenario, Stage, Trial, Victim};
-use rand::SeedableRng as _;
-use rand::rngs::StdRng;
-use rand::seq::SliceRandom as _;
 
 use crate::findings::Findings;
 
@@ -20,8 +17,9 @@ pub(crate) async fn run(seed: u64, only: Option<Trial>) -> anyhow::Result<Findin
             findings.tried(format!("{trial} is {point}"));
         }
         outcome.take(trial, result);
+        findings.check(stage.clear().await);
         findings.tried(format!("{trial}: {outcome}"));
-        findings.violations = outcome.failures;
+        findings.violations.append(&mut outcome.failures);
         stage.stop().await;
         return Ok(findings);
     }
@@ -32,25 +30,8 @@ pub(crate) async fn run(seed: u64, only: Option<Trial>) -> anyhow::Result<Findin
         (Victim::Agent, Scenario::NodePool),
         (Victim::Hub, Scenario::Cluster),
     ] {
-        let points = stage.enumerate(victim, scenario).await?;
-        let mut numbers: Vec<u64> = points.iter().map(|point| point.number).collect();
-        if scenario == Scenario::Cluster {
-            numbers.shuffle(&mut StdRng::seed_from_u64(seed));
-            numbers.truncate(CLUSTER_POINTS);
-        }
-        let mut outcome = Outcome {
-            points: points.len(),
-            ..Outcome::default()
-        };
-        for point in numbers {
-            let trial = Trial {
-                victim,
-                scenario,
-                point,
-            };
-            let result = stage.attempt(trial).await;
-            outcome.take(trial, result);
-        }
+        let most = (scenario == Scenario::Cluster).then_some(CLUSTER_POINTS);
+        let mut outcome = stage.matrix(victim, scenario, most, seed).await?;
         findings.tried(format!("{victim}, {scenario}: {outcome}"));
         findings.violations.append(&mut outcome.failures);
     }

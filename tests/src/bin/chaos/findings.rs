@@ -25,7 +25,7 @@ impl Findings {
     /// A violation if the outcome is an error.
     pub(crate) fn check(&mut self, outcome: anyhow::Result<()>) {
         if let Err(error) = outcome {
-            self.violation(format!("{error:?}"));
+            self.violation(format!("{error:#}"));
         }
     }
 }

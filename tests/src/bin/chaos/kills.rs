@@ -52,10 +52,10 @@ pub(crate) async fn run(seed: u64, rounds: usize) -> anyhow::Result<Findings> {
     }
     match load.verify(&hubs.kube()?).await {
         Ok(count) => findings.tried(format!(
-            "killed {}; {count} tenants acknowledged meanwhile and all of them there",
+            "killed {}; {count} changes acknowledged meanwhile and all of them kept",
             victims.join(", ")
         )),
-        Err(error) => findings.violation(format!("{victims:?}: {error:?}\n{}", hubs.logs())),
+        Err(error) => findings.violation(format!("{victims:?}: {error:#}\n{}", hubs.logs())),
     }
     let connected = answered(&apis, |api| async move { api.cluster(CLUSTER).await }).await?;
     if connected?.is_none() {

@@ -1,11 +1,11 @@
-//! A caller that makes tenants without end, remembers what was acknowledged, and looks in the end whether all of it is there.
+//! A caller that makes and deletes tenants without end, remembers what was acknowledged, and looks in the end whether all of it is so.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use berth_model::label;
+use berth_proto::v1::Tenant;
 use berth_tests::api::{Api, is_ready, of_tier};
 use berth_tests::kubernetes;
 use berth_tests::waiting::{LONG, until};
@@ -13,69 +13,43 @@ use kube::Client;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
-/// At most so many tenants are made in one load, however long it goes on.
-const MOST: usize = 60;
+/// So many tenants are alive at once; the cluster has room for twenty. The oldest makes room for the next.
+const ALIVE: usize = 8;
 /// No answer for this long is none.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-type Acknowledged = Arc<Mutex<BTreeMap<String, String>>>;
+/// What hubs have acknowledged, in order.
+#[derive(Debug, Default)]
+struct Acknowledged {
+    /// Tenants with their uids.
+    alive: VecDeque<(String, String)>,
+    /// Deleted ones.
+    deleted: Vec<String>,
+}
 
 /// A load under way.
 pub(crate) struct Load {
     apis: Vec<Api>,
-    acknowledged: Acknowledged,
     stop: CancellationToken,
-    caller: tokio::task::JoinHandle<anyhow::Result<()>>,
+    caller: tokio::task::JoinHandle<anyhow::Result<Acknowledged>>,
 }
 
 impl Load {
-    /// Begins to make tenants whose ids begin with `prefix`, at whichever of the hubs leads.
+    /// Begins to make and delete tenants whose ids begin with `prefix`, at whichever of the hubs leads.
     pub(crate) fn start(apis: Vec<Api>, prefix: &str) -> Self {
-        let acknowledged = Acknowledged::default();
         let stop = CancellationToken::new();
-        let caller = tokio::spawn({
-            let (apis, acknowledged, stop, prefix) = (
-                apis.clone(),
-                acknowledged.clone(),
-                stop.clone(),
-                prefix.to_owned(),
-            );
-            async move {
-                for number in 0..MOST {
-                    let id = format!("{prefix}-{number}");
-                    let Some(made) = stop.run_until_cancelled(create(&apis, &id)).await else {
-                        break;
-                    };
-                    let uid = made?;
-                    acknowledged
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .insert(id, uid);
-                    // A caller, not a flood: the machine has other things to do.
-                    tokio::time::sleep(Duration::from_millis(150)).await;
-                }
-                Ok(())
-            }
-        });
-        Self {
-            apis,
-            acknowledged,
-            stop,
-            caller,
-        }
+        let caller = tokio::spawn(call(apis.clone(), prefix.to_owned(), stop.clone()));
+        Self { apis, stop, caller }
     }
 
-    /// Ends it and says how many tenants were acknowledged; each of them must be there, ready, and in the cluster once.
+    /// Ends it and says how many changes were acknowledged; every tenant must be there, be ready with its namespace, and go without
+    /// a trace when it is deleted.
     pub(crate) async fn verify(self, kube: &Client) -> anyhow::Result<usize> {
         self.stop.cancel();
-        self.caller.await.context("the caller")??;
-        let acknowledged = self
-            .acknowledged
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        for (id, uid) in &acknowledged {
-            let found = answered(&self.apis, |api| async move { api.tenant(id).await }).await?;
+        let Acknowledged { alive, deleted } = self.caller.await.context("the caller")??;
+        let apis = &self.apis;
+        for (id, uid) in &alive {
+            let found = tenant(apis, id).await?;
             let found = found.with_context(|| format!("tenant {id} was acknowledged and is lost"))?;
             ensure!(
                 found.uid == *uid,
@@ -83,10 +57,9 @@ impl Load {
                 found.uid
             );
         }
-        for (id, uid) in &acknowledged {
+        for (id, uid) in &alive {
             until(LONG, &format!("{id} is ready"), || async {
-                let tenant = answered(&self.apis, |api| async move { api.tenant(id).await }).await??;
-                Ok(is_ready(&tenant).then_some(()))
+                Ok(is_ready(&tenant(apis, id).await??).then_some(()))
             })
             .await?;
             let namespace = kubernetes::namespace(kube, &format!("t-{id}"))
@@ -98,7 +71,56 @@ impl Load {
                 "the namespace of {id} is of another tenant: {labels:?}"
             );
         }
-        Ok(acknowledged.len())
+        for (id, _) in &alive {
+            delete(apis, id).await?;
+        }
+        let changes = alive.len() + deleted.len() * 2;
+        for id in alive.iter().map(|(id, _)| id).chain(&deleted) {
+            until(LONG, &format!("{id} goes"), || async {
+                match tenant(apis, id).await? {
+                    Err(status) if status.code() == Code::NotFound => Ok(Some(())),
+                    found => bail!("{found:?}"),
+                }
+            })
+            .await?;
+            kubernetes::namespace_gone(kube, &format!("t-{id}")).await?;
+        }
+        Ok(changes)
+    }
+}
+
+async fn call(apis: Vec<Api>, prefix: String, stop: CancellationToken) -> anyhow::Result<Acknowledged> {
+    let mut known = Acknowledged::default();
+    for number in 0.. {
+        // A call under way is finished, so that its answer is known.
+        if stop.is_cancelled() {
+            break;
+        }
+        let id = format!("{prefix}-{number}");
+        let uid = create(&apis, &id).await?;
+        known.alive.push_back((id, uid));
+        if known.alive.len() > ALIVE
+            && let Some((oldest, _)) = known.alive.pop_front()
+        {
+            delete(&apis, &oldest).await?;
+            known.deleted.push(oldest);
+        }
+        // A caller, not a flood: the machine has other things to do.
+        let pause = tokio::time::sleep(Duration::from_millis(250));
+        stop.run_until_cancelled(pause).await;
+    }
+    Ok(known)
+}
+
+async fn tenant(apis: &[Api], id: &str) -> anyhow::Result<Result<Tenant, Status>> {
+    answered(apis, |api| async move { api.tenant(id).await }).await
+}
+
+async fn delete(apis: &[Api], id: &str) -> anyhow::Result<()> {
+    match answered(apis, |api| async move { api.delete(id).await }).await? {
+        // The answer to an earlier try was lost.
+        Err(status) if status.code() == Code::NotFound => Ok(()),
+        answer => answer.with_context(|| format!("delete {id}")),
     }
 }
 

@@ -121,7 +121,9 @@ async fn main() -> ExitCode {
     let mut well = true;
     for section in sections {
         let name = section.name();
-        println!("## {name} (seed {seed})");
+        if !options.inside {
+            println!("## {name} (seed {seed})");
+        }
         let began = berth_tests::waiting::Watch::start();
         match section.run(&options, seed).await {
             Ok(findings) => {
@@ -129,11 +131,13 @@ async fn main() -> ExitCode {
                 well &= findings.violations.is_empty();
             }
             Err(error) => {
-                println!("VIOLATION: {error:?}");
+                println!("VIOLATION: {error:#}");
                 well = false;
             }
         }
-        println!("{name}: {} s\n", began.elapsed().as_secs());
+        if !options.inside {
+            println!("{name}: {} s\n", began.elapsed().as_secs());
+        }
     }
     if well {
         ExitCode::SUCCESS

@@ -41,12 +41,12 @@ pub(crate) async fn run(seed: u64, rounds: usize) -> anyhow::Result<Findings> {
         findings.check(outcome.map_err(|error| error.context(format!("round {round}\n{}", hubs.logs()))));
         match load.verify(&hubs.kube()?).await {
             Ok(count) => acknowledged += count,
-            Err(error) => findings.violation(format!("round {round}: {error:?}\n{}", hubs.logs())),
+            Err(error) => findings.violation(format!("round {round}: {error:#}\n{}", hubs.logs())),
         }
     }
     match terms.verify() {
         Ok(count) => findings.tried(format!(
-            "{rounds} pauses of the leader past its lease, {count} terms seen, {acknowledged} tenants acknowledged meanwhile and all of them there"
+            "{rounds} pauses of the leader past its lease, {count} terms seen, {acknowledged} changes acknowledged meanwhile and all of them kept"
         )),
         Err(error) => findings.violation(error.to_string()),
     }
