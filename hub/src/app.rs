@@ -113,17 +113,6 @@ impl HubError {
     }
 }
 
-impl HubError {
-    /// What a person can do about it, where that is known.
-    #[must_use]
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::Home(HomeError::Open(error)) => Some(error.hint()),
-            _ => None,
-        }
-    }
-}
-
 /// Where a running hub is reached.
 #[derive(Clone, Debug)]
 pub struct Running {
