@@ -2,10 +2,10 @@
 //!
 //! It knows neither gRPC nor the engine nor a clock; [`super::drive`] does what it says.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use berth_apply::Refused;
-use berth_model::{Assignment, ClusterFacts, ClusterName, Object, TenantReport, Term, Timestamp};
+use berth_model::{Assignment, ClusterFacts, ClusterName, Object, TenantId, TenantReport, Term, Timestamp};
 use berth_proto::agent::{
     self, link_request::Message as ToHub, link_response::Message as FromHub, request::Question,
 };
@@ -121,6 +121,8 @@ pub(crate) struct Session {
     silence: Duration,
     highest_term: Term,
     assembler: Assembler,
+    /// The latest command about each tenant: what was said before it and comes after it does not count any more.
+    latest: BTreeMap<TenantId, u64>,
 }
 
 /// The first words: Hello and what is held, in parts.
@@ -154,6 +156,7 @@ impl Session {
             silence: silence(PING),
             highest_term,
             assembler: Assembler::new(cluster, LARGEST_ASSIGNMENT),
+            latest: BTreeMap::new(),
         }
     }
 
@@ -208,10 +211,12 @@ impl Session {
             (_, Phase::Greeting) => self.end(End::Protocol("a command before Welcome")),
             (FromHub::Assign(part), _) => self.assign(part),
             (FromHub::Keep(keep), _) => match link::keep_from_proto(&keep) {
+                Ok(keep) if self.overtaken(&keep.tenant, keep.nonce) => Vec::new(),
                 Ok(keep) => self.in_term(keep.nonce, keep.term, || Effect::Keep(keep)),
                 Err(error) => vec![self.invalid(keep.nonce, error.to_string())],
             },
             (FromHub::Withdraw(withdraw), _) => match link::withdraw_from_proto(&withdraw) {
+                Ok(withdraw) if self.overtaken(&withdraw.tenant, withdraw.nonce) => Vec::new(),
                 Ok(withdraw) => self.in_term(withdraw.nonce, withdraw.term, || Effect::Withdraw(withdraw)),
                 Err(error) => vec![self.invalid(withdraw.nonce, error.to_string())],
             },
@@ -281,6 +286,9 @@ impl Session {
             }
             Err(error) => return vec![self.invalid(nonce, error.to_string())],
         };
+        if self.overtaken(&whole.assignment.tenant, nonce) {
+            return Vec::new();
+        }
         match unpack(&whole.assignment, &whole.objects_zstd) {
             Ok(objects) => {
                 let assignment = Box::new(whole.assignment);
@@ -292,6 +300,15 @@ impl Session {
             }
             Err((reason, message)) => vec![self.nack(nonce, reason, message)],
         }
+    }
+
+    /// Whether something newer was said of the tenant in this session. A stream keeps its order; what carries it might not, and an
+    /// assignment after its own withdrawal would stay for ever.
+    fn overtaken(&mut self, tenant: &TenantId, nonce: u64) -> bool {
+        let latest = self.latest.entry(tenant.clone()).or_insert(nonce);
+        let overtaken = nonce < *latest;
+        *latest = nonce.max(*latest);
+        overtaken
     }
 
     /// Only what is in no older term than was accepted goes on to the engine, which checks again and remembers.

@@ -584,3 +584,40 @@ fn a_hub_that_pings_often_is_given_up_soon() {
         [Effect::End(End::Silent)]
     );
 }
+
+#[test]
+fn what_was_said_before_a_withdrawal_and_comes_after_it_is_passed_over() {
+    let mut session = live(7);
+    let withdraw = |nonce| {
+        Input::Heard(Some(FromHub::Withdraw(agent::Withdraw {
+            nonce,
+            tenant: "acme".into(),
+            tenant_uid: "u".into(),
+            term: 7,
+            ..agent::Withdraw::default()
+        })))
+    };
+    assert!(matches!(
+        session.step(withdraw(5), second(1), TIME)[..],
+        [Effect::Withdraw(_)]
+    ));
+    let keep = |nonce, tenant: &str| {
+        Input::Heard(Some(FromHub::Keep(agent::Keep {
+            nonce,
+            tenant: tenant.into(),
+            tenant_uid: "u".into(),
+            generation: 1,
+            digest: "0".repeat(64),
+            term: 7,
+        })))
+    };
+    assert_eq!(session.step(keep(4, "acme"), second(1), TIME), []);
+    assert!(matches!(
+        session.step(keep(4, "other"), second(1), TIME)[..],
+        [Effect::Keep(_)]
+    ));
+    assert!(matches!(
+        session.step(keep(6, "acme"), second(1), TIME)[..],
+        [Effect::Keep(_)]
+    ));
+}
