@@ -72,10 +72,6 @@ impl Backing {
 }
 
 /// What the environment says of AWS, as every tool of AWS takes it.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "credentials of a bucket come from the usual AWS environment"
-)]
 fn access() -> Access {
     Access::from_settings(
         std::env::vars_os()
