@@ -1,8 +1,6 @@
 //! Several hubs on one etcd: one leads, the others wait; whatever happens to the leader, nothing acknowledged is lost and nothing is
 //! done by two.
 
-#![expect(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
-
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, ensure};

@@ -1,8 +1,6 @@
 //! A hub that was restored from a backup: it changes nothing in any cluster until an operator lets it take command, and what it
 //! does then is what it said it would do.
 
-#![expect(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
-
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
