@@ -93,11 +93,13 @@ impl Lead {
         leader.filter(|leader| leader.id != self.candidate.id)
     }
 
-    /// Returns when this hub leads, or knows who does.
+    /// Returns when this hub leads and can answer, or knows who else does.
     pub async fn settled(&self) {
         let (mut state, mut leader) = (self.state.subscribe(), self.leader.clone());
         loop {
-            if state.borrow_and_update().is_some() || leader.borrow_and_update().is_some() {
+            // A leader that is this hub has still to read what it leads.
+            leader.mark_unchanged();
+            if state.borrow_and_update().is_some() || self.elsewhere().is_some() {
                 return;
             }
             // Both senders live as long as the hub.
@@ -323,5 +325,27 @@ async fn back_up(
 ) {
     if let Some(backing) = backing {
         backing.write(&home, &fleet, clock, stop).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Poll;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_hub_that_was_elected_is_not_settled_before_it_can_answer() {
+        let candidate = |id: &str| Candidate {
+            id: id.into(),
+            ..Candidate::default()
+        };
+        let known = watch::Sender::new(Some(candidate("me")));
+        let lead = Lead::new(candidate("me"), known.subscribe());
+        let mut settled = std::pin::pin!(lead.settled());
+        let early = std::future::poll_fn(|context| Poll::Ready(settled.as_mut().poll(context))).await;
+        assert!(early.is_pending(), "it has still to read what it leads");
+        known.send_replace(Some(candidate("other")));
+        settled.await;
     }
 }
