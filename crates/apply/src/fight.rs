@@ -78,7 +78,7 @@ impl PutBack {
     /// Whether nobody insists any more.
     pub(crate) fn quiet(&mut self, now: Duration) -> bool {
         self.forget(now);
-        self.at.len() < AT_ONCE
+        self.at.len() < LIMIT
     }
 
     fn forget(&mut self, now: Duration) {
