@@ -19,6 +19,8 @@ fn at_rest(name: &str) -> fn(&[u8]) -> Vec<u8> {
         "StatusRecord" => |bytes| r::encode_status(&r::decode_status(bytes).unwrap()),
         "JoinTokenRecord" => |bytes| r::encode_join_token(&r::decode_join_token(bytes).unwrap()),
         "FleetRecord" => |bytes| r::encode_fleet(&r::decode_fleet(bytes).unwrap()),
+        "RestoreRecord" => |bytes| r::encode_restore(&r::decode_restore(bytes).unwrap()),
+        "BreakerRecord" => |bytes| r::encode_breaker(&r::decode_breaker(bytes).unwrap()),
         other => panic!("{other} is not read here: add how a hub reads and writes it"),
     }
 }
