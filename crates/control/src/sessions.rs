@@ -584,4 +584,48 @@ mod tests {
         assert_eq!(sessions.view(&name("a")).unwrap().api_error, None);
         assert_eq!(sessions.take_changes(), SessionChanges::default());
     }
+
+    #[tokio::test]
+    async fn a_term_no_fleet_reaches_is_not_heeded() {
+        let (sessions, _) = sessions();
+        let lies = Hello {
+            highest_term: Term(u64::MAX),
+            ..hello()
+        };
+        let (id, _) = sessions.open(&name("a"), "key", lies);
+        assert_eq!(sessions.highest_term(), Term(0));
+        sessions.saw_term(&name("a"), id, Term(u64::MAX - 1));
+        assert_eq!(sessions.highest_term(), Term(0));
+        sessions.saw_term(&name("a"), id, Term(9));
+        assert_eq!(sessions.highest_term(), Term(9));
+    }
+
+    #[tokio::test]
+    async fn who_leads_no_more_has_no_sessions_and_sends_agents_to_the_leader() {
+        use crate::outbox::Outgoing;
+        let (sessions, _) = sessions();
+        let knows = Hello {
+            highest_term: Term(4),
+            ..hello()
+        };
+        let (_, before) = sessions.open(&name("a"), "key", knows);
+        sessions.follow("https://other:1");
+        assert!(!sessions.is_connected(&name("a")));
+        let (_, after) = sessions.open(&name("a"), "key", hello());
+        for outbox in [before, after] {
+            let Outgoing::Goodbye { reason, leader, .. } = outbox.next().await else {
+                panic!("an agent is to be sent away");
+            };
+            assert_eq!((reason, leader.as_str()), ("NotLeader", "https://other:1"));
+        }
+        assert!(!sessions.is_connected(&name("a")));
+        assert_eq!(
+            sessions.highest_term(),
+            Term(4),
+            "what agents know of terms stays known"
+        );
+        sessions.begin(Arc::new(|| true));
+        sessions.open(&name("a"), "key", hello());
+        assert!(sessions.is_connected(&name("a")));
+    }
 }
