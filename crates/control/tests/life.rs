@@ -448,3 +448,56 @@ async fn a_token_for_a_tenants_own_cluster_is_worth_nothing_without_that_cluster
     assert!(stale(rig.registry.redeem(&token.token.expose(), "key").await));
     rig.cancel.cancel();
 }
+
+/// A loop over `store` that was started and does not run.
+async fn started(
+    store: Arc<dyn Store>,
+    sessions: Sessions,
+    board: Board,
+) -> (Fleet, berth_control::fleet::FleetHandle) {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let registry = Registry::new(store.clone(), clock.clone());
+    Fleet::start(Parts {
+        store,
+        provisioner: Arc::new(Simulated::new(2)),
+        bootstrapper: Arc::new(Dials(sessions.clone(), registry)),
+        sessions,
+        board,
+        clock,
+        settings: Settings::default(),
+        fleet: FleetId::new("fleet-test").unwrap(),
+        term: Term(5),
+        mode: berth_control::Mode::Act,
+    })
+    .await
+    .unwrap()
+}
+
+#[tokio::test]
+async fn a_loop_that_begins_where_agents_know_a_higher_term_commands_nothing_from_the_start() {
+    let sessions = Sessions::new(Arc::new(SystemClock::new()));
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let (_, handle) = started(store.clone(), sessions.clone(), Board::default()).await;
+    assert_eq!(handle.standing().fenced_by, None);
+    let hello = Hello {
+        agent_version: "test".into(),
+        held: Held::new(),
+        facts: facts(),
+        highest_term: Term(9),
+    };
+    sessions.open(&ClusterName::new("eu-1").unwrap(), "key", hello);
+    let (_, handle) = started(store, sessions, Board::default()).await;
+    assert_eq!(handle.standing().fenced_by, Some(Term(9)));
+}
+
+#[tokio::test]
+async fn readers_see_every_tenant_before_a_loop_has_begun_to_run() {
+    let rig = Rig::start().await;
+    rig.create("acme", "free").await;
+    rig.cancel.cancel();
+    let board = Board::default();
+    let sessions = Sessions::new(Arc::new(SystemClock::new()));
+    let _not_running = started(rig.store.clone(), sessions, board.clone()).await;
+    let seen = board.get(&TenantId::new("acme").unwrap()).unwrap();
+    assert!(seen.status.is_some());
+}
