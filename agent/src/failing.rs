@@ -1,36 +1,9 @@
 //! A cluster that an agent can be made to die at: before and after every request that writes, those of its ledger among them. Only
 //! with the feature `failpoints`, for tests; what is asked and answered passes through as it is.
 
-use std::{io, path::PathBuf};
-
 use berth_runtime::failpoint;
 use http::{Method, Request};
 use kube::{Client, client::Body};
-
-/// At which point the agent dies, as its tests say.
-#[derive(clap::Args, Clone, Debug)]
-pub struct Failpoints {
-    /// Die at this point, counted from 1.
-    #[arg(long, env = "BERTH_FAILPOINT", value_name = "NUMBER", hide = true)]
-    failpoint: Option<u64>,
-
-    /// Write every point that is passed into this file.
-    #[arg(long, env = "BERTH_FAILPOINT_LOG", value_name = "FILE", hide = true)]
-    failpoint_log: Option<PathBuf>,
-}
-
-impl Failpoints {
-    /// From now on points are numbered, if that was asked for.
-    ///
-    /// # Errors
-    /// The log cannot be opened.
-    pub fn arm(&self) -> io::Result<()> {
-        if self.failpoint.is_none() && self.failpoint_log.is_none() {
-            return Ok(());
-        }
-        failpoint::arm(self.failpoint, self.failpoint_log.as_deref())
-    }
-}
 
 /// The same client with a point on each side of every write.
 pub(crate) fn client(inner: Client) -> Client {

@@ -19,10 +19,10 @@ mod run;
 pub mod testing;
 
 pub use berth_apply::{bootstrap, manifest};
+#[cfg(feature = "failpoints")]
+pub use berth_runtime::failpoint::Failpoints;
 pub use cluster::Cluster;
 pub use error::Error;
-#[cfg(feature = "failpoints")]
-pub use failing::Failpoints;
 pub use options::Options;
 pub use run::{run, run_in};
 

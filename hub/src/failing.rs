@@ -1,38 +1,13 @@
 //! A store and a cloud that a hub can be made to die at: before and after every transaction and every call. Only with the feature
 //! `failpoints`, for tests; what is asked and answered passes through as it is.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use berth_model::{ClusterInfra, NodePoolInfra, Observed, Revision};
 use berth_provision::{ClusterAccess, ClusterRequest, Failure, NodePoolRequest, Provisioner};
 use berth_runtime::failpoint;
 use berth_store::{Entry, Key, Listing, Page, Store, StoreError, Txn, Watch};
-
-/// At which point the hub dies, as its tests say.
-#[derive(clap::Args, Clone, Debug)]
-pub struct Failpoints {
-    /// Die at this point, counted from 1.
-    #[arg(long, env = "BERTH_FAILPOINT", value_name = "NUMBER", hide = true)]
-    failpoint: Option<u64>,
-
-    /// Write every point that is passed into this file.
-    #[arg(long, env = "BERTH_FAILPOINT_LOG", value_name = "FILE", hide = true)]
-    failpoint_log: Option<PathBuf>,
-}
-
-impl Failpoints {
-    /// From now on points are numbered, if that was asked for.
-    ///
-    /// # Errors
-    /// The log cannot be opened.
-    pub fn arm(&self) -> io::Result<()> {
-        if self.failpoint.is_none() && self.failpoint_log.is_none() {
-            return Ok(());
-        }
-        failpoint::arm(self.failpoint, self.failpoint_log.as_deref())
-    }
-}
 
 /// A store with a point on each side of every transaction.
 pub(crate) struct FailingStore(pub(crate) Arc<dyn Store>);

@@ -18,7 +18,7 @@ pub mod options;
 
 pub use app::{HubError, Running, run};
 #[cfg(feature = "failpoints")]
-pub use failing::Failpoints;
+pub use berth_runtime::failpoint::Failpoints;
 pub use options::{LogFormat, Options};
 
 use std::process::ExitCode;

@@ -7,9 +7,34 @@
 use std::{
     fs::{File, OpenOptions},
     io::{self, Write as _},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Mutex, OnceLock, PoisonError},
 };
+
+/// At which point a program dies, as its tests say on its command line.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Failpoints {
+    /// Die at this point, counted from 1.
+    #[arg(long, env = "BERTH_FAILPOINT", value_name = "NUMBER", hide = true)]
+    failpoint: Option<u64>,
+
+    /// Write every point that is passed into this file.
+    #[arg(long, env = "BERTH_FAILPOINT_LOG", value_name = "FILE", hide = true)]
+    failpoint_log: Option<PathBuf>,
+}
+
+impl Failpoints {
+    /// From now on points are numbered, if that was asked for.
+    ///
+    /// # Errors
+    /// The log cannot be opened.
+    pub fn arm(&self) -> io::Result<()> {
+        if self.failpoint.is_none() && self.failpoint_log.is_none() {
+            return Ok(());
+        }
+        arm(self.failpoint, self.failpoint_log.as_deref())
+    }
+}
 
 static ARMED: OnceLock<Armed> = OnceLock::new();
 

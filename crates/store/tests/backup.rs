@@ -278,6 +278,9 @@ async fn wherever_it_is_cut_short_what_is_there_leads_to_a_moment_that_was() {
             moments.push(all(&store).await);
             tokio::time::sleep(Duration::from_millis(random.random_range(0..3000))).await;
         }
+        // The last step may have been the last that there was to do; only with more to do it is seen that nothing is done any more.
+        write(&store, &mut random, 1).await;
+        moments.push(all(&store).await);
         running.until(|status| status.failures > 0).await;
         running.task.abort();
         let _ = running.task.await;
