@@ -25,6 +25,21 @@ pub const BUNDLE: &str = "berth.dev/bundle";
 /// Annotation: the tenant's display name.
 pub const DISPLAY_NAME: &str = "berth.dev/display-name";
 
+/// Annotation on a namespace: the PriorityClasses its pods may name, joined by commas. Absent: none.
+pub const PRIORITY_CLASSES: &str = "berth.dev/priority-classes";
+/// Annotation on a namespace: prefixes of image references its pods may use, joined by commas. Absent: any.
+pub const REGISTRIES: &str = "berth.dev/registries";
+/// Annotation on a namespace: domains whose names, and names below which, its Ingresses may serve, joined by commas. Absent: none.
+pub const INGRESS_DOMAINS: &str = "berth.dev/ingress-domains";
+/// Annotation on a namespace: `true` where Services of type LoadBalancer are granted. Absent: they are not.
+pub const LOAD_BALANCERS: &str = "berth.dev/load-balancers";
+/// Annotation on a namespace: storage classes its claims may name, joined by commas. Absent: any.
+pub const STORAGE_CLASSES: &str = "berth.dev/storage-classes";
+/// Annotation on a namespace: keys of labels that its pods and workloads must carry, joined by commas. Absent: none.
+pub const REQUIRED_LABELS: &str = "berth.dev/required-labels";
+/// Annotation on a namespace: extended resources such as `nvidia.com/gpu` its pods may ask for, joined by commas. Absent: none.
+pub const EXTENDED_RESOURCES: &str = "berth.dev/extended-resources";
+
 /// Field manager of what Berth owns.
 pub const MANAGER_AGENT: &str = "berth-agent";
 /// Field manager of what is applied for the tenant (bundles).
@@ -38,6 +53,12 @@ pub const AGENT_IDENTITY_SECRET: &str = "berth-agent-identity";
 pub const DEPLOYER_ACCOUNT: &str = "berth-deployer";
 /// The account the tenant's workloads run as by default.
 pub const WORKLOAD_ACCOUNT: &str = "workload";
+/// The account in a tenant's main namespace that a kubeconfig of a tenant's administrator names.
+pub const ACCESS_ACCOUNT_ADMIN: &str = "berth-admin";
+/// The account that a kubeconfig of a tenant's user names.
+pub const ACCESS_ACCOUNT_USER: &str = "berth-user";
+/// The account that a kubeconfig of a tenant's viewer names.
+pub const ACCESS_ACCOUNT_VIEWER: &str = "berth-viewer";
 
 /// ClusterRole of a tenant's administrators, brought by the agent's manifest.
 pub const ROLE_TENANT_ADMIN: &str = "berth-tenant-admin";
