@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use crate::{
     id::{InvalidId, TierName},
     money::UsdCents,
+    network::TierNetwork,
     placement::Isolation,
+    quantity::Quantity,
     resources::{Bytes, MilliCpu},
     tier::{
         Bootstrap, CapacityType, ClusterTemplate, NodePoolTemplate, PodSecurity, Priority, Size, SizeName,
@@ -57,47 +59,65 @@ fn sla(uptime: Option<&str>, hours: &str, critical_response_minutes: Option<u32>
         uptime_percent: uptime.and_then(|text| text.parse().ok()),
         support_hours: hours.into(),
         critical_response_minutes,
+        response_minutes: BTreeMap::new(),
+    }
+}
+
+/// What all tiers of the catalogue have in common: nothing beyond its size, and development held to a little less.
+fn plain(isolation: Isolation) -> TierSpec {
+    TierSpec {
+        display_name: String::new(),
+        isolation,
+        default_size: SizeName::Small,
+        pod_security: PodSecurity::Restricted,
+        pod_security_dev: Some(PodSecurity::Baseline),
+        priority: Priority::Standard,
+        load_balancers: 0,
+        node_pool: None,
+        cluster: None,
+        price: UsdCents(0),
+        sla: Sla::default(),
+        features: BTreeMap::new(),
+        quota: BTreeMap::new(),
+        quota_max: BTreeMap::new(),
+        extended_resources: Vec::new(),
+        registries: Vec::new(),
+        storage_classes: Vec::new(),
+        required_labels: Vec::new(),
+        guaranteed_qos: false,
+        network: TierNetwork::default(),
+        loosen: Vec::new(),
     }
 }
 
 fn free() -> TierSpec {
     TierSpec {
         display_name: "Free: a small namespace to try things".into(),
-        isolation: Isolation::Namespace,
         default_size: SizeName::Micro,
-        pod_security: PodSecurity::Baseline,
         priority: Priority::Low,
-        load_balancers: 0,
-        node_pool: None,
-        cluster: None,
-        price: UsdCents(0),
         sla: sla(None, "community", None),
-        features: BTreeMap::new(),
+        ..plain(Isolation::Namespace)
     }
 }
 
 fn standard() -> TierSpec {
     TierSpec {
         display_name: "Standard: namespaces on a shared cluster".into(),
-        isolation: Isolation::Namespace,
-        default_size: SizeName::Small,
-        pod_security: PodSecurity::Restricted,
-        priority: Priority::Standard,
-        load_balancers: 0,
-        node_pool: None,
-        cluster: None,
-        price: UsdCents(0),
         sla: sla(Some("99.5"), "8x5", Some(480)),
-        features: BTreeMap::new(),
+        quota_max: amounts(&[
+            ("requests.storage", "200Gi"),
+            ("persistentvolumeclaims", "20"),
+            ("pods", "100"),
+            ("services", "20"),
+        ]),
+        ..plain(Isolation::Namespace)
     }
 }
 
 fn premium() -> TierSpec {
     TierSpec {
         display_name: "Premium: nodes of its own on a shared cluster".into(),
-        isolation: Isolation::NodePool,
         default_size: SizeName::Large,
-        pod_security: PodSecurity::Restricted,
         priority: Priority::High,
         load_balancers: 2,
         node_pool: Some(NodePoolTemplate {
@@ -106,22 +126,35 @@ fn premium() -> TierSpec {
             desired_nodes: 2,
             ..nodes()
         }),
-        cluster: None,
         price: UsdCents(50_000),
         sla: sla(Some("99.9"), "16x5", Some(120)),
-        features: BTreeMap::new(),
+        extended_resources: vec!["nvidia.com/gpu".into(), "nvidia.com/gpu.shared".into()],
+        quota_max: amounts(&[
+            ("requests.cpu", "64"),
+            ("requests.memory", "128Gi"),
+            ("limits.cpu", "128"),
+            ("limits.memory", "256Gi"),
+            ("requests.storage", "1Ti"),
+            ("requests.nvidia.com/gpu", "8"),
+            ("requests.nvidia.com/gpu.shared", "32"),
+            ("pods", "300"),
+            ("services", "50"),
+            ("persistentvolumeclaims", "50"),
+            ("configmaps", "200"),
+            ("secrets", "200"),
+            ("count/deployments.apps", "100"),
+            ("count/jobs.batch", "200"),
+        ]),
+        ..plain(Isolation::NodePool)
     }
 }
 
 fn enterprise() -> TierSpec {
     TierSpec {
         display_name: "Enterprise: a cluster of its own".into(),
-        isolation: Isolation::Cluster,
         default_size: SizeName::Xlarge,
-        pod_security: PodSecurity::Restricted,
         priority: Priority::Critical,
         load_balancers: 3,
-        node_pool: None,
         cluster: Some(ClusterTemplate {
             kubernetes_version: "1.33".into(),
             private_endpoint: true,
@@ -133,8 +166,32 @@ fn enterprise() -> TierSpec {
         }),
         price: UsdCents(500_000),
         sla: sla(Some("99.9"), "24x7", Some(60)),
-        features: BTreeMap::new(),
+        extended_resources: vec!["nvidia.com/gpu".into(), "nvidia.com/gpu.shared".into()],
+        quota_max: amounts(&[
+            ("requests.cpu", "500"),
+            ("requests.memory", "1Ti"),
+            ("limits.cpu", "1k"),
+            ("limits.memory", "2Ti"),
+            ("requests.storage", "10Ti"),
+            ("requests.nvidia.com/gpu", "64"),
+            ("requests.nvidia.com/gpu.shared", "256"),
+            ("pods", "2k"),
+            ("services", "500"),
+            ("services.loadbalancers", "10"),
+            ("persistentvolumeclaims", "500"),
+            ("configmaps", "1k"),
+            ("secrets", "1k"),
+            ("count/deployments.apps", "500"),
+            ("count/jobs.batch", "1k"),
+        ]),
+        ..plain(Isolation::Cluster)
     }
+}
+
+fn amounts(list: &[(&str, &str)]) -> BTreeMap<String, Quantity> {
+    list.iter()
+        .filter_map(|(name, amount)| Some(((*name).to_owned(), amount.parse().ok()?)))
+        .collect()
 }
 
 fn nodes() -> NodePoolTemplate {
@@ -166,6 +223,17 @@ mod tests {
                 tier.isolation == Isolation::Cluster,
                 "{name}"
             );
+        }
+    }
+
+    #[test]
+    fn what_can_be_raised_is_more_than_the_largest_size_has_or_was_not_there() {
+        for (name, tier) in tiers().unwrap() {
+            let spec = crate::TenantSpec::of_tier(name.clone());
+            let hard = crate::quota::hard(&spec, &tier);
+            for (amount, most) in &tier.quota_max {
+                assert!(hard.get(amount).is_none_or(|have| have < most), "{name}: {amount}");
+            }
         }
     }
 

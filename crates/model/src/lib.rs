@@ -14,6 +14,7 @@ pub mod id;
 pub mod infra;
 pub mod label;
 pub mod money;
+pub mod network;
 pub mod observed;
 pub mod operation;
 pub mod placement;
@@ -24,6 +25,7 @@ pub mod resources;
 pub mod tenant;
 pub mod tier;
 pub mod violation;
+pub mod workload;
 
 pub use assignment::{Assignment, AssignmentOf, Object};
 pub use bundle::{Bundle, BundleRef, Parameter, ParameterKind};

@@ -11,8 +11,8 @@ use crate::{
     tier::{Size, SizeName, TierSpec},
 };
 
-/// The quota names a tenant may override.
-pub const OVERRIDABLE: [&str; 16] = [
+/// The quota names a tenant may set. Extended resources of the tier come to them, as [`extended`] names them.
+pub const OVERRIDABLE: [&str; 24] = [
     "requests.cpu",
     "requests.memory",
     "limits.cpu",
@@ -20,16 +20,39 @@ pub const OVERRIDABLE: [&str; 16] = [
     "requests.storage",
     "requests.ephemeral-storage",
     "limits.ephemeral-storage",
-    "requests.nvidia.com/gpu",
     "pods",
     "services",
     "services.loadbalancers",
     "persistentvolumeclaims",
     "configmaps",
     "secrets",
+    "count/pods",
+    "count/serviceaccounts",
     "count/deployments.apps",
+    "count/statefulsets.apps",
+    "count/daemonsets.apps",
+    "count/replicasets.apps",
     "count/jobs.batch",
+    "count/cronjobs.batch",
+    "count/ingresses.networking.k8s.io",
+    "count/horizontalpodautoscalers.autoscaling",
+    "count/poddisruptionbudgets.policy",
 ];
+
+/// The quota name of an extended resource such as `nvidia.com/gpu`.
+#[must_use]
+pub fn extended(resource: &str) -> String {
+    format!("requests.{resource}")
+}
+
+/// Whether `name` is one that a quota of one PriorityClass can hold.
+#[must_use]
+pub fn scoped_by_priority(name: &str) -> bool {
+    matches!(
+        name,
+        "pods" | "requests.cpu" | "requests.memory" | "limits.cpu" | "limits.memory"
+    )
+}
 
 /// The size in force for `spec` under `tier`.
 #[must_use]
@@ -40,6 +63,25 @@ pub fn size_of(spec: &TenantSpec, tier: &TierSpec) -> SizeName {
 /// The hard limits of the tenant as a whole. One ResourceQuota holds them when it has one namespace; with more they are split.
 #[must_use]
 pub fn hard(spec: &TenantSpec, tier: &TierSpec) -> BTreeMap<String, Quantity> {
+    let mut hard = granted(spec, tier);
+    for (name, amount) in &spec.quota {
+        hard.insert(name.clone(), amount.clone());
+    }
+    hard
+}
+
+/// The most that the tenant may set `name` to: what its size and tier give, or what the tier lets it ask for.
+#[must_use]
+pub fn most(spec: &TenantSpec, tier: &TierSpec, name: &str) -> Quantity {
+    let given = granted(spec, tier).remove(name).unwrap_or_else(|| 0.into());
+    tier.quota_max.get(name).cloned().unwrap_or_else(|| 0.into()).max(given)
+}
+
+/// What comes with the size and the tier, before the tenant says anything.
+///
+/// Every kind that a tenant can make is counted: one that is not could fill a cluster. `pods` leaves finished pods out, so
+/// `count/pods` is there too.
+fn granted(spec: &TenantSpec, tier: &TierSpec) -> BTreeMap<String, Quantity> {
     let size: Size = size_of(spec, tier).size();
     let n = size.quota_replicas();
     let pods = n * 5;
@@ -63,10 +105,25 @@ pub fn hard(spec: &TenantSpec, tier: &TierSpec) -> BTreeMap<String, Quantity> {
     // One more of each than a tenant sees: `kube-root-ca.crt` uses a ConfigMap.
     put("configmaps", 51.into());
     put("secrets", 50.into());
+    put("replicationcontrollers", 0.into());
+    put("count/pods", (pods * 3).into());
+    // Berth's own six are among them.
+    put("count/serviceaccounts", 26.into());
     put("count/deployments.apps", 20.into());
+    put("count/statefulsets.apps", 20.into());
+    put("count/daemonsets.apps", 10.into());
+    // A Deployment keeps ten old ones.
+    put("count/replicasets.apps", 220.into());
     put("count/jobs.batch", 50.into());
-    for (name, amount) in &spec.quota {
-        hard.insert(name.clone(), amount.clone());
+    put("count/cronjobs.batch", 20.into());
+    put("count/ingresses.networking.k8s.io", 10.into());
+    put("count/horizontalpodautoscalers.autoscaling", 20.into());
+    put("count/poddisruptionbudgets.policy", 20.into());
+    for resource in &tier.extended_resources {
+        put(&extended(resource), 0.into());
+    }
+    for (name, amount) in &tier.quota {
+        put(name, amount.clone());
     }
     hard
 }

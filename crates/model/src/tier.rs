@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     id::{Generation, Revision, TierName, Uid},
     money::UsdCents,
+    network::TierNetwork,
     placement::Isolation,
     quantity::Quantity,
     resources::{Bytes, Capacity, MilliCpu},
@@ -40,6 +41,9 @@ pub struct TierSpec {
     pub default_size: SizeName,
     /// Pod Security Standard enforced in the tenant's namespaces.
     pub pod_security: PodSecurity,
+    /// The same for namespaces of environment dev; none takes `pod_security`.
+    #[serde(default)]
+    pub pod_security_dev: Option<PodSecurity>,
     /// Whose turn comes first when room is scarce, and the pods' priority.
     pub priority: Priority,
     /// Load balancers a tenant may have.
@@ -54,6 +58,60 @@ pub struct TierSpec {
     pub sla: Sla,
     /// Switches handed to workloads.
     pub features: BTreeMap<String, bool>,
+    /// Amounts that differ from the size's, by quota name.
+    #[serde(default)]
+    pub quota: BTreeMap<String, Quantity>,
+    /// The most that a tenant may ask for, by quota name. What is not named cannot be raised above the size's amount.
+    #[serde(default)]
+    pub quota_max: BTreeMap<String, Quantity>,
+    /// Extended resources that pods may ask for, such as `nvidia.com/gpu` or `nvidia.com/gpu.shared`.
+    #[serde(default)]
+    pub extended_resources: Vec<String>,
+    /// Prefixes of image references that pods may use; empty allows any.
+    #[serde(default)]
+    pub registries: Vec<String>,
+    /// Storage classes that claims may name; empty allows any.
+    #[serde(default)]
+    pub storage_classes: Vec<String>,
+    /// Keys of labels that pods and workloads must carry.
+    #[serde(default)]
+    pub required_labels: Vec<String>,
+    /// Whether every pod's requests equal its limits.
+    #[serde(default)]
+    pub guaranteed_qos: bool,
+    /// Who may talk to whom.
+    #[serde(default)]
+    pub network: TierNetwork,
+    /// What a tenant may set wider than the tier has it. Narrower is always possible.
+    #[serde(default)]
+    pub loosen: Vec<Loosen>,
+}
+
+/// Something a tenant may set wider than its tier has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Loosen {
+    /// A lower Pod Security Standard.
+    PodSecurity,
+    /// Images from registries that the tier does not name.
+    Registries,
+    /// Storage classes that the tier does not name.
+    StorageClasses,
+}
+
+impl Loosen {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::PodSecurity, Self::Registries, Self::StorageClasses];
+
+    /// `pod-security`, `registries` or `storage-classes`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::PodSecurity => "pod-security",
+            Self::Registries => "registries",
+            Self::StorageClasses => "storage-classes",
+        }
+    }
 }
 
 /// Pod Security Standards levels (kubernetes.io/docs/concepts/security/pod-security-standards).
@@ -92,6 +150,20 @@ pub enum Priority {
 }
 
 impl Priority {
+    /// All of them, lowest first.
+    pub const ALL: [Self; 4] = [Self::Low, Self::Standard, Self::High, Self::Critical];
+
+    /// The PriorityClass of pods, brought by the agent's manifest.
+    #[must_use]
+    pub const fn class(self) -> &'static str {
+        match self {
+            Self::Low => "berth-low",
+            Self::Standard => "berth-standard",
+            Self::High => "berth-high",
+            Self::Critical => "berth-critical",
+        }
+    }
+
     /// `low`, `standard`, `high` or `critical`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -252,4 +324,7 @@ pub struct Sla {
     pub support_hours: String,
     /// Minutes to a first answer on a critical incident; none when not promised.
     pub critical_response_minutes: Option<u32>,
+    /// The same for the severities below: `high`, `medium`, `low`.
+    #[serde(default)]
+    pub response_minutes: BTreeMap<String, u32>,
 }

@@ -60,7 +60,7 @@ fn subject(subject: &Subject, namespaces: &[Namespace<'_>]) -> Result<Value, Pro
         Subject::ServiceAccount { namespace, name } => {
             let found = namespaces
                 .iter()
-                .find(|known| known.name == *namespace || known.extra.unwrap_or_default() == namespace);
+                .find(|known| known.name == *namespace || known.part.extra.unwrap_or_default() == namespace);
             let Some(found) = found else {
                 return Err(Problem {
                     field: "namespace",

@@ -12,6 +12,7 @@ mod namespace;
 mod network;
 mod quota;
 mod text;
+mod walls;
 
 use std::collections::BTreeSet;
 
@@ -56,22 +57,25 @@ pub fn render(input: &Input<'_>) -> Result<Rendered, Vec<Violation>> {
     let mut violations = Vec::new();
     let namespaces = namespace::all(input.tenant, &mut violations);
     let mut objects = Objects::default();
-    for namespace in &namespaces {
+    let shares = quota::shares(&input.tenant.spec, &input.tier.spec);
+    for (namespace, share) in namespaces.iter().zip(&shares) {
         objects.agent(
             ApplyPhase::Namespace,
-            namespace::render(input, namespace, &mut violations),
+            namespace::render(input, namespace, share, &mut violations),
         );
     }
-    for (at, namespace) in namespaces.iter().enumerate() {
-        let share = quota::share(&input.tenant.spec, &input.tier.spec, namespaces.len(), at);
+    for (namespace, share) in namespaces.iter().zip(&shares) {
         objects.agent(
             ApplyPhase::Walls,
-            quota::resource_quota(input.tenant, &namespace.name, &share),
+            quota::resource_quota(input.tenant, &namespace.name, share),
         );
         objects.agent(
             ApplyPhase::Walls,
-            quota::limit_range(input, &namespace.name, &share),
+            quota::limit_range(input, &namespace.name, share),
         );
+        for quota in quota::priority_quotas(input.tenant, namespace) {
+            objects.agent(ApplyPhase::Walls, quota);
+        }
         for policy in network::policies(input.tenant, &namespace.name) {
             objects.agent(ApplyPhase::Walls, policy);
         }

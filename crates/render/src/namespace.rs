@@ -1,74 +1,67 @@
 //! The tenant's namespaces: their names, and all that is stamped on them.
 
-use std::collections::BTreeSet;
-
 use berth_model::{
     Tenant, Violation,
     id::is_dns_label,
     label,
-    placement::namespace_name,
-    tenant::{Contact, Environment},
+    tenant::{Contact, IdentityProvider, TenantNamespace},
 };
 use serde_json::{Map, Value, json};
 
-use crate::{Input, meta, text};
+use crate::{Input, meta, quota::Share, text, walls};
 
 /// One of the tenant's namespaces.
 pub(crate) struct Namespace<'a> {
     /// In Kubernetes.
     pub(crate) name: String,
-    /// In the tenant's file; none for the main one.
-    pub(crate) extra: Option<&'a str>,
+    /// In the tenant's file.
+    pub(crate) part: TenantNamespace<'a>,
 }
 
 /// The tenant's namespaces, the main one first.
 pub(crate) fn all<'a>(tenant: &'a Tenant, violations: &mut Vec<Violation>) -> Vec<Namespace<'a>> {
-    let mut namespaces = vec![Namespace {
-        name: namespace_name(&tenant.id, None),
-        extra: None,
-    }];
-    let mut seen = BTreeSet::new();
-    for (at, extra) in tenant.spec.namespaces.iter().enumerate() {
-        let name = namespace_name(&tenant.id, Some(extra));
-        let path = format!("spec.namespaces[{at}]");
-        if !is_dns_label(extra) || !is_dns_label(&name) {
+    let mut namespaces: Vec<Namespace<'a>> = Vec::new();
+    let parts = tenant.spec.parts();
+    let before = parts.len() - tenant.spec.namespaces.len();
+    for (at, part) in parts.into_iter().enumerate() {
+        let name = part.name(&tenant.id);
+        let path = match at.checked_sub(before) {
+            Some(at) => format!("spec.namespaces[{at}]"),
+            None if part.extra.is_some() => "spec.environments".to_owned(),
+            None => "metadata.name".to_owned(),
+        };
+        if !is_dns_label(&name) || part.extra.is_some_and(|extra| !is_dns_label(extra)) {
             violations.push(Violation::new(
                 path,
                 format!("{name:?} is no namespace name"),
                 "use lower-case letters, digits and '-', at most 63 characters with the tenant's id",
             ));
-        } else if seen.insert(extra) {
-            namespaces.push(Namespace {
-                name,
-                extra: Some(extra),
-            });
-        } else {
+        } else if namespaces.iter().any(|known| known.name == name) {
             violations.push(Violation::new(
                 path,
-                format!("{extra:?} is listed twice"),
+                format!("{:?} is listed twice", part.word()),
                 "list it once",
             ));
+        } else {
+            namespaces.push(Namespace { name, part });
         }
     }
     namespaces
 }
 
-/// A namespace named after an environment is of that environment; every other is of the tenant's.
-fn environment(tenant: &Tenant, namespace: &Namespace<'_>) -> Environment {
-    [Environment::Dev, Environment::Staging, Environment::Production]
-        .into_iter()
-        .find(|environment| namespace.extra == Some(environment.as_str()))
-        .unwrap_or(tenant.spec.environment)
-}
-
-pub(crate) fn render(input: &Input<'_>, namespace: &Namespace<'_>, violations: &mut Vec<Violation>) -> Value {
+pub(crate) fn render(
+    input: &Input<'_>,
+    namespace: &Namespace<'_>,
+    share: &Share,
+    violations: &mut Vec<Violation>,
+) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Namespace",
         "metadata": {
             "name": namespace.name,
             "labels": labels(input, namespace, violations),
-            "annotations": annotations(input),
+            "annotations": annotations(input, namespace, share),
         },
     })
 }
@@ -86,7 +79,7 @@ fn labels(
     };
     put(label::TIER, input.tier.name.as_str());
     put(label::ISOLATION, input.placement.isolation().as_str());
-    put(label::ENVIRONMENT, environment(input.tenant, namespace).as_str());
+    put(label::ENVIRONMENT, namespace.part.environment.as_str());
     let cost_centre = text::label_value(&spec.billing.cost_centre);
     if !cost_centre.is_empty() {
         put(label::COST_CENTRE, &cost_centre);
@@ -94,8 +87,8 @@ fn labels(
     if let Some(pool) = input.placement.pool() {
         put(label::POOL, pool.as_str());
     }
-    let enforced = input.tier.spec.pod_security.as_str();
-    put("pod-security.kubernetes.io/enforce", enforced);
+    let enforced = walls::pod_security(spec, &input.tier.spec, namespace.part.environment);
+    put("pod-security.kubernetes.io/enforce", enforced.as_str());
     // Whoever is held to less is told what the stricter level would say.
     put("pod-security.kubernetes.io/audit", "restricted");
     put("pod-security.kubernetes.io/warn", "restricted");
@@ -133,12 +126,17 @@ fn own_labels(tenant: &Tenant, violations: &mut Vec<Violation>) -> Map<String, V
 }
 
 /// The tenant's metadata in its own words; what is not given is left out.
-fn annotations(input: &Input<'_>) -> Map<String, Value> {
+fn annotations(input: &Input<'_>, namespace: &Namespace<'_>, share: &Share) -> Map<String, Value> {
     let spec = &input.tenant.spec;
     let display_name = if spec.display_name.is_empty() {
         input.tenant.id.as_str()
     } else {
         &spec.display_name
+    };
+    let provider = |field: fn(&IdentityProvider) -> &String| {
+        spec.identity_provider
+            .as_ref()
+            .map_or_else(String::new, |provider| field(provider).clone())
     };
     let mut features = input.tier.spec.features.clone();
     features.extend(spec.features.iter().map(|(name, on)| (name.clone(), *on)));
@@ -167,8 +165,21 @@ fn annotations(input: &Input<'_>) -> Map<String, Value> {
         ("berth.dev/project", spec.owner.project.clone()),
         ("berth.dev/domain", spec.domain.clone()),
         ("berth.dev/features", features.join(",")),
+        ("berth.dev/oidc-issuer", provider(|provider| &provider.issuer)),
+        ("berth.dev/oidc-audience", provider(|provider| &provider.audience)),
+        ("berth.dev/oidc-client-id", provider(|provider| &provider.client_id)),
+        (
+            "berth.dev/oidc-client-secret-name",
+            provider(|provider| &provider.client_secret_name),
+        ),
     ]
     .into_iter()
+    .chain(walls::annotations(
+        spec,
+        &input.tier.spec,
+        namespace.part.environment,
+        share,
+    ))
     .filter(|(_, value)| !value.is_empty())
     .map(|(key, value)| (key.to_owned(), value.into()))
     .collect()

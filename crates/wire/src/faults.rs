@@ -1,6 +1,6 @@
 //! Collecting faults while something is decoded, so that all of them are reported at once.
 
-use std::str::FromStr;
+use std::{collections::BTreeMap, str::FromStr};
 
 use berth_model::{InvalidId, Quantity, Violation};
 
@@ -81,6 +81,18 @@ impl Faults {
             );
         }
         quantity
+    }
+
+    /// Amounts by name.
+    pub(crate) fn quantities(
+        &mut self,
+        path: &str,
+        amounts: &BTreeMap<String, String>,
+    ) -> BTreeMap<String, Quantity> {
+        amounts
+            .iter()
+            .filter_map(|(name, amount)| Some((name.clone(), self.quantity(&quoted(path, name), amount)?)))
+            .collect()
     }
 
     /// What could be decoded, and every fault on the way.

@@ -11,11 +11,15 @@ use berth_model::{
     cluster::PoolFacts,
     condition::ConditionKind,
     money::UsdCents,
+    network::{Network, Peer, Rule, TierNetwork, Within},
     report::ApplyState,
-    tenant::{Billing, Contact, Contacts, Environment, Members, Owner, PlacementConstraints, Subject},
-    tier::{
-        Bootstrap, CapacityType, ClusterTemplate, NodePoolTemplate, PodSecurity, Priority, SizeName, Sla,
+    tenant::{
+        Billing, Contact, Contacts, Environment, IdentityProvider, Members, Owner, PlacementConstraints, Subject,
     },
+    tier::{
+        Bootstrap, CapacityType, ClusterTemplate, Loosen, NodePoolTemplate, PodSecurity, Priority, SizeName, Sla,
+    },
+    workload::{Autoscaling, Disruption, PodMetric, WorkloadKind, WorkloadPolicy},
 };
 use proptest::{collection, option, prelude::*, sample::select};
 use serde_json::Value;
@@ -94,7 +98,150 @@ fn bundle_ref() -> impl Strategy<Value = BundleRef> {
         })
 }
 
+fn amounts() -> impl Strategy<Value = BTreeMap<String, Quantity>> {
+    collection::btree_map(
+        select(vec!["requests.cpu", "pods", "requests.nvidia.com/gpu"]).prop_map(String::from),
+        quantity(),
+        0..3,
+    )
+}
+
+fn rules() -> impl Strategy<Value = Vec<Rule>> {
+    let peer = prop_oneof![
+        Just(Peer::IngressController),
+        Just(Peer::Monitoring),
+        (text(), labels()).prop_map(|(namespace, labels)| Peer::Service { namespace, labels }),
+        select(vec!["0.0.0.0/0", "203.0.113.7/32", "2001:db8::/32"]).prop_map(|cidr| Peer::Cidr {
+            cidr: cidr.parse().unwrap()
+        }),
+        label().prop_map(|tenant| Peer::Tenant {
+            tenant: TenantId::new(tenant).unwrap()
+        }),
+    ];
+    let port = select(vec!["443", "53/UDP", "8000-8010"]).prop_map(|port| port.parse().unwrap());
+    let rule = (peer, collection::vec(port, 0..3)).prop_map(|(peer, ports)| Rule { peer, ports });
+    collection::vec(rule, 0..3)
+}
+
+fn within() -> impl Strategy<Value = Within> {
+    select(vec![Within::Tenant, Within::Environment])
+}
+
+fn pod_security() -> impl Strategy<Value = PodSecurity> {
+    select(vec![PodSecurity::Baseline, PodSecurity::Restricted])
+}
+
+fn workload() -> impl Strategy<Value = WorkloadPolicy> {
+    let scaling = (
+        (any::<u32>(), any::<u32>(), any::<u32>()),
+        option::of(1_u32..100),
+        option::of(1_u32..100),
+        option::of(1_u32..100),
+        option::of((label(), quantity()).prop_map(|(name, average)| PodMetric { name, average })),
+    )
+        .prop_map(
+            |((min_replicas, max_replicas, scale_down_seconds), cpu, memory, scale_down_percent, metric)| {
+                Autoscaling {
+                    min_replicas,
+                    max_replicas,
+                    cpu_percent: cpu,
+                    memory_percent: memory,
+                    metric,
+                    scale_down_seconds,
+                    scale_down_percent,
+                }
+            },
+        );
+    let disruption = prop_oneof![
+        any::<u32>().prop_map(Disruption::MinAvailable),
+        any::<u32>().prop_map(Disruption::MaxUnavailable),
+    ];
+    (
+        any::<bool>(),
+        label(),
+        option::of(scaling),
+        option::of(disruption),
+    )
+        .prop_map(|(deployment, name, autoscaling, disruption)| WorkloadPolicy {
+            kind: if deployment {
+                WorkloadKind::Deployment
+            } else {
+                WorkloadKind::StatefulSet
+            },
+            name,
+            autoscaling,
+            disruption,
+        })
+}
+
+/// Everything about walls on top of a spec without.
+fn with_walls(spec: impl Strategy<Value = TenantSpec>) -> impl Strategy<Value = TenantSpec> {
+    let environments = select(vec![
+        vec![],
+        vec![Environment::Dev],
+        vec![Environment::Production, Environment::Staging],
+    ]);
+    let provider = (text(), text(), text(), label()).prop_map(
+        |(issuer, audience, client_id, client_secret_name)| IdentityProvider {
+            issuer,
+            audience,
+            client_id,
+            client_secret_name,
+        },
+    );
+    let priority = select(Priority::ALL.to_vec());
+    let by_priority = collection::btree_map(
+        priority,
+        amounts().prop_filter("says something", |amounts| !amounts.is_empty()),
+        0..3,
+    );
+    (
+        spec,
+        (environments, collection::btree_map(label(), any::<u32>(), 0..3)),
+        (collection::vec(text(), 0..2), option::of(provider)),
+        (
+            option::of(pod_security()),
+            collection::vec(text(), 0..2),
+            collection::vec(text(), 0..2),
+            collection::vec(text(), 0..2),
+        ),
+        (option::of(within()), rules(), rules()),
+        (by_priority, collection::vec(workload(), 0..2)),
+    )
+        .prop_map(
+            |(
+                spec,
+                (environments, quota_split),
+                (domains, identity_provider),
+                (pod_security, registries, storage_classes, required_labels),
+                (within, ingress, egress),
+                (priority_quota, workloads),
+            )| TenantSpec {
+                environments,
+                quota_split,
+                domains,
+                identity_provider,
+                pod_security,
+                registries,
+                storage_classes,
+                required_labels,
+                network: Network {
+                    within,
+                    ingress,
+                    egress,
+                },
+                priority_quota,
+                workloads,
+                ..spec
+            },
+        )
+}
+
 pub(crate) fn tenant_spec() -> impl Strategy<Value = TenantSpec> {
+    with_walls(bare_tenant_spec())
+}
+
+fn bare_tenant_spec() -> impl Strategy<Value = TenantSpec> {
     let people = (
         contact(),
         contact(),
@@ -165,6 +312,7 @@ pub(crate) fn tenant_spec() -> impl Strategy<Value = TenantSpec> {
                 require_network_policy,
             },
             bundles,
+            ..TenantSpec::of_tier("any".parse().unwrap())
         },
     )
 }
@@ -252,6 +400,71 @@ fn cluster_template() -> impl Strategy<Value = ClusterTemplate> {
 }
 
 pub(crate) fn tier_spec() -> impl Strategy<Value = TierSpec> {
+    let lists = (
+        collection::vec(text(), 0..2),
+        collection::vec(text(), 0..2),
+        collection::vec(text(), 0..2),
+        collection::vec(text(), 0..2),
+    );
+    let network = (
+        within(),
+        collection::vec(text(), 0..2),
+        collection::vec(text(), 0..2),
+        select(vec![vec![], vec!["10.20.0.0/16".parse().unwrap()]]),
+        rules(),
+        rules(),
+    )
+        .prop_map(
+            |(within, ingress_controllers, monitoring, private_cidrs, ingress, egress)| TierNetwork {
+                within,
+                ingress_controllers,
+                monitoring,
+                private_cidrs,
+                ingress,
+                egress,
+            },
+        );
+    (
+        bare_tier_spec(),
+        option::of(pod_security()),
+        (amounts(), amounts()),
+        lists,
+        any::<bool>(),
+        network,
+        select(vec![vec![], Loosen::ALL.to_vec()]),
+        collection::btree_map(label(), any::<u32>(), 0..2),
+    )
+        .prop_map(
+            |(
+                spec,
+                pod_security_dev,
+                (quota, quota_max),
+                (extended_resources, registries, storage_classes, required_labels),
+                guaranteed_qos,
+                network,
+                loosen,
+                response_minutes,
+            )| TierSpec {
+                pod_security_dev,
+                quota,
+                quota_max,
+                extended_resources,
+                registries,
+                storage_classes,
+                required_labels,
+                guaranteed_qos,
+                network,
+                loosen,
+                sla: Sla {
+                    response_minutes,
+                    ..spec.sla
+                },
+                ..spec
+            },
+        )
+}
+
+fn bare_tier_spec() -> impl Strategy<Value = TierSpec> {
     let words = (
         select(Isolation::ALL.to_vec()),
         select(SizeName::ALL.to_vec()),
@@ -300,8 +513,19 @@ pub(crate) fn tier_spec() -> impl Strategy<Value = TierSpec> {
                     uptime_percent,
                     support_hours,
                     critical_response_minutes,
+                    response_minutes: BTreeMap::new(),
                 },
                 features,
+                pod_security_dev: None,
+                quota: BTreeMap::new(),
+                quota_max: BTreeMap::new(),
+                extended_resources: Vec::new(),
+                registries: Vec::new(),
+                storage_classes: Vec::new(),
+                required_labels: Vec::new(),
+                guaranteed_qos: false,
+                network: TierNetwork::default(),
+                loosen: Vec::new(),
             },
         )
 }

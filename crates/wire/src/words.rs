@@ -3,8 +3,10 @@
 use berth_model::{
     HealthState, Isolation, NetworkPolicyEnforcement, ParameterKind, Provider, Truth,
     condition::ConditionKind,
+    network::Within,
     tenant::Environment,
-    tier::{Bootstrap, CapacityType, PodSecurity, Priority, SizeName},
+    tier::{Bootstrap, CapacityType, Loosen, PodSecurity, Priority, SizeName},
+    workload::WorkloadKind,
 };
 
 pub(crate) const SIZES: [(&str, SizeName); 5] = [
@@ -37,6 +39,20 @@ pub(crate) const PRIORITIES: [(&str, Priority); 4] = [
     ("standard", Priority::Standard),
     ("high", Priority::High),
     ("critical", Priority::Critical),
+];
+
+pub(crate) const LOOSEN: [(&str, Loosen); 3] = [
+    ("pod-security", Loosen::PodSecurity),
+    ("registries", Loosen::Registries),
+    ("storage-classes", Loosen::StorageClasses),
+];
+
+pub(crate) const WITHIN: [(&str, Within); 2] =
+    [("tenant", Within::Tenant), ("environment", Within::Environment)];
+
+pub(crate) const WORKLOAD_KINDS: [(&str, WorkloadKind); 2] = [
+    ("Deployment", WorkloadKind::Deployment),
+    ("StatefulSet", WorkloadKind::StatefulSet),
 ];
 
 pub(crate) const CAPACITY_TYPES: [(&str, CapacityType); 2] = [
@@ -117,6 +133,9 @@ mod tests {
         );
         assert!(ENVIRONMENTS.iter().all(|(text, value)| value.as_str() == *text));
         assert!(POD_SECURITIES.iter().all(|(text, value)| value.as_str() == *text));
+        assert!(LOOSEN.iter().all(|(text, value)| value.as_str() == *text));
+        assert!(Loosen::ALL.into_iter().all(|value| LOOSEN.contains(&(value.as_str(), value))));
+        assert!(WORKLOAD_KINDS.iter().all(|(text, value)| value.as_str() == *text));
         assert!(PRIORITIES.iter().all(|(text, value)| value.as_str() == *text));
         assert!(
             PARAMETER_KINDS

@@ -11,7 +11,7 @@ mod substitute;
 
 use std::collections::BTreeSet;
 
-use berth_model::{Bundle, BundleRef, Violation, bundle::BundleSpec, label, placement::namespace_name};
+use berth_model::{Bundle, BundleRef, Violation, bundle::BundleSpec, label};
 use serde_json::{Value, json};
 
 use crate::{Input, meta};
@@ -76,7 +76,7 @@ pub fn expand(reference: &BundleRef, bundle: &Bundle, namespace: &str) -> Result
 
 /// The objects of all the tenant's bundles, labelled and pinned.
 pub(crate) fn of_tenant(input: &Input<'_>, violations: &mut Vec<Violation>) -> Vec<Value> {
-    let namespace = namespace_name(&input.tenant.id, None);
+    let namespace = input.tenant.spec.main_namespace(&input.tenant.id);
     let mut objects = Vec::new();
     let mut names: BTreeSet<(String, String)> = BTreeSet::new();
     for (at, (reference, bundle)) in input.bundles.iter().enumerate() {

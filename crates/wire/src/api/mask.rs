@@ -32,6 +32,17 @@ masked! {
     "members" => members;
     "placement" => placement;
     "bundles" => bundles;
+    "environments" => environments;
+    "quota_split" "quotaSplit" => quota_split;
+    "domains" => domains;
+    "identity_provider" "identityProvider" => identity_provider;
+    "pod_security" "podSecurity" => pod_security;
+    "registries" => registries;
+    "storage_classes" "storageClasses" => storage_classes;
+    "required_labels" "requiredLabels" => required_labels;
+    "network" => network;
+    "priority_quota" "priorityQuota" => priority_quota;
+    "workloads" => workloads;
 }
 
 /// What a spec becomes when the fields of `mask` are taken from `given` and the rest from `old`. An empty mask, `*` and `spec`

@@ -4,12 +4,14 @@ mod bundle;
 mod cluster;
 mod condition;
 mod mask;
+mod network;
 mod operation;
 mod placement;
 mod tenant;
 mod tenant_spec;
 mod tier;
 mod token;
+mod workload;
 
 pub use bundle::{bundle_spec_from_proto, bundle_spec_to_proto, bundle_to_proto, parameter_from_proto};
 pub use cluster::{
@@ -28,5 +30,6 @@ pub use tier::{tier_spec_from_proto, tier_spec_to_proto, tier_to_proto};
 pub use token::join_token_to_proto;
 
 pub(crate) use cluster::record as cluster_record;
+pub(crate) use network::rule_from_proto;
 pub(crate) use tenant::{record as tenant_record, unsigned as generation};
 pub(crate) use tenant_spec::{subject_of, subject_parts};

@@ -2,11 +2,14 @@
 
 use berth_model::{
     BundleRef, TenantSpec, TierName, Violation,
-    tenant::{Billing, Contact, Contacts, Environment, Members, Owner, PlacementConstraints, Subject},
+    tenant::{
+        Billing, Contact, Contacts, Environment, IdentityProvider, Members, Owner, PlacementConstraints, Subject,
+    },
     tier::SizeName,
 };
 use berth_proto::v1;
 
+use super::{network, workload};
 use crate::{
     faults::{Faults, quoted},
     json, words,
@@ -55,6 +58,41 @@ pub fn tenant_spec_to_proto(spec: &TenantSpec) -> v1::TenantSpec {
             require_network_policy: spec.placement.require_network_policy,
         }),
         bundles: spec.bundles.iter().map(bundle_ref_to_proto).collect(),
+        environments: spec
+            .environments
+            .iter()
+            .map(|environment| environment.as_str().into())
+            .collect(),
+        quota_split: spec.quota_split.clone(),
+        domains: spec.domains.clone(),
+        identity_provider: spec
+            .identity_provider
+            .as_ref()
+            .map(|provider| v1::IdentityProvider {
+                issuer: provider.issuer.clone(),
+                audience: provider.audience.clone(),
+                client_id: provider.client_id.clone(),
+                client_secret_name: provider.client_secret_name.clone(),
+            }),
+        pod_security: spec
+            .pod_security
+            .map_or_else(String::new, |level| level.as_str().into()),
+        registries: spec.registries.clone(),
+        storage_classes: spec.storage_classes.clone(),
+        required_labels: spec.required_labels.clone(),
+        network: network::network_to_proto(&spec.network),
+        priority_quota: spec
+            .priority_quota
+            .iter()
+            .map(|(priority, amounts)| {
+                let amounts = amounts
+                    .iter()
+                    .map(|(name, amount)| (name.clone(), amount.to_string()))
+                    .collect();
+                (priority.as_str().to_owned(), v1::QuotaAmounts { amounts })
+            })
+            .collect(),
+        workloads: spec.workloads.iter().map(workload::workload_to_proto).collect(),
     }
 }
 
@@ -84,16 +122,31 @@ pub fn tenant_spec_partly(spec: &v1::TenantSpec) -> (Option<TenantSpec>, Vec<Vio
         &words::ENVIRONMENTS,
         Environment::default(),
     );
-    let quota = spec
-        .quota
+    let quota = faults.quantities("spec.quota", &spec.quota);
+    let environments = spec
+        .environments
         .iter()
-        .filter_map(|(name, amount)| {
-            Some((
-                name.clone(),
-                faults.quantity(&quoted("spec.quota", name), amount)?,
-            ))
+        .enumerate()
+        .filter_map(|(at, word)| {
+            faults.choice(&format!("spec.environments[{at}]"), word, &words::ENVIRONMENTS)
         })
         .collect();
+    let pod_security = match spec.pod_security.as_str() {
+        "" => None,
+        level => faults.choice("spec.podSecurity", level, &words::POD_SECURITIES),
+    };
+    let priority_quota = spec
+        .priority_quota
+        .iter()
+        .filter_map(|(word, amounts)| {
+            let path = quoted("spec.priorityQuota", word);
+            let priority = faults.choice(&path, word, &words::PRIORITIES);
+            let amounts = faults.quantities(&path, &amounts.amounts);
+            (!amounts.is_empty()).then_some((priority?, amounts))
+        })
+        .collect();
+    let network = network::network_from_proto(&mut faults, spec.network.as_ref());
+    let workloads = workload::workloads_from_proto(&mut faults, "spec.workloads", &spec.workloads);
     let members = members_from_proto(&mut faults, spec.members.as_ref());
     let bundles = bundle_refs_from_proto(&mut faults, &spec.bundles);
     let contacts = spec.contacts.clone().unwrap_or_default();
@@ -105,6 +158,8 @@ pub fn tenant_spec_partly(spec: &v1::TenantSpec) -> (Option<TenantSpec>, Vec<Vio
         tier,
         size,
         environment: environment.unwrap_or_default(),
+        environments,
+        quota_split: spec.quota_split.clone(),
         namespaces: spec.namespaces.clone(),
         contacts: Contacts {
             technical: contacts.technical.map(contact_from_proto),
@@ -123,6 +178,20 @@ pub fn tenant_spec_partly(spec: &v1::TenantSpec) -> (Option<TenantSpec>, Vec<Vio
         labels: spec.labels.clone(),
         features: spec.features.clone(),
         domain: spec.domain.clone(),
+        domains: spec.domains.clone(),
+        identity_provider: spec.identity_provider.clone().map(|provider| IdentityProvider {
+            issuer: provider.issuer,
+            audience: provider.audience,
+            client_id: provider.client_id,
+            client_secret_name: provider.client_secret_name,
+        }),
+        pod_security,
+        registries: spec.registries.clone(),
+        storage_classes: spec.storage_classes.clone(),
+        required_labels: spec.required_labels.clone(),
+        network,
+        priority_quota,
+        workloads,
         quota,
         members,
         placement: PlacementConstraints {

@@ -1,7 +1,9 @@
 //! Tiers.
 
+use std::collections::BTreeMap;
+
 use berth_model::{
-    Isolation, Tier, TierSpec, Violation,
+    Isolation, Quantity, Tier, TierSpec, Violation,
     money::UsdCents,
     tier::{
         Bootstrap, CapacityType, ClusterTemplate, NodePoolTemplate, PodSecurity, Priority, SizeName, Sla,
@@ -9,6 +11,7 @@ use berth_model::{
 };
 use berth_proto::v1;
 
+use super::network;
 use crate::{api::tenant::signed, faults::Faults, names, words};
 
 /// The tier as the API shows it; `tenants` is how many use it.
@@ -46,9 +49,29 @@ pub fn tier_spec_to_proto(spec: &TierSpec) -> v1::TierSpec {
                 .unwrap_or_default(),
             support_hours: spec.sla.support_hours.clone(),
             critical_response_minutes: spec.sla.critical_response_minutes.unwrap_or_default(),
+            response_minutes: spec.sla.response_minutes.clone(),
         }),
         features: spec.features.clone(),
+        pod_security_dev: spec
+            .pod_security_dev
+            .map_or_else(String::new, |level| level.as_str().into()),
+        quota: texts_of(&spec.quota),
+        quota_max: texts_of(&spec.quota_max),
+        extended_resources: spec.extended_resources.clone(),
+        registries: spec.registries.clone(),
+        storage_classes: spec.storage_classes.clone(),
+        required_labels: spec.required_labels.clone(),
+        guaranteed_qos: spec.guaranteed_qos,
+        network: Some(network::tier_network_to_proto(&spec.network)),
+        loosen: spec.loosen.iter().map(|what| what.as_str().into()).collect(),
     }
+}
+
+fn texts_of(amounts: &BTreeMap<String, Quantity>) -> BTreeMap<String, String> {
+    amounts
+        .iter()
+        .map(|(name, amount)| (name.clone(), amount.to_string()))
+        .collect()
 }
 
 /// Reads a spec. What is empty takes the default: size small, pod security restricted, priority standard.
@@ -84,6 +107,19 @@ pub fn tier_spec_from_proto(spec: &v1::TierSpec) -> Result<TierSpec, Vec<Violati
         .cluster
         .as_ref()
         .and_then(|cluster| cluster_from_proto(&mut faults, cluster));
+    let pod_security_dev = match spec.pod_security_dev.as_str() {
+        "" => None,
+        level => faults.choice("spec.podSecurityDev", level, &words::POD_SECURITIES),
+    };
+    let quota = faults.quantities("spec.quota", &spec.quota);
+    let quota_max = faults.quantities("spec.quotaMax", &spec.quota_max);
+    let network = network::tier_network_from_proto(&mut faults, spec.network.as_ref());
+    let loosen = spec
+        .loosen
+        .iter()
+        .enumerate()
+        .filter_map(|(at, word)| faults.choice(&format!("spec.loosen[{at}]"), word, &words::LOOSEN))
+        .collect();
     let sla = spec.sla.clone().unwrap_or_default();
     let uptime_percent = match sla.uptime_percent.as_str() {
         "" => None,
@@ -105,8 +141,19 @@ pub fn tier_spec_from_proto(spec: &v1::TierSpec) -> Result<TierSpec, Vec<Violati
                 support_hours: sla.support_hours,
                 critical_response_minutes: (sla.critical_response_minutes > 0)
                     .then_some(sla.critical_response_minutes),
+                response_minutes: sla.response_minutes,
             },
             features: spec.features.clone(),
+            pod_security_dev,
+            quota,
+            quota_max,
+            extended_resources: spec.extended_resources.clone(),
+            registries: spec.registries.clone(),
+            storage_classes: spec.storage_classes.clone(),
+            required_labels: spec.required_labels.clone(),
+            guaranteed_qos: spec.guaranteed_qos,
+            network,
+            loosen,
         },
     );
     faults.finish(decoded)

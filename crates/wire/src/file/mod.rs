@@ -6,6 +6,7 @@
 
 mod bundle;
 mod fault;
+mod network;
 mod node;
 mod parse;
 mod reader;
@@ -13,6 +14,7 @@ mod scalar;
 mod tenant;
 mod tier;
 mod tree;
+mod workload;
 
 use berth_model::{BundleName, BundleVersion, TenantId, TenantSpec, TierName, TierSpec, bundle::BundleSpec};
 

@@ -168,6 +168,77 @@ impl<'a> Reader<'a> {
         self.items(name, text)
     }
 
+    /// As [`Reader::texts`], with what stands for a list that is not there.
+    pub(super) fn texts_or(&mut self, name: &'static str, absent: Vec<String>) -> Vec<String> {
+        if self.left.iter().any(|field| field.name == name) {
+            self.texts(name)
+        } else {
+            self.skip(name);
+            absent
+        }
+    }
+
+    /// A required text.
+    pub(super) fn required_text(&mut self, name: &'static str) -> Option<String> {
+        let path = self.path_of(name);
+        let text = self.text(name).filter(|text| !text.is_empty());
+        if text.is_none() {
+            self.faults.add(&path, "is required", "");
+        }
+        text
+    }
+
+    /// A list of words out of a fixed set.
+    pub(super) fn choices<T: Copy>(&mut self, name: &'static str, choices: &[(&str, T)]) -> Vec<T> {
+        self.items(name, |faults, path, node| {
+            let text = text(faults, path, node)?;
+            faults.choice(path, &text, choices)
+        })
+    }
+
+    /// A list of texts that have a form of their own.
+    pub(super) fn parsed<T: FromStr<Err: std::fmt::Display>>(
+        &mut self,
+        name: &'static str,
+        hint: &'static str,
+    ) -> Vec<T> {
+        self.items(name, |faults, path, node| {
+            let text = text(faults, path, node)?;
+            text.parse()
+                .map_err(|error: T::Err| faults.add(path, error.to_string(), hint))
+                .ok()
+        })
+    }
+
+    /// Whole numbers by name.
+    pub(super) fn counts(&mut self, name: &'static str) -> BTreeMap<String, u32> {
+        self.entries(name, quoted, |faults, path, node| match node.value {
+            Value::Unsigned(number) if u32::try_from(number).is_ok() => u32::try_from(number).ok(),
+            _ => {
+                faults.add(path, "is no whole number from 0 to 4294967295", "");
+                None
+            }
+        })
+    }
+
+    /// Amounts by name, by one of a fixed set of words.
+    pub(super) fn quantities_by<T: Copy + Ord>(
+        &mut self,
+        name: &'static str,
+        choices: &[(&'static str, T)],
+    ) -> BTreeMap<T, BTreeMap<String, Quantity>> {
+        self.object(name, |by| {
+            Some(
+                choices
+                    .iter()
+                    .map(|(word, value)| (*value, by.quantities(word)))
+                    .filter(|(_, amounts)| !amounts.is_empty())
+                    .collect(),
+            )
+        })
+        .unwrap_or_default()
+    }
+
     pub(super) fn text_map(&mut self, name: &'static str) -> BTreeMap<String, String> {
         self.entries(name, quoted, text)
     }

@@ -2,10 +2,12 @@
 
 use berth_model::{
     BundleRef, TenantSpec,
-    tenant::{Billing, Contact, Contacts, Environment, Members, Owner, PlacementConstraints, Subject},
+    tenant::{
+        Billing, Contact, Contacts, Environment, IdentityProvider, Members, Owner, PlacementConstraints, Subject,
+    },
 };
 
-use super::{reader::Reader, tree::Tree};
+use super::{network, reader::Reader, tree::Tree, workload};
 use crate::{
     api::{subject_of, subject_parts},
     words,
@@ -16,6 +18,8 @@ pub(super) fn read(spec: &mut Reader<'_>) -> Option<TenantSpec> {
     let tier = spec.name("tier");
     let size = spec.choice_or("size", &words::SIZES.map(|(word, size)| (word, Some(size))), None);
     let environment = spec.choice_or("environment", &words::ENVIRONMENTS, Environment::default());
+    let environments = spec.choices("environments", &words::ENVIRONMENTS);
+    let quota_split = spec.counts("quotaSplit");
     let namespaces = spec.texts("namespaces");
     let contacts = spec.object("contacts", |contacts| {
         Some(Contacts {
@@ -40,6 +44,26 @@ pub(super) fn read(spec: &mut Reader<'_>) -> Option<TenantSpec> {
     let labels = spec.text_map("labels");
     let features = spec.flags("features");
     let domain = spec.text_or_empty("domain");
+    let domains = spec.texts("domains");
+    let identity_provider = spec.object("identityProvider", |provider| {
+        Some(IdentityProvider {
+            issuer: provider.text_or_empty("issuer"),
+            audience: provider.text_or_empty("audience"),
+            client_id: provider.text_or_empty("clientId"),
+            client_secret_name: provider.text_or_empty("clientSecretName"),
+        })
+    });
+    let pod_security = spec.choice_or(
+        "podSecurity",
+        &words::POD_SECURITIES.map(|(word, level)| (word, Some(level))),
+        None,
+    );
+    let registries = spec.texts("registries");
+    let storage_classes = spec.texts("storageClasses");
+    let required_labels = spec.texts("requiredLabels");
+    let network = spec.object("network", network::network);
+    let priority_quota = spec.quantities_by("priorityQuota", &words::PRIORITIES);
+    let workloads = spec.objects("workloads", workload::workload);
     let quota = spec.quantities("quota");
     let members = spec.object("members", |members| {
         Some(Members {
@@ -70,6 +94,8 @@ pub(super) fn read(spec: &mut Reader<'_>) -> Option<TenantSpec> {
         tier: tier?,
         size: size?,
         environment: environment?,
+        environments,
+        quota_split,
         namespaces,
         contacts: contacts.unwrap_or_default(),
         billing: billing.unwrap_or_default(),
@@ -77,6 +103,15 @@ pub(super) fn read(spec: &mut Reader<'_>) -> Option<TenantSpec> {
         labels,
         features,
         domain,
+        domains,
+        identity_provider,
+        pod_security: pod_security?,
+        registries,
+        storage_classes,
+        required_labels,
+        network: network.unwrap_or_default(),
+        priority_quota,
+        workloads,
         quota,
         members: members.unwrap_or_default(),
         placement: placement.unwrap_or_default(),
@@ -114,6 +149,8 @@ pub fn tenant_spec_tree(spec: &TenantSpec) -> Tree {
         tier,
         size,
         environment,
+        environments,
+        quota_split,
         namespaces,
         contacts,
         billing,
@@ -121,18 +158,47 @@ pub fn tenant_spec_tree(spec: &TenantSpec) -> Tree {
         labels,
         features,
         domain,
+        domains,
+        identity_provider,
+        pod_security,
+        registries,
+        storage_classes,
+        required_labels,
+        network,
+        priority_quota,
+        workloads,
         quota,
         members,
         placement,
         bundles,
     } = spec;
+    let provider = identity_provider.as_ref().map_or(Tree::Null, |provider| {
+        Tree::map()
+            .text("issuer", &provider.issuer)
+            .some_text("audience", &provider.audience)
+            .some_text("clientId", &provider.client_id)
+            .some_text("clientSecretName", &provider.client_secret_name)
+    });
     Tree::map()
         .some_text("displayName", display_name)
         .text("tier", tier.as_str())
         .some_text("size", size.map_or("", |size| size.as_str()))
         .text("environment", environment.as_str())
+        .with_some(
+            "environments",
+            Tree::texts(environments.iter().map(|environment| environment.as_str())),
+        )
+        .with_some(
+            "quotaSplit",
+            quota_split
+                .iter()
+                .map(|(name, parts)| (name, Tree::Number((*parts).into())))
+                .collect(),
+        )
         .with_some("namespaces", Tree::texts(namespaces))
         .some_text("domain", domain)
+        .with_some("domains", Tree::texts(domains))
+        .with_some("identityProvider", provider)
         .with_some(
             "owner",
             Tree::map()
@@ -173,6 +239,28 @@ pub fn tenant_spec_tree(spec: &TenantSpec) -> Tree {
                 .iter()
                 .map(|(name, amount)| (name, amount.to_string()))
                 .collect(),
+        )
+        .with_some(
+            "priorityQuota",
+            priority_quota
+                .iter()
+                .map(|(priority, amounts)| {
+                    let amounts: Tree = amounts
+                        .iter()
+                        .map(|(name, amount)| (name, amount.to_string()))
+                        .collect();
+                    (priority.as_str(), amounts)
+                })
+                .collect(),
+        )
+        .some_text("podSecurity", pod_security.map_or("", |level| level.as_str()))
+        .with_some("registries", Tree::texts(registries))
+        .with_some("storageClasses", Tree::texts(storage_classes))
+        .with_some("requiredLabels", Tree::texts(required_labels))
+        .with_some("network", network::network_tree(network))
+        .with_some(
+            "workloads",
+            Tree::List(workloads.iter().map(workload::workload_tree).collect()),
         )
         .with_some(
             "members",

@@ -1,7 +1,9 @@
 //! `kind: Tier`.
 
+use std::collections::BTreeMap;
+
 use berth_model::{
-    TierSpec,
+    Quantity, TierSpec,
     money::UsdCents,
     tier::{
         Bootstrap, CapacityType, ClusterTemplate, NodePoolTemplate, PodSecurity, Priority, SizeName, Sla,
@@ -9,6 +11,7 @@ use berth_model::{
 };
 
 use super::{
+    network,
     node::{Node, Value},
     reader::Reader,
     tree::Tree,
@@ -32,9 +35,24 @@ pub(super) fn read(spec: &mut Reader<'_>) -> Option<TierSpec> {
             critical_response_minutes: sla
                 .count("criticalResponseMinutes")
                 .filter(|minutes| *minutes > 0),
+            response_minutes: sla.counts("responseMinutes"),
         })
     });
     let features = spec.flags("features");
+    let pod_security_dev = spec.choice_or(
+        "podSecurityDev",
+        &words::POD_SECURITIES.map(|(word, level)| (word, Some(level))),
+        None,
+    );
+    let quota = spec.quantities("quota");
+    let quota_max = spec.quantities("quotaMax");
+    let extended_resources = spec.texts("extendedResources");
+    let registries = spec.texts("registries");
+    let storage_classes = spec.texts("storageClasses");
+    let required_labels = spec.texts("requiredLabels");
+    let guaranteed_qos = spec.flag("guaranteedQos").unwrap_or_default();
+    let network = spec.object("network", network::tier_network);
+    let loosen = spec.choices("loosen", &words::LOOSEN);
     Some(TierSpec {
         display_name,
         isolation: isolation?,
@@ -47,6 +65,16 @@ pub(super) fn read(spec: &mut Reader<'_>) -> Option<TierSpec> {
         price,
         sla: sla.unwrap_or_default(),
         features,
+        pod_security_dev: pod_security_dev?,
+        quota,
+        quota_max,
+        extended_resources,
+        registries,
+        storage_classes,
+        required_labels,
+        guaranteed_qos,
+        network: network.unwrap_or_default(),
+        loosen,
     })
 }
 
@@ -142,7 +170,23 @@ pub fn tier_spec_tree(spec: &TierSpec) -> Tree {
         price,
         sla,
         features,
+        pod_security_dev,
+        quota,
+        quota_max,
+        extended_resources,
+        registries,
+        storage_classes,
+        required_labels,
+        guaranteed_qos,
+        network,
+        loosen,
     } = spec;
+    let amounts = |amounts: &BTreeMap<String, Quantity>| -> Tree {
+        amounts
+            .iter()
+            .map(|(name, amount)| (name, amount.to_string()))
+            .collect()
+    };
     let sla = Tree::map()
         .some_text(
             "uptimePercent",
@@ -153,12 +197,20 @@ pub fn tier_spec_tree(spec: &TierSpec) -> Tree {
             "criticalResponseMinutes",
             sla.critical_response_minutes
                 .map_or(Tree::Null, |minutes| Tree::Number(minutes.into())),
+        )
+        .with_some(
+            "responseMinutes",
+            sla.response_minutes
+                .iter()
+                .map(|(severity, minutes)| (severity, Tree::Number((*minutes).into())))
+                .collect(),
         );
     Tree::map()
         .some_text("displayName", display_name)
         .text("isolation", isolation.as_str())
         .text("defaultSize", default_size.as_str())
         .text("podSecurity", pod_security.as_str())
+        .some_text("podSecurityDev", pod_security_dev.map_or("", |level| level.as_str()))
         .text("priority", priority.as_str())
         .number("loadBalancers", *load_balancers)
         .with_some("nodePool", node_pool.as_ref().map_or(Tree::Null, pool_tree))
@@ -166,6 +218,15 @@ pub fn tier_spec_tree(spec: &TierSpec) -> Tree {
         .text("price", &format!("{}.{:02}", price.0 / 100, price.0 % 100))
         .with_some("sla", sla)
         .with_some("features", features.iter().collect())
+        .with_some("quota", amounts(quota))
+        .with_some("quotaMax", amounts(quota_max))
+        .with_some("extendedResources", Tree::texts(extended_resources))
+        .with_some("registries", Tree::texts(registries))
+        .with_some("storageClasses", Tree::texts(storage_classes))
+        .with_some("requiredLabels", Tree::texts(required_labels))
+        .with_some("guaranteedQos", Tree::Bool(*guaranteed_qos))
+        .with_some("network", network::tier_network_tree(network))
+        .with_some("loosen", Tree::texts(loosen.iter().map(|what| what.as_str())))
 }
 
 fn pool_tree(pool: &NodePoolTemplate) -> Tree {
