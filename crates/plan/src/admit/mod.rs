@@ -10,6 +10,8 @@ mod members;
 mod quota;
 mod tenant;
 mod tier;
+mod walls;
+mod workloads;
 
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -1,8 +1,10 @@
 //! Rules for a tenant's own amounts.
 
+use std::collections::BTreeMap;
+
 use berth_model::{
-    TenantSpec, TierSpec,
-    quota::{OVERRIDABLE, hard},
+    Quantity, TenantSpec, TierSpec,
+    quota::{OVERRIDABLE, extended, hard, most},
 };
 
 use super::{faults::Faults, hint};
@@ -11,11 +13,11 @@ use super::{faults::Faults, hint};
 const FRACTIONAL: [&str; 2] = ["requests.cpu", "limits.cpu"];
 const NANO: i128 = 1_000_000_000;
 
-/// What is wrong whatever the tier.
-pub(super) fn names(faults: &mut Faults, spec: &TenantSpec) {
-    for (name, amount) in &spec.quota {
-        let path = format!("spec.quota[{name:?}]");
-        if !OVERRIDABLE.contains(&name.as_str()) {
+/// What is wrong with amounts whatever the tier.
+pub(super) fn names(faults: &mut Faults, path: &str, amounts: &BTreeMap<String, Quantity>) {
+    for (name, amount) in amounts {
+        let path = format!("{path}[{name:?}]");
+        if !OVERRIDABLE.contains(&name.as_str()) && !is_extended(name) {
             faults.add(
                 &path,
                 "is no amount that a tenant can set",
@@ -30,19 +32,47 @@ pub(super) fn names(faults: &mut Faults, spec: &TenantSpec) {
     }
 }
 
+/// `requests.` and an extended resource such as `nvidia.com/gpu`.
+fn is_extended(name: &str) -> bool {
+    name.strip_prefix("requests.").is_some_and(is_extended_resource)
+}
+
+/// Whether `name` is one that device plug-ins give their resources: a domain that is not Kubernetes' own, and a name.
+pub(super) fn is_extended_resource(name: &str) -> bool {
+    name.split_once('/')
+        .is_some_and(|(domain, _)| domain.contains('.') && hint::label_key_problem(name).is_none())
+}
+
 /// What the tier does not grant.
 pub(super) fn grants(faults: &mut Faults, spec: &TenantSpec, tier: &TierSpec) {
-    if let Some(amount) = spec.quota.get("services.loadbalancers")
-        && amount.count() > u64::from(tier.load_balancers)
-    {
-        faults.add(
-            "spec.quota[\"services.loadbalancers\"]",
-            format!(
-                "{amount} load balancers are more than the tier's {}",
-                tier.load_balancers
-            ),
-            "choose a tier with more",
-        );
+    for (name, amount) in &spec.quota {
+        let path = format!("spec.quota[{name:?}]");
+        if is_extended(name)
+            && !tier.extended_resources.iter().any(|resource| extended(resource) == *name)
+            && amount.nanos() > 0
+        {
+            faults.add(
+                &path,
+                "is no resource of this tier",
+                if tier.extended_resources.is_empty() {
+                    "choose a tier that has it in extendedResources".to_owned()
+                } else {
+                    hint::nearest(name, tier.extended_resources.iter().map(|resource| extended(resource)))
+                },
+            );
+            continue;
+        }
+        if !OVERRIDABLE.contains(&name.as_str()) && !is_extended(name) {
+            continue;
+        }
+        let most = most(spec, tier, name);
+        if *amount > most {
+            faults.add(
+                &path,
+                format!("{amount} is more than the tier gives a tenant of this size: {most}"),
+                "choose a larger size, or a tier whose quotaMax has more",
+            );
+        }
     }
     let hard = hard(spec, tier);
     for (requests, limits) in [

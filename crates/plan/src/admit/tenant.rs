@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use berth_model::{
     Isolation, Tenant, TenantId, TenantSpec, Tier,
-    id::{is_dns_label, is_dns_subdomain},
+    id::is_dns_label,
     placement::namespace_name,
     tenant::Contact,
 };
@@ -12,7 +12,7 @@ use berth_model::{
 use super::{
     Catalogue, Verdict, bundles,
     faults::{Faults, text_problem},
-    hint, members, quota,
+    hint, members, quota, walls, workloads,
 };
 use crate::place::Minor;
 
@@ -59,9 +59,12 @@ pub fn tenant(catalogue: &Catalogue, id: &str, spec: &TenantSpec, existing: Opti
     }
     namespaces(&mut faults, id.as_ref(), spec);
     words(&mut faults, spec);
-    quota::names(&mut faults, spec);
+    quota::names(&mut faults, "spec.quota", &spec.quota);
+    walls::form(&mut faults, spec);
+    workloads::check(&mut faults, spec, tier.map(|tier| &tier.spec));
     if let Some(tier) = tier {
         quota::grants(&mut faults, spec, &tier.spec);
+        walls::grants(&mut faults, spec, &tier.spec);
     }
     members::check(&mut faults, id.as_ref(), spec);
     placement(&mut faults, spec, tier.map(|tier| &**tier));
@@ -162,10 +165,10 @@ fn words(faults: &mut Faults, spec: &TenantSpec) {
     for key in spec.features.keys() {
         faults.check(format!("spec.features[{key:?}]"), feature_problem(key));
     }
-    if !spec.domain.is_empty() && !is_dns_subdomain(&spec.domain) {
+    if !spec.domain.is_empty() && !walls::is_domain(&spec.domain) {
         faults.add(
             "spec.domain",
-            format!("{:?} is no DNS name", spec.domain),
+            format!("{:?} is no domain", spec.domain),
             "such as app.example.com, in lower case",
         );
     }

@@ -11,11 +11,15 @@ use super::{
     Verdict,
     faults::{Faults, text_problem},
     hint,
+    quota,
     tenant::feature_problem,
+    walls,
 };
 use crate::place::Minor;
 
 const LOGS: [&str; 5] = ["api", "audit", "authenticator", "controllerManager", "scheduler"];
+/// Below `critical`, which has a field of its own.
+const SEVERITIES: [&str; 3] = ["high", "medium", "low"];
 /// Most nodes that a managed node group can have.
 const MOST_NODES: u32 = 450;
 
@@ -93,6 +97,26 @@ fn check(faults: &mut Faults, name: &str, spec: &TierSpec) {
         );
     }
     faults.check("spec.sla.supportHours", text_problem(&spec.sla.support_hours, 64));
+    for severity in spec.sla.response_minutes.keys() {
+        if !SEVERITIES.contains(&severity.as_str()) {
+            faults.add(
+                format!("spec.sla.responseMinutes[{severity:?}]"),
+                "is no severity",
+                hint::nearest(severity, SEVERITIES),
+            );
+        }
+    }
+    amounts(faults, spec);
+    walls::registries(faults, &spec.registries);
+    walls::names(faults, "spec.storageClasses", &spec.storage_classes);
+    walls::required_labels(faults, &spec.required_labels);
+    if spec.pod_security_dev > Some(spec.pod_security) {
+        faults.add(
+            "spec.podSecurityDev",
+            "is stricter than podSecurity",
+            "development is held to the same or to less",
+        );
+    }
     template(
         faults,
         "spec.nodePool",
@@ -112,6 +136,32 @@ fn check(faults: &mut Faults, name: &str, spec: &TierSpec) {
     }
     if let Some(made) = &spec.cluster {
         cluster(faults, made);
+    }
+}
+
+/// Amounts that every tenant has, and that one may ask for.
+fn amounts(faults: &mut Faults, spec: &TierSpec) {
+    for (at, resource) in spec.extended_resources.iter().enumerate() {
+        if !quota::is_extended_resource(resource) {
+            faults.add(
+                format!("spec.extendedResources[{at}]"),
+                format!("{resource:?} is no extended resource"),
+                "such as nvidia.com/gpu or nvidia.com/gpu.shared",
+            );
+        }
+    }
+    quota::names(faults, "spec.quota", &spec.quota);
+    quota::names(faults, "spec.quotaMax", &spec.quota_max);
+    for (name, amount) in &spec.quota {
+        if let Some(most) = spec.quota_max.get(name)
+            && amount > most
+        {
+            faults.add(
+                format!("spec.quotaMax[{name:?}]"),
+                format!("{most} is less than what every tenant has, {amount}"),
+                "",
+            );
+        }
     }
 }
 

@@ -119,12 +119,12 @@ fn amounts_that_cannot_be_are_refused_and_ones_that_cannot_be_reached_are_warned
     }
     insta::assert_snapshot!(faults("acme", &bad, None));
     let mut high = spec("standard");
-    high.quota.insert("requests.cpu".into(), "8".parse().unwrap());
+    high.quota.insert("limits.cpu".into(), "500m".parse().unwrap());
     let warnings = admit::tenant(&catalogue(), "acme", &high, None).unwrap();
     assert_eq!(
         warnings,
         [
-            "requests.cpu is 8 and limits.cpu is 4: no more than 4 can be requested, since no request may exceed its limit"
+            "requests.cpu is 1 and limits.cpu is 500m: no more than 500m can be requested, since no request may exceed its limit"
         ]
     );
 }

@@ -8,6 +8,7 @@ mod linting;
 mod nonsense;
 mod placement;
 mod properties;
+mod walls;
 
 use berth_model::{ConditionKind, TenantId};
 
