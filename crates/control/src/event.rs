@@ -1,8 +1,8 @@
 //! How a change of the store becomes a change of the view. The only writer of what the view knows from the store.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
-use berth_model::{Revision, TenantId};
+use berth_model::{BundleRef, Revision, TenantId, TierName};
 use berth_plan::{
     Changes,
     view::{BreakerView, ClusterView, InfraView, TenantView, View},
@@ -63,11 +63,14 @@ pub(crate) fn try_take(
         } else {
             view.bundles.remove(&id);
         }
-        again(view, |spec| {
-            spec.bundles
-                .iter()
-                .any(|used| used.name == id.0 && used.version == id.1)
-        });
+        let this = |used: &BundleRef| used.name == id.0 && used.version == id.1;
+        let tiers: BTreeSet<TierName> = view
+            .tiers
+            .iter()
+            .filter(|(_, tier)| tier.spec.bundles.iter().any(this))
+            .map(|(name, _)| name.clone())
+            .collect();
+        again(view, |spec| spec.bundles.iter().any(this) || tiers.contains(&spec.tier));
         changes.bundles.insert(id);
     } else if let Some(name) = key.strip_prefix(keys::CLUSTERS) {
         let name: berth_model::ClusterName = load::name(name)?;

@@ -6,7 +6,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::id::{BundleName, BundleVersion, Revision, Uid};
+use crate::{
+    id::{BundleName, BundleVersion, Revision, Uid},
+    tenant::TenantSpec,
+    tier::TierSpec,
+};
 
 /// A bundle as stored. A version never changes: another content is another version.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -114,4 +118,15 @@ pub struct BundleRef {
     /// Values by parameter name.
     #[serde(default)]
     pub parameters: BTreeMap<String, Value>,
+}
+
+/// What runs in a tenant: its tier's bundles, unless it names one by the same name itself, and then its own.
+#[must_use]
+pub fn used<'a>(spec: &'a TenantSpec, tier: &'a TierSpec) -> Vec<&'a BundleRef> {
+    let own = |name: &BundleName| spec.bundles.iter().any(|used| used.name == *name);
+    tier.bundles
+        .iter()
+        .filter(|used| !own(&used.name))
+        .chain(&spec.bundles)
+        .collect()
 }

@@ -86,6 +86,8 @@ fn plain(isolation: Isolation) -> TierSpec {
         required_labels: Vec::new(),
         guaranteed_qos: false,
         network: TierNetwork::default(),
+        bundles: Vec::new(),
+        bundle_kinds: Vec::new(),
         loosen: Vec::new(),
     }
 }

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    bundle::BundleRef,
     id::{Generation, Revision, TierName, Uid},
     money::UsdCents,
     network::TierNetwork,
@@ -82,6 +83,12 @@ pub struct TierSpec {
     /// Who may talk to whom.
     #[serde(default)]
     pub network: TierNetwork,
+    /// What runs in every tenant of the tier, unless the tenant names a bundle of the same name itself.
+    #[serde(default)]
+    pub bundles: Vec<BundleRef>,
+    /// Kinds that its tenants' bundles may hold; empty allows every kind that a bundle can.
+    #[serde(default)]
+    pub bundle_kinds: Vec<String>,
     /// What a tenant may set wider than the tier has it. Narrower is always possible.
     #[serde(default)]
     pub loosen: Vec<Loosen>,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use berth_model::{BundleName, BundleVersion, ClusterName, TenantId, TierName};
+use berth_model::{BundleName, BundleRef, BundleVersion, ClusterName, TenantId, TenantSpec, TierName};
 
 use crate::{gate, view::View};
 
@@ -63,6 +63,15 @@ impl Changes {
     }
 }
 
+/// Whether one of the bundles of a tenant or of its tier is such.
+fn uses(view: &View, spec: &TenantSpec, such: impl Fn(&BundleRef) -> bool) -> bool {
+    let of_tier = view.tiers.get(&spec.tier).into_iter();
+    of_tier
+        .flat_map(|tier| &tier.spec.bundles)
+        .chain(&spec.bundles)
+        .any(such)
+}
+
 /// Everybody whom `changes` concern: planning them gives what planning everybody gives.
 ///
 /// Tenants without a place compete for the same room, so they are all in or all out: in when a cluster, a tier or somebody's claim
@@ -100,7 +109,7 @@ pub fn closure(view: &View, changes: &Changes) -> Scope {
         let concerned = view.tenants.iter().filter(|(_, known)| {
             let spec = &known.tenant.spec;
             changes.tiers.contains(&spec.tier)
-                || spec.bundles.iter().any(|used| {
+                || uses(view, spec, |used| {
                     changes
                         .bundles
                         .contains(&(used.name.clone(), used.version.clone()))

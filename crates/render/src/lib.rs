@@ -33,7 +33,7 @@ pub struct Input<'a> {
     pub tier: &'a Tier,
     /// Where it is.
     pub placement: &'a Placement,
-    /// What runs in it: one for each of `tenant.spec.bundles`, in their order.
+    /// What runs in it: one for each of [`berth_model::bundle::used`], in their order.
     pub bundles: &'a [(&'a BundleRef, &'a Bundle)],
 }
 
@@ -86,7 +86,8 @@ pub fn render(input: &Input<'_>) -> Result<Rendered, Vec<Violation>> {
             objects.agent(ApplyPhase::Access, object);
         }
     }
-    for object in bundle::of_tenant(input, &mut violations) {
+    let main = shares.first().cloned().unwrap_or_default();
+    for object in bundle::of_tenant(input, &main, &mut violations) {
         objects.0.push(Object {
             phase: ApplyPhase::Workload,
             applied_as: AppliedAs::Deployer,

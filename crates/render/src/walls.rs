@@ -31,6 +31,44 @@ pub(crate) fn priority(tier: &TierSpec, environment: Environment) -> Priority {
     }
 }
 
+/// The tenant's own list where it has one, and the tier's otherwise: admission has seen to it that it is narrower.
+pub(crate) const fn narrower<'a>(own: &'a [String], of_tier: &'a [String]) -> &'a [String] {
+    if own.is_empty() { of_tier } else { own }
+}
+
+/// Domains that Ingresses may serve.
+pub(crate) fn domains(spec: &TenantSpec) -> Vec<String> {
+    let all: BTreeSet<&String> = std::iter::once(&spec.domain)
+        .chain(&spec.domains)
+        .filter(|domain| !domain.is_empty())
+        .collect();
+    all.into_iter().cloned().collect()
+}
+
+/// Keys of labels that pods and workloads carry.
+pub(crate) fn required_labels(spec: &TenantSpec, tier: &TierSpec) -> Vec<String> {
+    let all: BTreeSet<&String> = tier.required_labels.iter().chain(&spec.required_labels).collect();
+    all.into_iter().cloned().collect()
+}
+
+/// Extended resources of which the namespace has any.
+pub(crate) fn extended_resources(tier: &TierSpec, share: &Share) -> Vec<String> {
+    let resources = tier.extended_resources.iter();
+    resources
+        .filter(|resource| has(share, &extended(resource)))
+        .cloned()
+        .collect()
+}
+
+/// Whether the namespace may have Services of type LoadBalancer.
+pub(crate) fn load_balancers(share: &Share) -> bool {
+    has(share, "services.loadbalancers")
+}
+
+fn has(share: &Share, name: &str) -> bool {
+    share.get(name).is_some_and(|amount| amount.count() > 0)
+}
+
 /// What the policies read, in the namespace's annotations; what is left out is forbidden, or free where nothing is named.
 pub(crate) fn annotations(
     spec: &TenantSpec,
@@ -39,50 +77,25 @@ pub(crate) fn annotations(
     share: &Share,
 ) -> Vec<(&'static str, String)> {
     let highest = priority(tier, environment);
-    let classes = Priority::ALL
+    let classes: Vec<&str> = Priority::ALL
         .into_iter()
         .filter(|priority| *priority <= highest)
-        .map(|priority| priority.class().to_owned());
-    let domains: BTreeSet<&str> = std::iter::once(&spec.domain)
-        .chain(&spec.domains)
-        .map(String::as_str)
-        .filter(|domain| !domain.is_empty())
+        .map(Priority::class)
         .collect();
-    let required: BTreeSet<&str> = tier
-        .required_labels
-        .iter()
-        .chain(&spec.required_labels)
-        .map(String::as_str)
-        .collect();
-    let has = |name: &str| share.get(name).is_some_and(|amount| amount.count() > 0);
-    let resources = tier
-        .extended_resources
-        .iter()
-        .filter(|resource| has(&extended(resource)))
-        .cloned();
-    let narrower = |own: &[String], tiers: &[String]| {
-        let list = if own.is_empty() { tiers } else { own };
-        list.join(",")
-    };
+    let balancers = if load_balancers(share) { "true" } else { "" };
     vec![
-        (label::PRIORITY_CLASSES, classes.collect::<Vec<_>>().join(",")),
-        (label::REGISTRIES, narrower(&spec.registries, &tier.registries)),
+        (label::PRIORITY_CLASSES, classes.join(",")),
+        (
+            label::REGISTRIES,
+            narrower(&spec.registries, &tier.registries).join(","),
+        ),
         (
             label::STORAGE_CLASSES,
-            narrower(&spec.storage_classes, &tier.storage_classes),
+            narrower(&spec.storage_classes, &tier.storage_classes).join(","),
         ),
-        (
-            label::INGRESS_DOMAINS,
-            domains.into_iter().collect::<Vec<_>>().join(","),
-        ),
-        (
-            label::REQUIRED_LABELS,
-            required.into_iter().collect::<Vec<_>>().join(","),
-        ),
-        (label::EXTENDED_RESOURCES, resources.collect::<Vec<_>>().join(",")),
-        (
-            label::LOAD_BALANCERS,
-            if has("services.loadbalancers") { "true" } else { "" }.to_owned(),
-        ),
+        (label::INGRESS_DOMAINS, domains(spec).join(",")),
+        (label::REQUIRED_LABELS, required_labels(spec, tier).join(",")),
+        (label::EXTENDED_RESOURCES, extended_resources(tier, share).join(",")),
+        (label::LOAD_BALANCERS, balancers.to_owned()),
     ]
 }

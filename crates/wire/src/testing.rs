@@ -431,7 +431,11 @@ pub(crate) fn tier_spec() -> impl Strategy<Value = TierSpec> {
         lists,
         any::<bool>(),
         network,
-        select(vec![vec![], Loosen::ALL.to_vec()]),
+        (
+            select(vec![vec![], Loosen::ALL.to_vec()]),
+            collection::vec(bundle_ref(), 0..2),
+            collection::vec(text(), 0..2),
+        ),
         collection::btree_map(label(), any::<u32>(), 0..2),
     )
         .prop_map(
@@ -442,7 +446,7 @@ pub(crate) fn tier_spec() -> impl Strategy<Value = TierSpec> {
                 (extended_resources, registries, storage_classes, required_labels),
                 guaranteed_qos,
                 network,
-                loosen,
+                (loosen, bundles, bundle_kinds),
                 response_minutes,
             )| TierSpec {
                 pod_security_dev,
@@ -454,6 +458,8 @@ pub(crate) fn tier_spec() -> impl Strategy<Value = TierSpec> {
                 required_labels,
                 guaranteed_qos,
                 network,
+                bundles,
+                bundle_kinds,
                 loosen,
                 sla: Sla {
                     response_minutes,
@@ -525,6 +531,8 @@ fn bare_tier_spec() -> impl Strategy<Value = TierSpec> {
                 required_labels: Vec::new(),
                 guaranteed_qos: false,
                 network: TierNetwork::default(),
+                bundles: Vec::new(),
+                bundle_kinds: Vec::new(),
                 loosen: Vec::new(),
             },
         )

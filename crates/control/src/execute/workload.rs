@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use berth_model::{Bundle, BundleName, BundleVersion, Digest, Tenant};
+use berth_model::{Bundle, BundleName, BundleVersion, Digest, Tenant, bundle};
 use berth_plan::view::{Placed, View};
 use berth_store::{Store, StoreError};
 
@@ -60,8 +60,9 @@ pub(crate) async fn render(
     let Some(tier) = view.tiers.get(&tenant.spec.tier) else {
         return Ok(Err(format!("tier {} does not exist", tenant.spec.tier)));
     };
-    let mut used = Vec::with_capacity(tenant.spec.bundles.len());
-    for reference in &tenant.spec.bundles {
+    let references = bundle::used(&tenant.spec, &tier.spec);
+    let mut used = Vec::with_capacity(references.len());
+    for reference in references {
         match bundles.get(store, &reference.name, &reference.version).await {
             Ok(Some(bundle)) => used.push((reference, bundle)),
             Err(LoadError::Store(error)) => return Err(error),

@@ -86,6 +86,20 @@ impl Registry {
         for _ in 0..MOST_TRIES {
             let mark = self.store.get(&keys::bundle_uses(name, version)).await?;
             let bundle = self.bundle(name, version).await?;
+            for entry in self.all(keys::TIERS).await? {
+                let tier = load::tier(&entry.value, entry.revision)?;
+                if tier
+                    .spec
+                    .bundles
+                    .iter()
+                    .any(|used| used.name == *name && used.version == *version)
+                {
+                    return Err(RegistryError::Precondition {
+                        reason: "BUNDLE_IN_USE",
+                        message: format!("bundle {name} {version} is used by tier {:?}", tier.name.as_str()),
+                    });
+                }
+            }
             let users = self.tenants_of_bundle(name, version).await?;
             if let Some(first) = users.first() {
                 return Err(RegistryError::Precondition {

@@ -272,7 +272,9 @@ impl Registry {
                 .tiers
                 .insert(tier.name.clone(), std::sync::Arc::new(tier));
         }
-        for reference in &spec.bundles {
+        let tier = catalogue.tiers.get(&spec.tier).cloned();
+        let of_tier = tier.iter().flat_map(|tier| &tier.spec.bundles);
+        for reference in of_tier.chain(&spec.bundles) {
             let key = (reference.name.clone(), reference.version.clone());
             if bundles.contains_key(&key) {
                 continue;
@@ -327,10 +329,8 @@ fn renders(tenant: &Tenant, catalogue: &admit::Catalogue, bundles: &Bundles) -> 
         },
         Isolation::Cluster => Placement::Cluster { cluster },
     };
-    let used: Vec<(&BundleRef, &Bundle)> = tenant
-        .spec
-        .bundles
-        .iter()
+    let used: Vec<(&BundleRef, &Bundle)> = berth_model::bundle::used(&tenant.spec, &tier.spec)
+        .into_iter()
         .filter_map(|reference| {
             Some((
                 reference,

@@ -1,6 +1,8 @@
 //! Tiers as the API writes them.
 
-use berth_model::{Generation, Revision, Tier, TierName, TierSpec, Violation};
+use std::collections::BTreeSet;
+
+use berth_model::{BundleRef, Generation, Revision, Tier, TierName, TierSpec, Violation};
 use berth_plan::admit;
 use berth_store::Txn;
 
@@ -19,6 +21,7 @@ impl Registry {
         validate_only: bool,
     ) -> Result<Tier, RegistryError> {
         admit::tier(name, &spec).map_err(RegistryError::Invalid)?;
+        let marks = self.tier_bundles(&spec).await?;
         let name = tier_name(name)?;
         let mut tier = Tier {
             name: name.clone(),
@@ -40,7 +43,7 @@ impl Registry {
             return Ok(tier);
         }
         match self
-            .write(Txn::new().if_absent(key.clone()).put(key, value))
+            .write(marks.if_absent(key.clone()).put(key, value))
             .await?
         {
             Some(revision) => {
@@ -80,6 +83,7 @@ impl Registry {
             check_etag("tier", name, etag, old.revision)?;
             admit::tier(name, &spec).map_err(RegistryError::Invalid)?;
             admit::tier_update(&old, &spec).map_err(RegistryError::Invalid)?;
+            let marks = self.tier_bundles(&spec).await?;
             if old.spec == spec {
                 return Ok(old);
             }
@@ -95,7 +99,7 @@ impl Registry {
             }
             let key = keys::tier(&id);
             if let Some(revision) = self
-                .write(Txn::new().if_revision(key.clone(), old.revision).put(key, value))
+                .write(marks.if_revision(key.clone(), old.revision).put(key, value))
                 .await?
             {
                 tier.revision = revision;
@@ -103,6 +107,27 @@ impl Registry {
             }
         }
         Err(contended("tier", name))
+    }
+
+    /// Checks what a tier's tenants would run; the conditions and marks keep it there until the write.
+    async fn tier_bundles(&self, spec: &TierSpec) -> Result<Txn, RegistryError> {
+        let mut catalogue = admit::Catalogue::default();
+        let mut txn = Txn::new();
+        let mut marked = BTreeSet::new();
+        for entry in self.all(keys::BUNDLES).await? {
+            let bundle = load::bundle_header(&entry.value, entry.revision)?;
+            let this = |used: &BundleRef| used.name == bundle.name && used.version == bundle.version;
+            if spec.bundles.iter().any(this) && marked.insert((bundle.name.clone(), bundle.version.clone())) {
+                txn = txn
+                    .if_exists(keys::bundle(&bundle.name, &bundle.version))
+                    .put(keys::bundle_uses(&bundle.name, &bundle.version), load::use_mark());
+            }
+            catalogue
+                .bundles
+                .insert((bundle.name, bundle.version), bundle.spec.parameters);
+        }
+        admit::tier_bundles(&catalogue, spec).map_err(RegistryError::Invalid)?;
+        Ok(txn)
     }
 
     /// Removes a tier that no tenant uses.

@@ -18,7 +18,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use berth_model::{BundleName, BundleVersion, Parameter, Tier, TierName, Violation};
 
 pub use tenant::tenant;
-pub use tier::{tier, tier_delete, tier_update};
+pub use tier::{tier, tier_bundles, tier_delete, tier_update};
 
 /// What a tenant can refer to.
 #[derive(Clone, Debug, Default)]

@@ -8,7 +8,7 @@ use berth_model::{
 };
 
 use super::{
-    Verdict,
+    Catalogue, Verdict, bundles,
     faults::{Faults, text_problem},
     hint,
     quota,
@@ -30,6 +30,16 @@ const MOST_NODES: u32 = 450;
 pub fn tier(name: &str, spec: &TierSpec) -> Verdict {
     let mut faults = Faults::default();
     check(&mut faults, name, spec);
+    faults.verdict()
+}
+
+/// Whether there is what the tenants of a tier would run.
+///
+/// # Errors
+/// Every fault, with its path.
+pub fn tier_bundles(catalogue: &Catalogue, spec: &TierSpec) -> Verdict {
+    let mut faults = Faults::default();
+    bundles::check(&mut faults, catalogue, &spec.bundles);
     faults.verdict()
 }
 

@@ -1,6 +1,6 @@
 //! Whether the spec can be worked on with the tiers and bundles that there are now.
 
-use berth_model::{ConditionKind, Tier, Truth};
+use berth_model::{ConditionKind, Tier, Truth, bundle};
 
 use super::sheet::Sheet;
 use crate::view::{TenantView, View};
@@ -38,7 +38,7 @@ pub(crate) fn tier_of<'a>(view: &'a View, known: &TenantView) -> Result<&'a Tier
             format!("tier {} does not exist; create it or choose another", spec.tier),
         )
     })?;
-    for used in &spec.bundles {
+    for used in bundle::used(spec, &tier.spec) {
         if !view.bundles.contains(&(used.name.clone(), used.version.clone())) {
             return Err((
                 "UnknownBundle",

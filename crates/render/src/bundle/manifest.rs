@@ -9,16 +9,19 @@ use berth_model::{
 };
 use serde_json::Value;
 
-use super::{kinds, pods};
+use super::{kinds, object_rules, pod_rules, pods, terms::Terms};
 use crate::text;
 
 /// Fields of `metadata` that a bundle may set; the rest is the API server's, or would outlive the bundle.
 const METADATA: [&str; 4] = ["name", "namespace", "labels", "annotations"];
 /// Objects that are in every tenant's namespace already.
-const TAKEN: [(&str, &str); 4] = [
+const TAKEN: [(&str, &str); 7] = [
     ("ServiceAccount", "default"),
     ("ServiceAccount", label::WORKLOAD_ACCOUNT),
     ("ServiceAccount", label::DEPLOYER_ACCOUNT),
+    ("ServiceAccount", label::ACCESS_ACCOUNT_ADMIN),
+    ("ServiceAccount", label::ACCESS_ACCOUNT_USER),
+    ("ServiceAccount", label::ACCESS_ACCOUNT_VIEWER),
     ("ConfigMap", "kube-root-ca.crt"),
 ];
 
@@ -39,6 +42,7 @@ impl Faults<'_> {
 pub(super) fn check_all(
     manifests: &[Value],
     namespace: Option<&str>,
+    terms: Option<&Terms>,
     path: &str,
     violations: &mut Vec<Violation>,
 ) {
@@ -48,7 +52,7 @@ pub(super) fn check_all(
             path: format!("{path}[{at}]"),
             violations,
         };
-        check(manifest, namespace, &mut faults);
+        check(manifest, namespace, terms, &mut faults);
         let (kind, name) = kinds::identity(manifest);
         if !name.is_empty() && !names.insert((kind.clone(), name.clone())) {
             faults.add(
@@ -60,7 +64,7 @@ pub(super) fn check_all(
     }
 }
 
-fn check(manifest: &Value, namespace: Option<&str>, faults: &mut Faults<'_>) {
+fn check(manifest: &Value, namespace: Option<&str>, terms: Option<&Terms>, faults: &mut Faults<'_>) {
     let Some(fields) = manifest.as_object() else {
         return faults.add(
             "",
@@ -87,8 +91,16 @@ fn check(manifest: &Value, namespace: Option<&str>, faults: &mut Faults<'_>) {
         faults.add(".status", "cannot be set", "leave it out");
     }
     check_metadata(kind, &manifest["metadata"], namespace, faults);
+    object_rules::check(kind, manifest, faults);
+    object_rules::annotations(kind, manifest, faults);
     if let Some(template) = known.pod_template {
         pods::check(manifest, template, faults);
+    }
+    let Some(terms) = terms else { return };
+    object_rules::check_terms(kind, manifest, terms, faults);
+    if let Some(pod) = known.pod_template.and_then(|template| manifest.pointer(template)) {
+        let path = known.pod_template.unwrap_or_default().replace('/', ".");
+        pod_rules::check_terms(pod, &path, terms, faults);
     }
 }
 

@@ -3,18 +3,24 @@
 //! Kubernetes' own RBAC is the last wall (bundles are applied with the tenant administrator's rights); the checks here are
 //! the first, so that a fault is told where it was written and not by a cluster.
 
+mod images;
 mod kinds;
 mod manifest;
+mod object_rules;
 mod parameters;
+mod pod_rules;
 mod pods;
 mod substitute;
+mod terms;
+mod workloads;
 
 use std::collections::BTreeSet;
 
-use berth_model::{Bundle, BundleRef, Violation, bundle::BundleSpec, label};
+use berth_model::{Bundle, BundleRef, Isolation, Violation, bundle::BundleSpec, label};
 use serde_json::{Value, json};
 
-use crate::{Input, meta};
+use self::terms::Terms;
+use crate::{Input, meta, quota::Share};
 
 /// The most manifests of one bundle.
 const MOST_MANIFESTS: usize = 200;
@@ -45,7 +51,7 @@ pub fn check(spec: &BundleSpec) -> Vec<Violation> {
     // Names are judged as they come out with the defaults, or with an example where there is none.
     let values = parameters::examples(spec);
     let manifests = substitute::all(&spec.manifests, &values, "spec.manifests", &mut violations);
-    manifest::check_all(&manifests, None, "spec.manifests", &mut violations);
+    manifest::check_all(&manifests, None, None, "spec.manifests", &mut violations);
     violations.sort();
     violations.dedup();
     violations
@@ -57,13 +63,23 @@ pub fn check(spec: &BundleSpec) -> Vec<Violation> {
 /// # Errors
 /// Every violation at once.
 pub fn expand(reference: &BundleRef, bundle: &Bundle, namespace: &str) -> Result<Vec<Value>, Vec<Violation>> {
+    expand_on(None, reference, bundle, namespace)
+}
+
+/// As [`expand`], on a tenant's terms.
+fn expand_on(
+    terms: Option<&Terms>,
+    reference: &BundleRef,
+    bundle: &Bundle,
+    namespace: &str,
+) -> Result<Vec<Value>, Vec<Violation>> {
     let mut violations = Vec::new();
     let values = parameters::values(&bundle.spec, reference, &mut violations);
     if !violations.is_empty() {
         return Err(violations);
     }
     let mut manifests = substitute::all(&bundle.spec.manifests, &values, "manifests", &mut violations);
-    manifest::check_all(&manifests, Some(namespace), "manifests", &mut violations);
+    manifest::check_all(&manifests, Some(namespace), terms, "manifests", &mut violations);
     if !violations.is_empty() {
         return Err(violations);
     }
@@ -75,13 +91,20 @@ pub fn expand(reference: &BundleRef, bundle: &Bundle, namespace: &str) -> Result
 }
 
 /// The objects of all the tenant's bundles, labelled and pinned.
-pub(crate) fn of_tenant(input: &Input<'_>, violations: &mut Vec<Violation>) -> Vec<Value> {
+pub(crate) fn of_tenant(input: &Input<'_>, share: &Share, violations: &mut Vec<Violation>) -> Vec<Value> {
     let namespace = input.tenant.spec.main_namespace(&input.tenant.id);
+    let (tenant, tier) = (&input.tenant.spec, &input.tier.spec);
+    let own_nodes = input.placement.isolation() != Isolation::Namespace;
+    let terms = Terms::of(tenant, tier, share, own_nodes);
     let mut objects = Vec::new();
     let mut names: BTreeSet<(String, String)> = BTreeSet::new();
-    for (at, (reference, bundle)) in input.bundles.iter().enumerate() {
-        let path = format!("spec.bundles[{at}]");
-        let expanded = match expand(reference, bundle, &namespace) {
+    for (reference, bundle) in input.bundles {
+        let own = &input.tenant.spec.bundles;
+        let path = match own.iter().position(|used| used.name == reference.name) {
+            Some(at) => format!("spec.bundles[{at}]"),
+            None => format!("spec.tier.bundles[{:?}]", reference.name.as_str()),
+        };
+        let expanded = match expand_on(Some(&terms), reference, bundle, &namespace) {
             Ok(expanded) => expanded,
             Err(found) => {
                 let below = |v: Violation| Violation::new(format!("{path}.{}", v.path), v.problem, v.hint);
@@ -89,7 +112,7 @@ pub(crate) fn of_tenant(input: &Input<'_>, violations: &mut Vec<Violation>) -> V
                 continue;
             }
         };
-        for mut object in expanded {
+        for (at, mut object) in expanded.into_iter().enumerate() {
             let (kind, name) = kinds::identity(&object);
             if !names.insert((kind.clone(), name.clone())) {
                 violations.push(Violation::new(
@@ -104,12 +127,22 @@ pub(crate) fn of_tenant(input: &Input<'_>, violations: &mut Vec<Violation>) -> V
             // `managed-by` stays what the manifest says on pods: there it is the workload's own.
             labels.remove(label::MANAGED_BY);
             pods::label(&mut object, &labels);
+            for missing in pods::require(&mut object, &terms.required_labels, &tenant.labels) {
+                violations.push(Violation::new(
+                    format!("{path}.manifests[{at}]{missing}"),
+                    "is required on every pod and workload of this tenant",
+                    "set it in the bundle, or in the tenant's spec.labels",
+                ));
+            }
+            pods::rank(&mut object, terms.highest);
+            pods::spread(&mut object);
             if let Some(pool) = input.placement.pool() {
                 pods::pin(&mut object, pool);
             }
             objects.push(object);
         }
     }
+    workloads::add(input, &mut objects, violations);
     objects
 }
 

@@ -1,13 +1,19 @@
 //! Pod templates: what they may not ask for, and what they get.
 
+use std::collections::BTreeMap;
+
 use berth_model::{
     PoolName,
-    label::{self, DEPLOYER_ACCOUNT, WORKLOAD_ACCOUNT},
+    label::{self, WORKLOAD_ACCOUNT},
+    tier::Priority,
 };
 use serde_json::{Map, Value, json};
 
-use super::{kinds, manifest, manifest::Faults, merge};
+use super::{kinds, manifest, manifest::Faults, merge, pod_rules};
 use crate::text;
+
+/// Accounts of people and bundles start with this.
+const BERTHS_ACCOUNTS: &str = "berth-";
 
 /// Refuses what would reach other tenants' nodes or the deployer's rights. `template` points at the pod's metadata and spec.
 pub(super) fn check(manifest: &Value, template: &str, faults: &mut Faults<'_>) {
@@ -25,19 +31,14 @@ pub(super) fn check(manifest: &Value, template: &str, faults: &mut Faults<'_>) {
         }
         manifest::check_texts(&pod["metadata"], &format!("{path}.metadata"), faults);
     }
+    pod_rules::check(pod, &path, faults);
     let (spec, path) = (&pod["spec"], format!("{path}.spec"));
-    if !spec["nodeName"].is_null() {
-        faults.add(
-            &format!("{path}.nodeName"),
-            "cannot be set",
-            "let the scheduler choose the node",
-        );
-    }
     for field in ["serviceAccountName", "serviceAccount"] {
-        if spec[field] == DEPLOYER_ACCOUNT {
+        let account = spec[field].as_str().unwrap_or_default();
+        if account.starts_with(BERTHS_ACCOUNTS) {
             faults.add(
                 &format!("{path}.{field}"),
-                format!("{DEPLOYER_ACCOUNT} is not for pods"),
+                format!("{account} is not for pods"),
                 format!("use {WORKLOAD_ACCOUNT}, or an account of the bundle's own"),
             );
         }
@@ -101,6 +102,80 @@ pub(super) fn run_as_workload(manifest: &mut Value) {
     {
         pod["spec"]["serviceAccountName"] = WORKLOAD_ACCOUNT.into();
     }
+}
+
+/// Pods that name no class have the highest of their namespace: production outranks development whatever runs there.
+pub(super) fn rank(manifest: &mut Value, priority: Priority) {
+    if let Some(pod) = pod_mut(manifest)
+        && pod["spec"]["priorityClassName"].as_str().unwrap_or_default().is_empty()
+    {
+        pod["spec"]["priorityClassName"] = priority.class().into();
+    }
+}
+
+/// Replicas that say nothing of where they go keep away from each other, by zone and by node, as far as there is room.
+pub(super) fn spread(manifest: &mut Value) {
+    if !matches!(manifest["kind"].as_str(), Some("Deployment" | "StatefulSet")) {
+        return;
+    }
+    let labels = manifest["spec"]["selector"]["matchLabels"].clone();
+    if labels.as_object().is_none_or(Map::is_empty) {
+        return;
+    }
+    let Some(pod) = pod_mut(manifest) else { return };
+    let spec = &mut pod["spec"];
+    if spec["topologySpreadConstraints"].is_null() {
+        spec["topologySpreadConstraints"] = json!([{
+            "maxSkew": 1,
+            "topologyKey": "topology.kubernetes.io/zone",
+            "whenUnsatisfiable": "ScheduleAnyway",
+            "labelSelector": {"matchLabels": labels.clone()},
+        }]);
+    }
+    if spec["affinity"]["podAntiAffinity"].is_null() {
+        if !spec["affinity"].is_object() {
+            spec["affinity"] = json!({});
+        }
+        spec["affinity"]["podAntiAffinity"] = json!({
+            "preferredDuringSchedulingIgnoredDuringExecution": [{
+                "weight": 100,
+                "podAffinityTerm": {
+                    "topologyKey": "kubernetes.io/hostname",
+                    "labelSelector": {"matchLabels": labels},
+                },
+            }],
+        });
+    }
+}
+
+/// Gives workloads and their pods the labels that everything must carry, from the tenant's own; what is still missing is told.
+pub(super) fn require(
+    manifest: &mut Value,
+    required: &[String],
+    known: &BTreeMap<String, String>,
+) -> Vec<String> {
+    let Some(template) = kinds::pod_template(manifest) else {
+        return Vec::new();
+    };
+    let mut missing = Vec::new();
+    for place in [String::new(), template.to_owned()] {
+        let Some(object) = manifest.pointer_mut(&place) else { continue };
+        for key in required {
+            if object["metadata"]["labels"][key].as_str().is_some_and(|value| !value.is_empty()) {
+                continue;
+            }
+            match known.get(key).filter(|value| !value.is_empty()) {
+                Some(value) => {
+                    let label = Map::from_iter([(key.clone(), Value::from(value.as_str()))]);
+                    merge(&mut object["metadata"]["labels"], &label);
+                }
+                None => missing.push(format!("{}.metadata.labels.{key}", place.replace('/', "."))),
+            }
+        }
+    }
+    missing.sort();
+    missing.dedup();
+    missing
 }
 
 /// Says on each pod whose it is.

@@ -163,6 +163,18 @@ pub(crate) fn bundle(name: &str, spec: Value) -> Bundle {
     }
 }
 
+/// What the restricted Pod Security Standard asks of pods.
+fn pod_security() -> Value {
+    json!({"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}})
+}
+
+fn container(name: &str) -> Value {
+    json!({
+        "name": name, "image": "${image}",
+        "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
+    })
+}
+
 /// A web application with everything a bundle may hold that has pods, and some that has none.
 pub(crate) fn web() -> Bundle {
     bundle(
@@ -187,7 +199,7 @@ pub(crate) fn web() -> Bundle {
                         "selector": {"matchLabels": {"app": "web"}},
                         "template": {
                             "metadata": {"labels": {"app": "web"}},
-                            "spec": {"containers": [{"name": "web", "image": "${image}"}]},
+                            "spec": {"securityContext": pod_security(), "containers": [container("web")]},
                         },
                     },
                 },
@@ -199,8 +211,9 @@ pub(crate) fn web() -> Bundle {
                         "jobTemplate": {"spec": {"template": {"spec": {
                             "restartPolicy": "Never",
                             "nodeSelector": {"disk": "ssd"},
-                            "tolerations": [{"key": "disk", "operator": "Exists"}],
-                            "containers": [{"name": "tidy", "image": "${image}", "args": ["tidy"]}],
+                            "tolerations": [{"key": "node.kubernetes.io/not-ready", "operator": "Exists"}],
+                            "securityContext": pod_security(),
+                            "containers": [container("tidy")],
                         }}}},
                     },
                 },

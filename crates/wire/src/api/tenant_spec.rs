@@ -288,7 +288,7 @@ fn members_from_proto(faults: &mut Faults, members: Option<&v1::Members>) -> Mem
     }
 }
 
-fn bundle_ref_to_proto(bundle: &BundleRef) -> v1::BundleRef {
+pub(super) fn bundle_ref_to_proto(bundle: &BundleRef) -> v1::BundleRef {
     v1::BundleRef {
         name: bundle.name.to_string(),
         version: bundle.version.to_string(),
@@ -298,7 +298,7 @@ fn bundle_ref_to_proto(bundle: &BundleRef) -> v1::BundleRef {
     }
 }
 
-fn bundle_refs_from_proto(faults: &mut Faults, bundles: &[v1::BundleRef]) -> Vec<BundleRef> {
+pub(super) fn bundle_refs_from_proto(faults: &mut Faults, bundles: &[v1::BundleRef]) -> Vec<BundleRef> {
     bundles
         .iter()
         .enumerate()

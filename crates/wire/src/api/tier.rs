@@ -11,7 +11,10 @@ use berth_model::{
 };
 use berth_proto::v1;
 
-use super::network;
+use super::{
+    network,
+    tenant_spec::{bundle_ref_to_proto, bundle_refs_from_proto},
+};
 use crate::{api::tenant::signed, faults::Faults, names, words};
 
 /// The tier as the API shows it; `tenants` is how many use it.
@@ -64,6 +67,8 @@ pub fn tier_spec_to_proto(spec: &TierSpec) -> v1::TierSpec {
         guaranteed_qos: spec.guaranteed_qos,
         network: Some(network::tier_network_to_proto(&spec.network)),
         loosen: spec.loosen.iter().map(|what| what.as_str().into()).collect(),
+        bundles: spec.bundles.iter().map(bundle_ref_to_proto).collect(),
+        bundle_kinds: spec.bundle_kinds.clone(),
     }
 }
 
@@ -114,6 +119,7 @@ pub fn tier_spec_from_proto(spec: &v1::TierSpec) -> Result<TierSpec, Vec<Violati
     let quota = faults.quantities("spec.quota", &spec.quota);
     let quota_max = faults.quantities("spec.quotaMax", &spec.quota_max);
     let network = network::tier_network_from_proto(&mut faults, spec.network.as_ref());
+    let bundles = bundle_refs_from_proto(&mut faults, &spec.bundles);
     let loosen = spec
         .loosen
         .iter()
@@ -154,6 +160,8 @@ pub fn tier_spec_from_proto(spec: &v1::TierSpec) -> Result<TierSpec, Vec<Violati
             guaranteed_qos: spec.guaranteed_qos,
             network,
             loosen,
+            bundles,
+            bundle_kinds: spec.bundle_kinds.clone(),
         },
     );
     faults.finish(decoded)

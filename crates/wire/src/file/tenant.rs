@@ -80,15 +80,7 @@ pub(super) fn read(spec: &mut Reader<'_>) -> Option<TenantSpec> {
             require_network_policy: placement.flag("requireNetworkPolicy").unwrap_or_default(),
         })
     });
-    let bundles = spec.objects("bundles", |bundle| {
-        let (name, version) = (bundle.name("name"), bundle.name("version"));
-        let parameters = bundle.json_map("parameters");
-        Some(BundleRef {
-            name: name?,
-            version: version?,
-            parameters,
-        })
-    });
+    let bundles = bundle_refs(spec);
     Some(TenantSpec {
         display_name,
         tier: tier?,
@@ -116,6 +108,19 @@ pub(super) fn read(spec: &mut Reader<'_>) -> Option<TenantSpec> {
         members: members.unwrap_or_default(),
         placement: placement.unwrap_or_default(),
         bundles,
+    })
+}
+
+/// `bundles` of a tenant or a tier.
+pub(super) fn bundle_refs(spec: &mut Reader<'_>) -> Vec<BundleRef> {
+    spec.objects("bundles", |bundle| {
+        let (name, version) = (bundle.name("name"), bundle.name("version"));
+        let parameters = bundle.json_map("parameters");
+        Some(BundleRef {
+            name: name?,
+            version: version?,
+            parameters,
+        })
     })
 }
 
@@ -300,7 +305,7 @@ fn subject_tree(subject: &Subject) -> Tree {
         .some_text("namespace", namespace)
 }
 
-fn bundle_tree(bundle: &BundleRef) -> Tree {
+pub(super) fn bundle_tree(bundle: &BundleRef) -> Tree {
     Tree::map()
         .text("name", bundle.name.as_str())
         .text("version", bundle.version.as_str())

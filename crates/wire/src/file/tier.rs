@@ -14,6 +14,7 @@ use super::{
     network,
     node::{Node, Value},
     reader::Reader,
+    tenant::{bundle_refs, bundle_tree},
     tree::Tree,
 };
 use crate::words;
@@ -52,6 +53,8 @@ pub(super) fn read(spec: &mut Reader<'_>) -> Option<TierSpec> {
     let required_labels = spec.texts("requiredLabels");
     let guaranteed_qos = spec.flag("guaranteedQos").unwrap_or_default();
     let network = spec.object("network", network::tier_network);
+    let bundles = bundle_refs(spec);
+    let bundle_kinds = spec.texts("bundleKinds");
     let loosen = spec.choices("loosen", &words::LOOSEN);
     Some(TierSpec {
         display_name,
@@ -74,6 +77,8 @@ pub(super) fn read(spec: &mut Reader<'_>) -> Option<TierSpec> {
         required_labels,
         guaranteed_qos,
         network: network.unwrap_or_default(),
+        bundles,
+        bundle_kinds,
         loosen,
     })
 }
@@ -179,6 +184,8 @@ pub fn tier_spec_tree(spec: &TierSpec) -> Tree {
         required_labels,
         guaranteed_qos,
         network,
+        bundles,
+        bundle_kinds,
         loosen,
     } = spec;
     let amounts = |amounts: &BTreeMap<String, Quantity>| -> Tree {
@@ -226,6 +233,8 @@ pub fn tier_spec_tree(spec: &TierSpec) -> Tree {
         .with_some("requiredLabels", Tree::texts(required_labels))
         .with_some("guaranteedQos", Tree::Bool(*guaranteed_qos))
         .with_some("network", network::tier_network_tree(network))
+        .with_some("bundles", Tree::List(bundles.iter().map(bundle_tree).collect()))
+        .with_some("bundleKinds", Tree::texts(bundle_kinds))
         .with_some("loosen", Tree::texts(loosen.iter().map(|what| what.as_str())))
 }
 
