@@ -6,6 +6,7 @@ use std::{
 };
 
 use berth_eks::EksConfig;
+use berth_model::AcceptedGaps;
 use berth_plan::view::{BreakerSettings, Settings};
 use serde::Deserialize;
 
@@ -64,6 +65,9 @@ pub struct Placement {
     pub headroom_percent: u32,
     /// Seconds between two looks at infrastructure that is being made.
     pub infra_poll_seconds: f64,
+    /// Walls (network-policy, admission-policy) that no cluster need hold, with the reasons: for demonstrations and tests. Every tenant placed
+    /// so shows it for ever.
+    pub accept_gaps: AcceptedGaps,
 }
 
 impl Default for Placement {
@@ -76,6 +80,7 @@ impl Default for Placement {
             default_region: settings.default_region,
             headroom_percent: settings.headroom_percent,
             infra_poll_seconds: settings.infra_poll.as_secs_f64(),
+            accept_gaps: settings.accept_gaps,
         }
     }
 }
@@ -261,6 +266,7 @@ impl Config {
             cloud: self.eks.is_some(),
             headroom_percent: placement.headroom_percent,
             infra_poll: Duration::from_secs_f64(placement.infra_poll_seconds),
+            accept_gaps: placement.accept_gaps.clone(),
             breaker: BreakerSettings {
                 tenants: self.breaker.tenants,
                 percent: self.breaker.percent,

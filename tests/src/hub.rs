@@ -6,7 +6,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -90,7 +90,13 @@ impl Hub {
     ) -> anyhow::Result<Self> {
         std::fs::create_dir_all(directory).with_context(|| format!("create {}", directory.display()))?;
         let file = directory.join("config.yaml");
-        std::fs::write(&file, serde_json::to_string_pretty(config)?)
+        let mut config = config.clone();
+        // Test clusters have no network plug-in.
+        let accepted = &mut config["placement"]["acceptGaps"];
+        if accepted.is_null() {
+            *accepted = json!({"network-policy": "test", "admission-policy": "test"});
+        }
+        std::fs::write(&file, serde_json::to_string_pretty(&config)?)
             .context("write the hub's configuration")?;
         let [listen, agent_listen, ops_listen] = match host.address {
             None => free_addresses()?,

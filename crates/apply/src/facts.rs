@@ -76,12 +76,12 @@ impl Facts {
                 caller.read::<Meta>("/api/v1/namespaces/kube-system".to_owned()),
                 caller.read::<Version>("/version".to_owned()),
                 count_namespaces(caller),
-                mutating_policy_served(caller),
+                admission_policies(caller),
                 network(caller),
             )
         };
         let (looked, looks) = tokio::join!(self.nodes.looked(), looks);
-        let (system, version, namespaces, mutating_admission_policy, network_policy) =
+        let (system, version, namespaces, policies, network_policy) =
             looks.map_err(|source| failed("look at", source))?;
         if !looked {
             return Err(failed(
@@ -93,7 +93,8 @@ impl Facts {
         facts.kubernetes_uid = system.metadata.uid;
         facts.kubernetes_version = version.git_version;
         facts.namespaces = namespaces;
-        facts.mutating_admission_policy = mutating_admission_policy;
+        facts.mutating_admission_policy = policies.mutating;
+        facts.validating_admission_policy = policies.validating;
         facts.network_policy = network_policy;
         Ok(facts)
     }
@@ -120,20 +121,32 @@ async fn count_namespaces(caller: &Caller) -> Result<u32, RequestError> {
     )
 }
 
-async fn mutating_policy_served(caller: &Caller) -> Result<bool, RequestError> {
+/// Which admission policies an API server serves, as `v1`.
+#[derive(Default)]
+struct AdmissionPolicies {
+    mutating: bool,
+    validating: bool,
+}
+
+async fn admission_policies(caller: &Caller) -> Result<AdmissionPolicies, RequestError> {
     let served: Value = match caller
         .read("/apis/admissionregistration.k8s.io/v1".to_owned())
         .await
     {
         Ok(served) => served,
-        Err(error) if error.is_not_found() => return Ok(false),
+        Err(error) if error.is_not_found() => return Ok(AdmissionPolicies::default()),
         Err(error) => return Err(error),
     };
     let resources = served.get("resources").and_then(Value::as_array);
-    Ok(resources
+    let names: Vec<&str> = resources
         .into_iter()
         .flatten()
-        .any(|resource| resource.get("name").and_then(Value::as_str) == Some("mutatingadmissionpolicies")))
+        .filter_map(|resource| resource.get("name").and_then(Value::as_str))
+        .collect();
+    Ok(AdmissionPolicies {
+        mutating: names.contains(&"mutatingadmissionpolicies"),
+        validating: names.contains(&"validatingadmissionpolicies"),
+    })
 }
 
 /// Plug-ins run as DaemonSets; which one runs, and how it is set, says whether network policies do anything.

@@ -58,6 +58,12 @@ pub(crate) enum Command {
     Cordon(Cordon),
     /// New tenants on a cluster again
     Uncordon(Cordon),
+    /// Let tenants onto a cluster that cannot hold one of their walls
+    ///
+    /// A cluster on which nobody is known to enforce network policies, or that does not serve ValidatingAdmissionPolicy, takes no
+    /// tenants of shared tiers (berth explain tenant says so). Whoever accepts that gives a reason, which every tenant that is
+    /// placed there shows for ever.
+    AcceptGap(AcceptGap),
     /// Let tenants of a cluster go after a mass-delete breaker stopped that
     ///
     /// No more than max(3, 10 %) of a cluster's tenants go within 10 minutes, whoever asked for it: then the hub, and by its own
@@ -326,6 +332,23 @@ pub(crate) struct Cordon {
     /// The cluster, as NAME or cluster/NAME; repeatable
     #[arg(required = true, value_name = "CLUSTER")]
     pub clusters: Vec<String>,
+}
+
+/// A wall that a cluster cannot hold.
+#[derive(Args, Debug)]
+pub(crate) struct AcceptGap {
+    /// The cluster, as NAME or cluster/NAME
+    #[arg(value_name = "CLUSTER")]
+    pub cluster: String,
+    /// Which wall
+    #[arg(value_name = "GAP", value_parser = ["network-policy", "admission-policy"])]
+    pub gap: String,
+    /// Why, in one line
+    #[arg(long, value_name = "TEXT", required_unless_present = "revoke")]
+    pub reason: Option<String>,
+    /// Take the acceptance back for tenants to come
+    #[arg(long, conflicts_with = "reason")]
+    pub revoke: bool,
 }
 
 /// Print a completion script.

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use berth_model::{ClusterName, Placement, Tenant, TenantId, Timestamp};
+use berth_model::{AcceptedGaps, ClusterName, Placement, Tenant, TenantId, Timestamp};
 use berth_plan::plan::TenantStatus;
 use tokio::sync::watch;
 
@@ -19,6 +19,8 @@ pub struct TenantSnapshot {
     pub tenant: Arc<Tenant>,
     /// Where it is.
     pub placement: Option<Placement>,
+    /// Walls that its cluster could not hold when it was placed there.
+    pub accepted_gaps: AcceptedGaps,
     /// How it is; none until it was first looked at.
     pub status: Option<Arc<TenantStatus>>,
 }
@@ -104,6 +106,7 @@ impl Board {
         if let Some((at, old)) = state.tenants.get_mut(&id) {
             let same = old.tenant.revision == snapshot.tenant.revision
                 && old.placement == snapshot.placement
+                && old.accepted_gaps == snapshot.accepted_gaps
                 && same_news(old.status.as_deref(), snapshot.status.as_deref());
             if same {
                 // A fresher time of the same evidence is for readers, not news.
@@ -241,6 +244,7 @@ mod tests {
                 spec: TenantSpec::of_tier(TierName::new("free").unwrap()),
             }),
             placement: None,
+            accepted_gaps: AcceptedGaps::new(),
             status: None,
         }
     }

@@ -70,7 +70,9 @@ pub(crate) fn try_take(
             .filter(|(_, tier)| tier.spec.bundles.iter().any(this))
             .map(|(name, _)| name.clone())
             .collect();
-        again(view, |spec| spec.bundles.iter().any(this) || tiers.contains(&spec.tier));
+        again(view, |spec| {
+            spec.bundles.iter().any(this) || tiers.contains(&spec.tier)
+        });
         changes.bundles.insert(id);
     } else if let Some(name) = key.strip_prefix(keys::CLUSTERS) {
         let name: berth_model::ClusterName = load::name(name)?;

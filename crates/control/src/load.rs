@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, str::FromStr, sync::Arc};
 
 use berth_model::{
-    Bundle, BundleName, BundleVersion, Cluster, ClusterFacts, ClusterName, FleetId, InvalidId, Revision,
-    Tenant, TenantId, Term, Tier, Timestamp, Uid, breaker::BreakerMemory, cluster::ClusterPurpose,
+    AcceptedGaps, Bundle, BundleName, BundleVersion, Cluster, ClusterFacts, ClusterName, FleetId, InvalidId,
+    Revision, Tenant, TenantId, Term, Tier, Timestamp, Uid, breaker::BreakerMemory, cluster::ClusterPurpose,
 };
 use berth_plan::{
     Changes,
@@ -137,6 +137,7 @@ pub(crate) fn dedicated(
         region,
         cloud_name: String::new(),
         facts: None,
+        accepted_gaps: AcceptedGaps::new(),
         joined_at: None,
     }
 }
@@ -150,6 +151,7 @@ pub(crate) fn placed(value: &[u8]) -> Result<(Uid, Placed), RecordProblem> {
         generation: record.generation,
         decided_at: record.decided_at,
         reason: record.reason,
+        accepted_gaps: record.accepted_gaps,
     };
     Ok((record.tenant_uid, placed))
 }
@@ -163,6 +165,7 @@ pub(crate) fn encode_placed(uid: &Uid, placed: &Placed) -> Vec<u8> {
         generation: placed.generation,
         decided_at: placed.decided_at,
         reason: placed.reason.clone(),
+        accepted_gaps: placed.accepted_gaps.clone(),
     })
 }
 

@@ -156,6 +156,11 @@ impl Rig {
             default_region: "eu-central-1".into(),
             infra_poll: Duration::from_millis(5),
             retry_first: Duration::from_millis(5),
+            accept_gaps: [
+                (berth_model::Gap::NetworkPolicy, "test".into()),
+                (berth_model::Gap::AdmissionPolicy, "test".into()),
+            ]
+            .into(),
             ..Settings::default()
         };
         let (fleet, _) = Fleet::start(Parts {

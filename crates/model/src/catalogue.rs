@@ -234,7 +234,10 @@ mod tests {
             let spec = crate::TenantSpec::of_tier(name.clone());
             let hard = crate::quota::hard(&spec, &tier);
             for (amount, most) in &tier.quota_max {
-                assert!(hard.get(amount).is_none_or(|have| have < most), "{name}: {amount}");
+                assert!(
+                    hard.get(amount).is_none_or(|have| have < most),
+                    "{name}: {amount}"
+                );
             }
         }
     }

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    gap::AcceptedGaps,
     id::{ClusterName, Revision, TenantId, Uid},
     resources::Capacity,
 };
@@ -34,6 +35,9 @@ pub struct Cluster {
     pub cloud_name: String,
     /// What the agent last said of the cluster, kept so that a restarted hub can place at once; none before the first join.
     pub facts: Option<ClusterFacts>,
+    /// Walls that it cannot hold and that an admin has accepted, with the reasons.
+    #[serde(default)]
+    pub accepted_gaps: AcceptedGaps,
     /// When the cluster's agent joined; none before.
     pub joined_at: Option<Timestamp>,
 }
@@ -83,6 +87,8 @@ pub struct ClusterFacts {
     pub network_policy: NetworkPolicyEnforcement,
     /// Whether pods can be pinned to pools at admission (MutatingAdmissionPolicy is served).
     pub mutating_admission_policy: bool,
+    /// Whether admission policies that refuse are served (ValidatingAdmissionPolicy).
+    pub validating_admission_policy: bool,
 }
 
 /// What an agent sees of one node pool.

@@ -74,7 +74,11 @@ pub fn hard(spec: &TenantSpec, tier: &TierSpec) -> BTreeMap<String, Quantity> {
 #[must_use]
 pub fn most(spec: &TenantSpec, tier: &TierSpec, name: &str) -> Quantity {
     let given = granted(spec, tier).remove(name).unwrap_or_else(|| 0.into());
-    tier.quota_max.get(name).cloned().unwrap_or_else(|| 0.into()).max(given)
+    tier.quota_max
+        .get(name)
+        .cloned()
+        .unwrap_or_else(|| 0.into())
+        .max(given)
 }
 
 /// What comes with the size and the tier, before the tenant says anything.

@@ -201,13 +201,15 @@ impl TenantSpec {
             });
         }
         let main = parts[0].environment;
-        parts.extend(self.namespaces.iter().map(|extra| TenantNamespace {
-            extra: Some(extra),
-            // A namespace named after an environment is of that environment; every other is of the main one's.
-            environment: Environment::ALL
-                .into_iter()
-                .find(|environment| environment.as_str() == extra)
-                .unwrap_or(main),
+        parts.extend(self.namespaces.iter().map(|extra| {
+            TenantNamespace {
+                extra: Some(extra),
+                // A namespace named after an environment is of that environment; every other is of the main one's.
+                environment: Environment::ALL
+                    .into_iter()
+                    .find(|environment| environment.as_str() == extra)
+                    .unwrap_or(main),
+            }
         }));
         parts
     }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use berth_model::{
-    Capacity, ClusterName, Conditions, Generation, Health, Placement, PoolName, TenantId, Timestamp, Uid,
+    AcceptedGaps, Capacity, ClusterName, Conditions, Generation, Health, Placement, PoolName, TenantId,
+    Timestamp, Uid,
     breaker::Tripped,
     tier::{ClusterTemplate, NodePoolTemplate},
 };
@@ -43,6 +44,8 @@ pub enum Step {
         reason: String,
         /// Region of the cluster to be made, with a cluster placement.
         region: String,
+        /// Walls that the cluster cannot hold and that were accepted.
+        accepted_gaps: AcceptedGaps,
     },
     /// Start or check the tenant's node pool.
     EnsureNodePool(NodePoolStep),

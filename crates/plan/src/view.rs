@@ -7,8 +7,8 @@ use std::{
 };
 
 use berth_model::{
-    BundleName, BundleVersion, Capacity, Cluster, ClusterName, Conditions, Digest, FleetId, Generation,
-    Infra, Placement, Revision, TenantId, TenantReport, Term, Tier, TierName, Timestamp, Uid,
+    AcceptedGaps, BundleName, BundleVersion, Capacity, Cluster, ClusterName, Conditions, Digest, FleetId,
+    Generation, Infra, Placement, Revision, TenantId, TenantReport, Term, Tier, TierName, Timestamp, Uid,
     breaker::BreakerMemory, tenant::Tenant,
 };
 
@@ -82,6 +82,8 @@ pub struct Settings {
     pub cloud: bool,
     /// Share of a cluster's capacity that is never reserved, in percent.
     pub headroom_percent: u32,
+    /// Walls that need not be held anywhere, with the reasons: for demonstrations and tests.
+    pub accept_gaps: AcceptedGaps,
     /// Evidence older than this reads Unknown: three heartbeats.
     pub evidence_lifetime: Duration,
     /// When to look at infrastructure again that is being made or removed.
@@ -109,6 +111,7 @@ impl Default for Settings {
             default_region: String::new(),
             cloud: false,
             headroom_percent: 10,
+            accept_gaps: AcceptedGaps::new(),
             evidence_lifetime: Duration::from_secs(12),
             infra_poll: Duration::from_secs(10),
             retry_first: Duration::from_secs(2),
@@ -166,6 +169,8 @@ pub struct Placed {
     pub decided_at: Timestamp,
     /// One line of why.
     pub reason: String,
+    /// Walls that the cluster could not hold when the tenant was placed there, with the reasons for which that was accepted.
+    pub accepted_gaps: AcceptedGaps,
 }
 
 /// A saved assignment.

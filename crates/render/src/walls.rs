@@ -95,7 +95,10 @@ pub(crate) fn annotations(
         ),
         (label::INGRESS_DOMAINS, domains(spec).join(",")),
         (label::REQUIRED_LABELS, required_labels(spec, tier).join(",")),
-        (label::EXTENDED_RESOURCES, extended_resources(tier, share).join(",")),
+        (
+            label::EXTENDED_RESOURCES,
+            extended_resources(tier, share).join(","),
+        ),
         (label::LOAD_BALANCERS, balancers.to_owned()),
     ]
 }

@@ -76,6 +76,11 @@ impl Hub {
             settings: Settings {
                 cloud: true,
                 default_region: "eu-central-1".into(),
+                accept_gaps: [
+                    (berth_model::Gap::NetworkPolicy, "test".into()),
+                    (berth_model::Gap::AdmissionPolicy, "test".into()),
+                ]
+                .into(),
                 ..Settings::default()
             },
             backing: None,

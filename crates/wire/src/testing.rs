@@ -14,10 +14,12 @@ use berth_model::{
     network::{Network, Peer, Rule, TierNetwork, Within},
     report::ApplyState,
     tenant::{
-        Billing, Contact, Contacts, Environment, IdentityProvider, Members, Owner, PlacementConstraints, Subject,
+        Billing, Contact, Contacts, Environment, IdentityProvider, Members, Owner, PlacementConstraints,
+        Subject,
     },
     tier::{
-        Bootstrap, CapacityType, ClusterTemplate, Loosen, NodePoolTemplate, PodSecurity, Priority, SizeName, Sla,
+        Bootstrap, CapacityType, ClusterTemplate, Loosen, NodePoolTemplate, PodSecurity, Priority, SizeName,
+        Sla,
     },
     workload::{Autoscaling, Disruption, PodMetric, WorkloadKind, WorkloadPolicy},
 };
@@ -181,14 +183,15 @@ fn with_walls(spec: impl Strategy<Value = TenantSpec>) -> impl Strategy<Value = 
         vec![Environment::Dev],
         vec![Environment::Production, Environment::Staging],
     ]);
-    let provider = (text(), text(), text(), label()).prop_map(
-        |(issuer, audience, client_id, client_secret_name)| IdentityProvider {
-            issuer,
-            audience,
-            client_id,
-            client_secret_name,
-        },
-    );
+    let provider =
+        (text(), text(), text(), label()).prop_map(|(issuer, audience, client_id, client_secret_name)| {
+            IdentityProvider {
+                issuer,
+                audience,
+                client_id,
+                client_secret_name,
+            }
+        });
     let priority = select(Priority::ALL.to_vec());
     let by_priority = collection::btree_map(
         priority,
@@ -615,7 +618,7 @@ pub(crate) fn facts() -> impl Strategy<Value = ClusterFacts> {
         collection::btree_map(label(), pool, 0..3),
         select(vec![Provider::Generic, Provider::Eks]),
         enforcement,
-        any::<bool>(),
+        (any::<bool>(), any::<bool>()),
     )
         .prop_map(
             |(
@@ -625,7 +628,7 @@ pub(crate) fn facts() -> impl Strategy<Value = ClusterFacts> {
                 pools,
                 provider,
                 policy,
-                mutating,
+                (mutating, validating),
             )| {
                 ClusterFacts {
                     kubernetes_uid: uid,
@@ -641,6 +644,7 @@ pub(crate) fn facts() -> impl Strategy<Value = ClusterFacts> {
                     region,
                     network_policy: policy,
                     mutating_admission_policy: mutating,
+                    validating_admission_policy: validating,
                 }
             },
         )
@@ -651,12 +655,14 @@ pub(crate) fn cluster() -> impl Strategy<Value = Cluster> {
         (label(), any::<u64>(), timestamp(), labels(), any::<bool>()),
         option::of(label()),
         (text(), text(), option::of(facts()), option::of(timestamp())),
+        collection::btree_map(select(berth_model::Gap::ALL.to_vec()), text(), 0..2),
     )
         .prop_map(
             |(
                 (name, revision, created_at, labels, cordoned),
                 tenant,
                 (region, cloud_name, facts, joined_at),
+                accepted_gaps,
             )| Cluster {
                 name: ClusterName::new(name).unwrap(),
                 uid: Uid::new("c-1").unwrap(),
@@ -671,6 +677,7 @@ pub(crate) fn cluster() -> impl Strategy<Value = Cluster> {
                 region,
                 cloud_name,
                 facts,
+                accepted_gaps,
                 joined_at,
             },
         )

@@ -134,7 +134,11 @@ mod tests {
         assert!(ENVIRONMENTS.iter().all(|(text, value)| value.as_str() == *text));
         assert!(POD_SECURITIES.iter().all(|(text, value)| value.as_str() == *text));
         assert!(LOOSEN.iter().all(|(text, value)| value.as_str() == *text));
-        assert!(Loosen::ALL.into_iter().all(|value| LOOSEN.contains(&(value.as_str(), value))));
+        assert!(
+            Loosen::ALL
+                .into_iter()
+                .all(|value| LOOSEN.contains(&(value.as_str(), value)))
+        );
         assert!(WORKLOAD_KINDS.iter().all(|(text, value)| value.as_str() == *text));
         assert!(PRIORITIES.iter().all(|(text, value)| value.as_str() == *text));
         assert!(

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use berth_model::{Cluster, ClusterName, Truth};
+use berth_model::{Cluster, ClusterName, Truth, Violation};
 use berth_plan::view::Reserved;
 use berth_proto::v1::{self, cluster_service_server::ClusterService};
 use berth_wire::{api, names};
@@ -111,6 +111,24 @@ impl ClusterService for Clusters {
         let cluster = self.cordon(&request.into_inner().name, true).await?;
         Ok(Response::new(v1::CordonClusterResponse {
             cluster: Some(cluster),
+        }))
+    }
+
+    async fn accept_cluster_gap(
+        &self,
+        request: Request<v1::AcceptClusterGapRequest>,
+    ) -> Result<Response<v1::AcceptClusterGapResponse>, Status> {
+        let request = request.into_inner();
+        let name = names::parse_cluster("name", &request.name).map_err(|v| invalid(vec![v]))?;
+        let gap = request
+            .gap
+            .parse()
+            .map_err(|problem: String| invalid(vec![Violation::new("gap", problem, "")]))?;
+        let accepted = self.0.registry.accept_gap(&name, gap, &request.reason).await;
+        let cluster = accepted.map_err(status)?;
+        tracing::warn!(cluster = %name, gap = gap.as_str(), reason = request.reason, "an operator changed what a cluster need not hold");
+        Ok(Response::new(v1::AcceptClusterGapResponse {
+            cluster: Some(self.shown(cluster).await),
         }))
     }
 

@@ -5,7 +5,7 @@ use berth_control::{
     registry::{Accepted, TenantChange},
 };
 use berth_model::{
-    Conditions, Health, HealthState, Revision, Tenant, TenantId, TenantSpec, Truth, Violation,
+    AcceptedGaps, Conditions, Health, HealthState, Revision, Tenant, TenantId, TenantSpec, Truth, Violation,
     operation::{Operation, OperationVerb, Outcome},
 };
 use berth_proto::v1::{self, tenant_service_server::TenantService};
@@ -273,7 +273,9 @@ pub(super) fn shown(tenant: &Tenant, snapshot: Option<&TenantSnapshot>) -> v1::T
     let none = Conditions::new();
     let seen = snapshot.and_then(|snapshot| snapshot.status.as_ref());
     let placement = snapshot.and_then(|snapshot| snapshot.placement.as_ref());
+    let no_gaps = AcceptedGaps::new();
     let view = api::TenantStatusView {
+        accepted_gaps: snapshot.map_or(&no_gaps, |snapshot| &snapshot.accepted_gaps),
         observed_generation: seen.map(|s| s.observed_generation).unwrap_or_default(),
         conditions: seen.map_or(&none, |s| &s.conditions),
         placement,

@@ -152,6 +152,7 @@ mod tests {
                 spec: TenantSpec::of_tier(TierName::new("free").unwrap()),
             }),
             placement: None,
+            accepted_gaps: berth_model::AcceptedGaps::new(),
             status: None,
         });
     }

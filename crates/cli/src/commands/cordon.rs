@@ -1,10 +1,10 @@
-//! `berth cordon`, `berth uncordon` and `berth release-breaker`.
+//! `berth cordon`, `berth uncordon`, `berth accept-gap` and `berth release-breaker`.
 
 use berth_proto::v1;
 
 use super::Session;
 use crate::{
-    args::Cordon,
+    args::{AcceptGap, Cordon},
     exit::{Failure, Outcome},
     kinds::Kind,
 };
@@ -45,6 +45,29 @@ pub(super) async fn release_breaker(session: &Session<'_>, args: Cordon) -> Resu
         }
     }
     outcome.finish()
+}
+
+pub(super) async fn accept_gap(session: &Session<'_>, args: AcceptGap) -> Result<(), Failure> {
+    let name = named(&args.cluster)?;
+    let request = v1::AcceptClusterGapRequest {
+        name: format!("clusters/{name}"),
+        gap: args.gap.clone(),
+        reason: args.reason.unwrap_or_default(),
+    };
+    let mut clusters = session.hub.clusters();
+    session
+        .hub
+        .ask(&format!("cluster/{name}"), clusters.accept_cluster_gap(request))
+        .await?;
+    let done = if args.revoke {
+        format!(
+            "cluster/{name} takes new tenants only when it holds {}\n",
+            args.gap
+        )
+    } else {
+        format!("cluster/{name} takes tenants without {}\n", args.gap)
+    };
+    session.terminal.print(&done)
 }
 
 /// A cluster as `NAME` or `cluster/NAME`.

@@ -96,6 +96,7 @@ async fn speak(common: Common, command: Command, terminal: &Terminal) -> Result<
         Command::Token(args) => token::run(&session, args).await,
         Command::Cordon(args) => cordon::run(&session, args, true).await,
         Command::Uncordon(args) => cordon::run(&session, args, false).await,
+        Command::AcceptGap(args) => cordon::accept_gap(&session, args).await,
         Command::Fleet(args) => fleet::run(&session, args).await,
         Command::ReleaseBreaker(args) => cordon::release_breaker(&session, args).await,
         Command::Completion(_)

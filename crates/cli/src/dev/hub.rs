@@ -89,7 +89,12 @@ pub(super) fn configure(place: &Place, cloud: &LocalCloud, region: &str) -> Resu
     });
     // JSON is YAML.
     let text = json!({
-        "placement": { "defaultRegion": region, "infraPollSeconds": INFRA_POLL.as_secs_f64() },
+        "placement": {
+            "defaultRegion": region,
+            "infraPollSeconds": INFRA_POLL.as_secs_f64(),
+            // Nothing here carries packets, and the embedded API knows no admission policies.
+            "acceptGaps": { "network-policy": "demo", "admission-policy": "demo" },
+        },
         "eks": eks,
     });
     write(&config, &format!("{text:#}"))?;

@@ -138,6 +138,11 @@ impl Describe for v1::Cluster {
             .evidence_time
             .as_ref()
             .map(|at| format!("{} old", age::since(Some(at), now)));
+        let gaps: Vec<String> = self
+            .accepted_gaps
+            .iter()
+            .map(|(gap, reason)| format!("{gap}: {reason}"))
+            .collect();
         let room = |reserved: &dyn ToString, capacity: &dyn ToString| {
             format!("{} reserved of {}", reserved.to_string(), capacity.to_string())
         };
@@ -174,6 +179,15 @@ impl Describe for v1::Cluster {
             .field("Memory", room(&reserved.memory, &capacity.memory))
             .field("Pods", room(&reserved.pods, &capacity.pods))
             .field("Network policies", facts.network_policy.as_str())
+            .field(
+                "Admission policies",
+                if facts.validating_admission_policy {
+                    "served"
+                } else {
+                    "not served"
+                },
+            )
+            .lines("Accepted gaps", &gaps)
             .conditions(terminal, &status.conditions, now)
             .lines("Node pools", &pools)
             .finish())
@@ -233,6 +247,10 @@ fn status(cluster: &v1::Cluster) -> Tree {
             .some_text("provider", &facts.provider)
             .some_text("region", &facts.region)
             .some_text("networkPolicy", &facts.network_policy)
+            .with(
+                "validatingAdmissionPolicy",
+                Tree::Bool(facts.validating_admission_policy),
+            )
             .with(
                 "mutatingAdmissionPolicy",
                 Tree::Bool(facts.mutating_admission_policy),

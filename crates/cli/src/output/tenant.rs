@@ -1,5 +1,7 @@
 //! Tenants.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use berth_model::Timestamp;
 use berth_proto::v1;
 use berth_wire::{
@@ -67,7 +69,7 @@ impl Shown for v1::Tenant {
         vec![
             Cell::new(self.name()),
             Cell::new(spec.tier),
-            Cell::new(placement.isolation),
+            Cell::new(isolation(&placement.isolation, &status.accepted_gaps)),
             Cell::new(placement.cluster),
             Cell::truth(ready.map_or("Unknown", |ready| ready.status.as_str())),
             health,
@@ -109,6 +111,7 @@ impl Shown for v1::Tenant {
             .with_some("namespaces", Tree::texts(&status.namespaces))
             .some_text("health", &status.health)
             .some_text("healthMessage", &status.health_message)
+            .with_some("acceptedGaps", status.accepted_gaps.iter().collect())
             .with_some("evidenceTime", time(status.evidence_time.as_ref()))
             .with_some("warnings", Tree::texts(&status.warnings));
         Ok(Tree::map()
@@ -154,10 +157,28 @@ impl Describe for v1::Tenant {
             .field("Health", health)
             .field("Evidence", evidence.unwrap_or_default())
             .conditions(terminal, &status.conditions, now)
+            .lines("Accepted gaps", &gaps(&status.accepted_gaps))
             .lines("Warnings", &status.warnings)
             .yaml("Spec", &spec(self)?)?
             .finish())
     }
+}
+
+/// The level, and for which reason one of its walls need not hold.
+fn isolation(level: &str, accepted: &BTreeMap<String, String>) -> String {
+    let reasons: BTreeSet<&str> = accepted.values().map(String::as_str).collect();
+    if reasons.is_empty() {
+        return level.to_owned();
+    }
+    let reasons: Vec<&str> = reasons.into_iter().collect();
+    format!("{level} ({})", reasons.join(", "))
+}
+
+fn gaps(accepted: &BTreeMap<String, String>) -> Vec<String> {
+    accepted
+        .iter()
+        .map(|(gap, reason)| format!("{gap}: {reason}"))
+        .collect()
 }
 
 fn spec(tenant: &v1::Tenant) -> Result<Tree, Failure> {

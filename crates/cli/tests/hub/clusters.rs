@@ -87,6 +87,24 @@ impl ClusterService for Shelves {
         }))
     }
 
+    async fn accept_cluster_gap(
+        &self,
+        request: Request<v1::AcceptClusterGapRequest>,
+    ) -> Result<Response<v1::AcceptClusterGapResponse>, Status> {
+        let request = request.into_inner();
+        let id = request.name.trim_start_matches("clusters/").to_owned();
+        let Some(mut cluster) = self.now().clusters.remove(&id) else {
+            return Err(Status::not_found(request.name));
+        };
+        cluster.accepted_gaps.insert(request.gap, request.reason);
+        self.0.send_modify(|state| {
+            state.clusters.insert(id, cluster.clone());
+        });
+        Ok(Response::new(v1::AcceptClusterGapResponse {
+            cluster: Some(cluster),
+        }))
+    }
+
     async fn release_breaker(
         &self,
         _: Request<v1::ReleaseBreakerRequest>,

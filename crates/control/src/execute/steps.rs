@@ -80,6 +80,7 @@ impl Executor {
                 generation,
                 reason,
                 region,
+                accepted_gaps,
                 ..
             } => {
                 info!(tenant = %tenant.id, cluster = %placement.cluster(), isolation = %placement.isolation(), %reason, "placed");
@@ -106,6 +107,7 @@ impl Executor {
                     generation,
                     decided_at: now,
                     reason,
+                    accepted_gaps,
                 };
                 txn = txn.put(
                     keys::placement(&tenant.id),

@@ -118,6 +118,11 @@ impl Fleet {
             self.board.put(TenantSnapshot {
                 tenant: known.tenant.clone(),
                 placement,
+                accepted_gaps: known
+                    .placed
+                    .as_ref()
+                    .map(|placed| placed.accepted_gaps.clone())
+                    .unwrap_or_default(),
                 status: Some(Arc::new(status.clone())),
             });
         }

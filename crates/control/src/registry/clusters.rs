@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use berth_model::{
-    Cluster, ClusterName, Revision,
+    Cluster, ClusterName, Gap, Revision, Violation,
     breaker::{BreakerMemory, Released},
     cluster::ClusterPurpose,
 };
@@ -11,6 +11,9 @@ use berth_store::Txn;
 
 use super::{Listed, MOST_TRIES, Registry, RegistryError, check_etag, check_size, contended};
 use crate::{keys, load};
+
+/// Longest reason for accepting a gap, in characters.
+const LONGEST_REASON: usize = 200;
 
 impl Registry {
     /// One cluster.
@@ -73,6 +76,33 @@ impl Registry {
     pub async fn cordon_cluster(&self, name: &ClusterName, cordoned: bool) -> Result<Cluster, RegistryError> {
         self.change_cluster(name, None, |cluster| cluster.cordoned = cordoned)
             .await
+    }
+
+    /// Lets tenants in although the cluster cannot hold one of the walls; without a reason, not any more.
+    ///
+    /// # Errors
+    /// That there is none, or a reason that is too long.
+    pub async fn accept_gap(
+        &self,
+        name: &ClusterName,
+        gap: Gap,
+        reason: &str,
+    ) -> Result<Cluster, RegistryError> {
+        if reason.chars().count() > LONGEST_REASON || reason.chars().any(char::is_control) {
+            return Err(RegistryError::Invalid(vec![Violation::new(
+                "reason",
+                format!("is longer than {LONGEST_REASON} characters or has control characters"),
+                "one line that people will understand in a year",
+            )]));
+        }
+        self.change_cluster(name, None, |cluster| {
+            if reason.is_empty() {
+                cluster.accepted_gaps.remove(&gap);
+            } else {
+                cluster.accepted_gaps.insert(gap, reason.to_owned());
+            }
+        })
+        .await
     }
 
     /// Confirms that every tenant of the cluster whose deletion was asked for until now may go; counting starts anew for what is

@@ -42,10 +42,7 @@ impl Registry {
         if validate_only {
             return Ok(tier);
         }
-        match self
-            .write(marks.if_absent(key.clone()).put(key, value))
-            .await?
-        {
+        match self.write(marks.if_absent(key.clone()).put(key, value)).await? {
             Some(revision) => {
                 tier.revision = revision;
                 Ok(tier)

@@ -177,6 +177,7 @@ impl Registry {
                         region: record.region.clone(),
                         cloud_name: record.cloud_name.clone(),
                         facts: None,
+                        accepted_gaps: berth_model::AcceptedGaps::new(),
                         joined_at: Some(now),
                     },
                     txn.if_absent(cluster_key.clone()),

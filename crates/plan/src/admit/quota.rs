@@ -48,7 +48,10 @@ pub(super) fn grants(faults: &mut Faults, spec: &TenantSpec, tier: &TierSpec) {
     for (name, amount) in &spec.quota {
         let path = format!("spec.quota[{name:?}]");
         if is_extended(name)
-            && !tier.extended_resources.iter().any(|resource| extended(resource) == *name)
+            && !tier
+                .extended_resources
+                .iter()
+                .any(|resource| extended(resource) == *name)
             && amount.nanos() > 0
         {
             faults.add(
@@ -57,7 +60,10 @@ pub(super) fn grants(faults: &mut Faults, spec: &TenantSpec, tier: &TierSpec) {
                 if tier.extended_resources.is_empty() {
                     "choose a tier that has it in extendedResources".to_owned()
                 } else {
-                    hint::nearest(name, tier.extended_resources.iter().map(|resource| extended(resource)))
+                    hint::nearest(
+                        name,
+                        tier.extended_resources.iter().map(|resource| extended(resource)),
+                    )
                 },
             );
             continue;

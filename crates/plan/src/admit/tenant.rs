@@ -3,9 +3,7 @@
 use std::collections::BTreeSet;
 
 use berth_model::{
-    Isolation, Tenant, TenantId, TenantSpec, Tier,
-    id::is_dns_label,
-    placement::namespace_name,
+    Isolation, Tenant, TenantId, TenantSpec, Tier, id::is_dns_label, placement::namespace_name,
     tenant::Contact,
 };
 

@@ -10,8 +10,7 @@ use berth_model::{
 use super::{
     Catalogue, Verdict, bundles,
     faults::{Faults, text_problem},
-    hint,
-    quota,
+    hint, quota,
     tenant::feature_problem,
     walls,
 };

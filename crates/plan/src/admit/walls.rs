@@ -36,7 +36,9 @@ pub(super) fn form(faults: &mut Faults, spec: &TenantSpec) {
     if let Some(provider) = &spec.identity_provider {
         let path = "spec.identityProvider";
         let issuer = &provider.issuer;
-        if !issuer.starts_with("https://") || issuer.len() > 512 || issuer.chars().any(|c| c.is_whitespace() || c.is_control())
+        if !issuer.starts_with("https://")
+            || issuer.len() > 512
+            || issuer.chars().any(|c| c.is_whitespace() || c.is_control())
         {
             faults.add(
                 format!("{path}.issuer"),
@@ -156,14 +158,20 @@ pub(super) fn required_labels(faults: &mut Faults, list: &[String]) {
     for (at, key) in list.iter().enumerate() {
         // Kubernetes' own keys, such as app.kubernetes.io/name, are what one would ask for.
         let shape = hint::label_key_problem(key).filter(|problem| !problem.starts_with("is reserved"));
-        let berths = key.starts_with("berth.dev/").then(|| "is kept for Berth".to_owned());
+        let berths = key
+            .starts_with("berth.dev/")
+            .then(|| "is kept for Berth".to_owned());
         faults.check(format!("spec.requiredLabels[{at}]"), shape.or(berths));
     }
 }
 
 fn too_many(faults: &mut Faults, path: &str, entries: usize) {
     if entries > MOST {
-        faults.add(path, format!("has {entries} entries, at most {MOST} are possible"), "");
+        faults.add(
+            path,
+            format!("has {entries} entries, at most {MOST} are possible"),
+            "",
+        );
     }
 }
 

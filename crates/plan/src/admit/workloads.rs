@@ -16,7 +16,11 @@ pub(super) fn check(faults: &mut Faults, spec: &TenantSpec, tier: Option<&TierSp
     for (at, policy) in spec.workloads.iter().enumerate() {
         let path = format!("spec.workloads[{at}]");
         if !is_dns_subdomain(&policy.name) {
-            faults.add(format!("{path}.name"), format!("{:?} is no name", policy.name), "");
+            faults.add(
+                format!("{path}.name"),
+                format!("{:?} is no name", policy.name),
+                "",
+            );
         }
         if !seen.insert((policy.kind, &policy.name)) {
             faults.add(
@@ -82,10 +86,18 @@ fn autoscaling(faults: &mut Faults, path: &str, scaling: &Autoscaling) {
     }
     // The API server refuses a longer window.
     if scaling.scale_down_seconds > 3600 {
-        faults.add(format!("{path}.scaleDownSeconds"), "is more than an hour", "0 to 3600");
+        faults.add(
+            format!("{path}.scaleDownSeconds"),
+            "is more than an hour",
+            "0 to 3600",
+        );
     }
     if scaling.scale_down_percent.is_some_and(|percent| percent > 100) {
-        faults.add(format!("{path}.scaleDownPercent"), "is more than everything", "1 to 100");
+        faults.add(
+            format!("{path}.scaleDownPercent"),
+            "is more than everything",
+            "1 to 100",
+        );
     }
 }
 
@@ -103,7 +115,10 @@ fn room(
     if u64::from(scaling.min_replicas) > pods {
         faults.add(
             format!("{path}.autoscaling.minReplicas"),
-            format!("{} pods are more than the tenant may have: {pods}", scaling.min_replicas),
+            format!(
+                "{} pods are more than the tenant may have: {pods}",
+                scaling.min_replicas
+            ),
             format!("at most {pods}, or more pods in spec.quota"),
         );
     } else if u64::from(scaling.max_replicas) > pods {

@@ -89,6 +89,7 @@ fn placed(
                 generation: known.tenant.generation,
                 reason: place.reason.clone(),
                 region: place.region.clone(),
+                accepted_gaps: place.accepted_gaps.clone(),
             });
             return Some(Placed {
                 placement: place.placement.clone(),
@@ -97,6 +98,7 @@ fn placed(
                 generation: known.tenant.generation,
                 decided_at: sheet.view.now,
                 reason: place.reason.clone(),
+                accepted_gaps: place.accepted_gaps.clone(),
             });
         }
         Some(Decision::Refuse(refusal)) if known.placed.is_some() => {

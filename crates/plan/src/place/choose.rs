@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, collections::BTreeMap};
 
-use berth_model::{Capacity, ClusterPurpose, Isolation, Placement, Tenant, Tier, quota};
+use berth_model::{AcceptedGaps, Capacity, ClusterPurpose, Isolation, Placement, Tenant, Tier, quota};
 
 use super::{
     Constraint, Decision, Minor, Place, Refusal, Score, Site, cluster_name, pool_name,
@@ -43,9 +43,10 @@ pub(crate) fn choose<'a>(room: &mut Room<'a>, tenant: &'a Tenant, tier: &Tier) -
         return Decision::Refuse(refusal);
     };
     let cluster = best.name.0.clone();
-    let region = room
-        .site(&cluster)
-        .map(|site| site.region().to_owned())
+    let site = room.site(&cluster);
+    let region = site.map(|site| site.region().to_owned()).unwrap_or_default();
+    let accepted_gaps = site
+        .and_then(|site| site.gaps(&room.view.settings).ok())
         .unwrap_or_default();
     let reason = format!(
         "most room of {fitting} clusters that fit: {}.{} % of the scarcest resource is left",
@@ -65,6 +66,7 @@ pub(crate) fn choose<'a>(room: &mut Room<'a>, tenant: &'a Tenant, tier: &Tier) -
         namespaces: ask.namespaces,
         region,
         reason,
+        accepted_gaps,
     })
 }
 
@@ -88,9 +90,7 @@ pub(crate) fn ask<'a>(tenant: &'a Tenant, tier: &Tier) -> Ask<'a> {
 }
 
 fn namespaces_of(tenant: &Tenant) -> u32 {
-    u32::try_from(tenant.spec.namespaces.len())
-        .unwrap_or(u32::MAX)
-        .saturating_add(1)
+    u32::try_from(tenant.spec.parts().len()).unwrap_or(u32::MAX)
 }
 
 /// What one shared cluster says to `ask`.
@@ -99,6 +99,7 @@ pub(crate) fn look<'a>(site: &Site<'a>, ask: &Ask<'_>, settings: &Settings) -> L
         return Err(closed.clone());
     }
     site.suits(ask.constraints)?;
+    site.gaps(settings)?;
     let left = if ask.isolation == Isolation::NodePool {
         site.takes_pool(&ask.pool, settings)?;
         site.takes_namespaces(ask.namespaces, settings)?;
@@ -259,6 +260,8 @@ fn own_cluster(room: &Room<'_>, tenant: &Tenant, tier: &Tier, ask: &Ask<'_>) -> 
                 "a cluster of its own in region {region}: {} of {limit} are made there",
                 room.made_in(region)
             ),
+            // Nobody else is in a cluster of the tenant's own.
+            accepted_gaps: AcceptedGaps::new(),
         }),
         None => {
             let full: Vec<String> = regions

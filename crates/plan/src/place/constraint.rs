@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use berth_model::{Bytes, MilliCpu, NetworkPolicyEnforcement, Provider, Timestamp};
+use berth_model::{Bytes, Gap, MilliCpu, NetworkPolicyEnforcement, Provider, Timestamp};
 
 use super::Minor;
 
@@ -32,6 +32,9 @@ pub(crate) enum Constraint {
     },
     NetworkPolicy {
         is: NetworkPolicyEnforcement,
+    },
+    NotEnforced {
+        gap: Gap,
     },
     Namespaces {
         asked: u32,
@@ -75,6 +78,7 @@ impl Constraint {
             Self::Label { .. } => "ClusterLabel",
             Self::KubernetesVersion { .. } => "KubernetesVersion",
             Self::NetworkPolicy { .. } => "NetworkPolicy",
+            Self::NotEnforced { .. } => "NotEnforced",
             Self::Namespaces { .. } => "Namespaces",
             Self::Cpu { .. } => "Cpu",
             Self::Memory { .. } => "Memory",
@@ -95,7 +99,7 @@ impl Constraint {
             Self::Region { .. } => 4,
             Self::Label { .. } => 5,
             Self::KubernetesVersion { .. } => 6,
-            Self::NetworkPolicy { .. } => 7,
+            Self::NetworkPolicy { .. } | Self::NotEnforced { .. } => 7,
             Self::NoCloud => 8,
             Self::NotEks { .. } => 9,
             Self::NodeGroups { .. } => 10,
@@ -141,6 +145,12 @@ impl fmt::Display for Constraint {
             Self::NetworkPolicy { is } => {
                 write!(f, "network policies must be enforced and are {}", is.as_str())
             }
+            Self::NotEnforced { gap } => write!(
+                f,
+                "{}; `berth accept-gap CLUSTER {} --reason TEXT` lets tenants in all the same",
+                gap.problem(),
+                gap.as_str()
+            ),
             Self::Namespaces { asked, used, limit } => {
                 write!(f, "needs {asked} namespaces, {used} of {limit} are used")
             }

@@ -63,6 +63,7 @@ pub(crate) fn keep(room: &Room<'_>, tenant: &Tenant, tier: &Tier, placed: &Place
         namespaces: ask.namespaces,
         region: region_of(&known.cluster).to_owned(),
         reason: placed.reason.clone(),
+        accepted_gaps: placed.accepted_gaps.clone(),
     };
     if ask.isolation == Isolation::Cluster {
         return Decision::Place(place);

@@ -8,7 +8,7 @@ mod score;
 mod site;
 mod version;
 
-use berth_model::{Capacity, Placement};
+use berth_model::{AcceptedGaps, Capacity, Placement};
 
 pub(crate) use choose::{ask, choose, look};
 pub(crate) use constraint::Constraint;
@@ -35,6 +35,8 @@ pub(crate) struct Place {
     pub(crate) namespaces: u32,
     pub(crate) region: String,
     pub(crate) reason: String,
+    /// Walls that the cluster cannot hold and that were accepted.
+    pub(crate) accepted_gaps: AcceptedGaps,
 }
 
 /// Why there is no place, or why the place cannot take the change.

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use berth_model::{
-    Capacity, Cluster, ClusterFacts, MilliCpu, NetworkPolicyEnforcement, Provider, Timestamp,
-    tenant::PlacementConstraints,
+    AcceptedGaps, Capacity, Cluster, ClusterFacts, Gap, MilliCpu, NetworkPolicyEnforcement, Provider,
+    Timestamp, tenant::PlacementConstraints,
 };
 
 use super::{Constraint, Minor};
@@ -92,6 +92,20 @@ impl<'a> Site<'a> {
             }
         }
         Ok(())
+    }
+
+    /// What the cluster cannot hold of a tenant's walls, when all of it was accepted.
+    pub(crate) fn gaps(&self, settings: &Settings) -> Result<AcceptedGaps, Constraint> {
+        let gaps = self.facts.map_or_else(|| Gap::ALL.to_vec(), ClusterFacts::gaps);
+        gaps.into_iter()
+            .map(|gap| {
+                let accepted = self.cluster.accepted_gaps.get(&gap);
+                match accepted.or_else(|| settings.accept_gaps.get(&gap)) {
+                    Some(reason) => Ok((gap, reason.clone())),
+                    None => Err(Constraint::NotEnforced { gap }),
+                }
+            })
+            .collect()
     }
 
     /// Whether `more` namespaces find room.

@@ -73,6 +73,7 @@ fn settle(view: &View, known: &mut crate::view::TenantView, cluster: &berth_mode
         generation: Generation(1),
         decided_at: view.now,
         reason: "made so".into(),
+        accepted_gaps: berth_model::AcceptedGaps::new(),
     });
     let digest = Digest::new(format!("{n:064x}")).expect("64 digits");
     known.assigned = Some(Assigned {

@@ -90,8 +90,10 @@ pub fn shared(name: &str, cpus: u64) -> Cluster {
             namespaces: 4,
             provider: Provider::Eks,
             network_policy: NetworkPolicyEnforcement::Enforced,
+            validating_admission_policy: true,
             ..ClusterFacts::default()
         }),
+        accepted_gaps: berth_model::AcceptedGaps::new(),
         joined_at: Some(start()),
     }
 }

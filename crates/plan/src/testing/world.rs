@@ -86,6 +86,7 @@ impl World {
                 generation,
                 reason,
                 region,
+                accepted_gaps,
                 ..
             } => {
                 if let Placement::Cluster { cluster } = &placement
@@ -94,6 +95,7 @@ impl World {
                     let made = Cluster {
                         region,
                         facts: None,
+                        accepted_gaps: berth_model::AcceptedGaps::new(),
                         joined_at: None,
                         purpose: ClusterPurpose::Dedicated {
                             tenant: id.clone(),
@@ -111,6 +113,7 @@ impl World {
                     generation,
                     decided_at: now,
                     reason,
+                    accepted_gaps,
                 };
                 self.view.set_placed(&id, Some(placed));
             }

@@ -59,6 +59,7 @@ fn place(id: &str, cluster: &str, cpu: u64) -> Step {
         generation: Generation(1),
         reason: String::new(),
         region: String::new(),
+        accepted_gaps: berth_model::AcceptedGaps::new(),
     }
 }
 

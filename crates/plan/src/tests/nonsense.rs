@@ -140,6 +140,7 @@ prop_compose! {
             generation: Generation(generation),
             decided_at: Timestamp::MIN,
             reason: String::new(),
+            accepted_gaps: berth_model::AcceptedGaps::new(),
         });
         known.assigned = assigned.map(|(cluster, generation, withdrawing, withdrawn)| Assigned {
             cluster: cluster_name(cluster),

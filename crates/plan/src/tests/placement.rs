@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use berth_model::{
-    Cluster, Generation, NetworkPolicyEnforcement, Placement, Provider, Revision,
+    Cluster, Gap, Generation, NetworkPolicyEnforcement, Placement, Provider, Revision,
     tenant::PlacementConstraints, tier::SizeName,
 };
 
 use crate::{
     Scope, explain, explain_spec, plan,
     plan::Step,
-    testing::{connect, empty, shared, tenant, tenant_id, world::World},
+    testing::{cluster_name, connect, empty, shared, tenant, tenant_id, world::World},
     view::{TenantView, View},
 };
 
@@ -84,6 +84,22 @@ fn each_constraint_is_named_with_its_numbers() {
             |_, c, p| {
                 c.facts.as_mut().unwrap().network_policy = NetworkPolicyEnforcement::Unknown;
                 p.require_network_policy = true;
+            },
+        ),
+        (
+            "standard",
+            "NotEnforced",
+            "network policies are not known to be enforced; `berth accept-gap CLUSTER network-policy --reason TEXT` lets tenants in all the same",
+            |_, c, _| {
+                c.facts.as_mut().unwrap().network_policy = NetworkPolicyEnforcement::NotEnforced;
+            },
+        ),
+        (
+            "premium",
+            "NotEnforced",
+            "ValidatingAdmissionPolicy is not served, which takes Kubernetes 1.30; `berth accept-gap CLUSTER admission-policy --reason TEXT` lets tenants in all the same",
+            |_, c, _| {
+                c.facts.as_mut().unwrap().validating_admission_policy = false;
             },
         ),
         (
@@ -333,4 +349,32 @@ fn explain_ranks_the_candidates_and_marks_the_chosen() {
     let other = explain_spec(&world.view, &tenant_id("other"), &spec);
     assert_eq!(other.summary, "it would be placed on shared cluster big");
     assert_eq!(world.view.tenants.len(), 1);
+}
+
+#[test]
+fn a_gap_that_was_accepted_lets_tenants_in_and_stays_with_them_for_ever() {
+    let mut view = empty();
+    let mut cluster = shared("eu-1", 16);
+    cluster.facts.as_mut().unwrap().network_policy = NetworkPolicyEnforcement::NotEnforced;
+    cluster.accepted_gaps.insert(Gap::NetworkPolicy, "demo".into());
+    connect(&mut view, cluster);
+    view.set_tenant(tenant("acme", "standard"));
+    let mut world = World::new(view);
+    world.settle();
+    let gaps = |world: &World| {
+        let known = &world.view.tenants[&tenant_id("acme")];
+        known.placed.as_ref().map(|placed| placed.accepted_gaps.clone())
+    };
+    let demo = Some([(Gap::NetworkPolicy, "demo".to_owned())].into());
+    assert_eq!(gaps(&world), demo);
+
+    // Taken back, or closed: nobody is moved, and what was accepted when the tenant was placed is not forgotten.
+    let mut closed = (*world.view.clusters[&cluster_name("eu-1")].cluster).clone();
+    closed.accepted_gaps.clear();
+    world.view.set_cluster(closed.into());
+    world.change(&tenant_id("acme"), |tenant| {
+        tenant.spec.display_name = "New".into()
+    });
+    world.settle();
+    assert_eq!(gaps(&world), demo);
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use berth_model::{
-    Tier, TierName, TierSpec, TenantSpec,
+    TenantSpec, Tier, TierName, TierSpec,
     network::Network,
     tenant::{Environment, IdentityProvider},
     tier::{Loosen, PodSecurity, Priority},
@@ -38,7 +38,11 @@ fn verdict(catalogue: &Catalogue, spec: &TenantSpec) -> String {
             .map(|warning| format!("warning: {warning}"))
             .collect::<Vec<_>>()
             .join("\n"),
-        Err(faults) => faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
+        Err(faults) => faults
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join("\n"),
     }
 }
 
@@ -63,7 +67,10 @@ fn a_tenant_may_tighten_everything_and_loosen_nothing_that_its_tier_does_not_nam
 
     let mut loose = spec();
     loose.pod_security = Some(PodSecurity::Baseline);
-    loose.registries = vec!["registry.example.com/tenants-of-others".into(), "docker.io".into()];
+    loose.registries = vec![
+        "registry.example.com/tenants-of-others".into(),
+        "docker.io".into(),
+    ];
     loose.storage_classes = vec!["gp4".into()];
     insta::assert_snapshot!(verdict(&with_tier(bounded), &loose));
     let lenient = with_tier(|tier| {
@@ -116,8 +123,18 @@ fn names_of_domains_registries_labels_and_providers_are_what_they_say() {
     let mut bad = spec();
     bad.domain = "com".into();
     bad.domains = vec!["*.example.com".into(), "app.example.com".into()];
-    bad.registries = vec!["busybox".into(), "https://docker.io".into(), "docker.io/".into(), "a.b:0/x".into(), "r.example.com:5000/x".into()];
-    bad.required_labels = vec!["berth.dev/tenant".into(), "app.kubernetes.io/name".into(), "a b".into()];
+    bad.registries = vec![
+        "busybox".into(),
+        "https://docker.io".into(),
+        "docker.io/".into(),
+        "a.b:0/x".into(),
+        "r.example.com:5000/x".into(),
+    ];
+    bad.required_labels = vec![
+        "berth.dev/tenant".into(),
+        "app.kubernetes.io/name".into(),
+        "a b".into(),
+    ];
     bad.identity_provider = Some(IdentityProvider {
         issuer: "http://login.example.com".into(),
         client_secret_name: "s3cret!".into(),
@@ -145,7 +162,11 @@ fn workloads_stay_within_the_quota_and_let_nodes_be_drained() {
         disruption,
     };
     let mut fine = spec();
-    fine.workloads = vec![workload("web", Some(scaling(3, 20)), Some(Disruption::MinAvailable(2)))];
+    fine.workloads = vec![workload(
+        "web",
+        Some(scaling(3, 20)),
+        Some(Disruption::MinAvailable(2)),
+    )];
     assert_eq!(verdict(&with_tier(|_| ()), &fine), "");
     fine.quota = amounts(&[("pods", "10")]);
     insta::assert_snapshot!(verdict(&with_tier(|_| ()), &fine));
@@ -164,7 +185,10 @@ fn workloads_stay_within_the_quota_and_let_nodes_be_drained() {
 fn amounts_of_one_priority_are_part_of_all_amounts_and_of_a_priority_that_the_tier_has() {
     let mut bad = spec();
     bad.priority_quota = BTreeMap::from([
-        (Priority::Standard, amounts(&[("requests.cpu", "1000"), ("configmaps", "1"), ("pods", "2")])),
+        (
+            Priority::Standard,
+            amounts(&[("requests.cpu", "1000"), ("configmaps", "1"), ("pods", "2")]),
+        ),
         (Priority::Critical, amounts(&[("pods", "1")])),
     ]);
     insta::assert_snapshot!(verdict(&with_tier(|_| ()), &bad));

@@ -2,7 +2,11 @@
 
 /// Whether `image` comes from one of `registries`; a prefix ends where a part of the path, a tag or a digest begins.
 pub(super) fn within(image: &str, registries: &[String]) -> bool {
-    let image = if image.is_empty() { String::new() } else { normal(image) };
+    let image = if image.is_empty() {
+        String::new()
+    } else {
+        normal(image)
+    };
     registries.iter().any(|prefix| {
         let Some(rest) = image.strip_prefix(prefix.trim_end_matches('/')) else {
             return false;
@@ -20,7 +24,9 @@ fn normal(image: &str) -> String {
         "index.docker.io" => format!("docker.io/{path}"),
         "docker.io" if !path.contains('/') => format!("docker.io/library/{path}"),
         "localhost" => image.to_owned(),
-        _ if host.contains(['.', ':']) || host.bytes().any(|byte| byte.is_ascii_uppercase()) => image.to_owned(),
+        _ if host.contains(['.', ':']) || host.bytes().any(|byte| byte.is_ascii_uppercase()) => {
+            image.to_owned()
+        }
         _ => format!("docker.io/{image}"),
     }
 }
@@ -31,7 +37,8 @@ mod tests {
 
     #[test]
     fn a_reference_is_within_a_registry_only_at_a_boundary() {
-        let registries = ["registry.example.com/team", "docker.io/library", "r.example.com"].map(String::from);
+        let registries =
+            ["registry.example.com/team", "docker.io/library", "r.example.com"].map(String::from);
         for fine in [
             "registry.example.com/team/web:1",
             "registry.example.com/team@sha256:0",

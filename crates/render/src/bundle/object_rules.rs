@@ -12,7 +12,12 @@ pub(super) fn check(kind: &str, manifest: &Value, faults: &mut Faults<'_>) {
         "Ingress" => ingress(spec, faults),
         "PersistentVolumeClaim" => claim(spec, ".spec", faults),
         "StatefulSet" => {
-            for (at, template) in spec["volumeClaimTemplates"].as_array().into_iter().flatten().enumerate() {
+            for (at, template) in spec["volumeClaimTemplates"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .enumerate()
+            {
                 claim(
                     &template["spec"],
                     &format!(".spec.volumeClaimTemplates[{at}].spec"),
@@ -41,10 +46,8 @@ fn service(spec: &Value, faults: &mut Faults<'_>) {
         ("healthCheckNodePort", "takes a port of every node"),
     ] {
         let value = &spec[field];
-        let empty = value.is_null()
-            || value == ""
-            || value == 0
-            || value.as_array().is_some_and(Vec::is_empty);
+        let empty =
+            value.is_null() || value == "" || value == 0 || value.as_array().is_some_and(Vec::is_empty);
         if !empty {
             faults.add(&format!(".spec.{field}"), problem, "leave it out");
         }
@@ -69,7 +72,11 @@ fn service(spec: &Value, faults: &mut Faults<'_>) {
 
 fn ingress(spec: &Value, faults: &mut Faults<'_>) {
     if !spec["defaultBackend"].is_null() {
-        faults.add(".spec.defaultBackend", "would serve every host", "name hosts in rules");
+        faults.add(
+            ".spec.defaultBackend",
+            "would serve every host",
+            "name hosts in rules",
+        );
     }
     for (host, path) in hosts(spec) {
         if host.is_empty() || host.contains('*') {
@@ -303,11 +310,15 @@ const CONTROLLERS: [&str; 23] = [
 
 /// Annotations by which a Service or an Ingress would reach into what is everybody's.
 pub(super) fn annotations(kind: &str, manifest: &Value, faults: &mut Faults<'_>) {
-    for (key, value) in manifest["metadata"]["annotations"].as_object().into_iter().flatten() {
+    for (key, value) in manifest["metadata"]["annotations"]
+        .as_object()
+        .into_iter()
+        .flatten()
+    {
         let domain = key.split_once('/').map_or("", |(domain, _)| domain);
-        let of_controller = CONTROLLERS
-            .iter()
-            .any(|owner| domain == *owner || domain.strip_suffix(owner).is_some_and(|head| head.ends_with('.')));
+        let of_controller = CONTROLLERS.iter().any(|owner| {
+            domain == *owner || domain.strip_suffix(owner).is_some_and(|head| head.ends_with('.'))
+        });
         let plain = domain == "app.kubernetes.io"
             || key == "kubectl.kubernetes.io/last-applied-configuration"
             || domain.is_empty();

@@ -39,7 +39,11 @@ pub(super) fn check(pod: &Value, path: &str, faults: &mut Faults<'_>) {
     if let Some(os) = spec["os"]["name"].as_str()
         && os != "linux"
     {
-        faults.add(&format!("{at}.os.name"), format!("{os:?} is not Linux"), "leave it out");
+        faults.add(
+            &format!("{at}.os.name"),
+            format!("{os:?} is not Linux"),
+            "leave it out",
+        );
     }
     for field in ["schedulerName", "nodeName"] {
         let value = spec[field].as_str().unwrap_or_default();
@@ -56,9 +60,16 @@ pub(super) fn check(pod: &Value, path: &str, faults: &mut Faults<'_>) {
             faults.add(&format!("{at}.{field}"), "cannot be in a bundle", "leave it out");
         }
     }
-    grace(&spec["terminationGracePeriodSeconds"], &format!("{at}.terminationGracePeriodSeconds"), faults);
+    grace(
+        &spec["terminationGracePeriodSeconds"],
+        &format!("{at}.terminationGracePeriodSeconds"),
+        faults,
+    );
     if let Some(annotations) = pod["metadata"]["annotations"].as_object() {
-        for key in annotations.keys().filter(|key| key.starts_with("kubernetes.io/config.")) {
+        for key in annotations
+            .keys()
+            .filter(|key| key.starts_with("kubernetes.io/config."))
+        {
             faults.add(
                 &format!("{path}.metadata.annotations.{key}"),
                 "is for static pods",
@@ -106,10 +117,21 @@ fn container(container: &Value, path: &str, faults: &mut Faults<'_>) {
     let context = &container["securityContext"];
     let at = format!("{path}.securityContext");
     if context["privileged"] == true {
-        faults.add(&format!("{at}.privileged"), "would be root on the node", "leave it out");
+        faults.add(
+            &format!("{at}.privileged"),
+            "would be root on the node",
+            "leave it out",
+        );
     }
-    if context["procMount"].as_str().is_some_and(|mount| mount != "Default") {
-        faults.add(&format!("{at}.procMount"), "opens the node's kernel", "leave it out");
+    if context["procMount"]
+        .as_str()
+        .is_some_and(|mount| mount != "Default")
+    {
+        faults.add(
+            &format!("{at}.procMount"),
+            "opens the node's kernel",
+            "leave it out",
+        );
     }
     windows(context, &at, faults);
     for (number, port) in container["ports"].as_array().into_iter().flatten().enumerate() {
@@ -123,13 +145,21 @@ fn container(container: &Value, path: &str, faults: &mut Faults<'_>) {
     }
     for probe in ["livenessProbe", "startupProbe"] {
         let seconds = &container[probe]["terminationGracePeriodSeconds"];
-        grace(seconds, &format!("{path}.{probe}.terminationGracePeriodSeconds"), faults);
+        grace(
+            seconds,
+            &format!("{path}.{probe}.terminationGracePeriodSeconds"),
+            faults,
+        );
     }
 }
 
 fn windows(context: &Value, path: &str, faults: &mut Faults<'_>) {
     if !context["windowsOptions"].is_null() {
-        faults.add(&format!("{path}.windowsOptions"), "is not for Linux", "leave it out");
+        faults.add(
+            &format!("{path}.windowsOptions"),
+            "is not for Linux",
+            "leave it out",
+        );
     }
     for profile in ["seccompProfile", "appArmorProfile"] {
         if context[profile]["type"] == "Unconfined" {
@@ -153,7 +183,12 @@ fn volumes(volumes: &Value, path: &str, faults: &mut Faults<'_>) {
                 "claim one with persistentVolumeClaim",
             );
         }
-        for (source, entry) in volume["projected"]["sources"].as_array().into_iter().flatten().enumerate() {
+        for (source, entry) in volume["projected"]["sources"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .enumerate()
+        {
             let seconds = entry["serviceAccountToken"]["expirationSeconds"].as_i64();
             if seconds.is_some_and(|seconds| seconds > LONGEST_TOKEN) || !entry["podCertificate"].is_null() {
                 faults.add(
@@ -178,10 +213,16 @@ const PREFERRED: &str = "preferredDuringSchedulingIgnoredDuringExecution";
 
 fn affinity(affinity: &Value, path: &str, faults: &mut Faults<'_>) {
     let node = &affinity["nodeAffinity"];
-    let terms = node[REQUIRED]["nodeSelectorTerms"].as_array().into_iter().flatten();
+    let terms = node[REQUIRED]["nodeSelectorTerms"]
+        .as_array()
+        .into_iter()
+        .flatten();
     let preferred = node[PREFERRED].as_array().into_iter().flatten();
     for term in terms.chain(preferred.map(|term| &term["preference"])) {
-        if term["matchFields"].as_array().is_some_and(|fields| !fields.is_empty()) {
+        if term["matchFields"]
+            .as_array()
+            .is_some_and(|fields| !fields.is_empty())
+        {
             faults.add(
                 &format!("{path}.nodeAffinity"),
                 "names a node by matchFields",
@@ -204,7 +245,9 @@ fn affinity(affinity: &Value, path: &str, faults: &mut Faults<'_>) {
         let required = pods[REQUIRED].as_array().into_iter().flatten();
         let preferred = pods[PREFERRED].as_array().into_iter().flatten();
         for term in required.chain(preferred.map(|term| &term["podAffinityTerm"])) {
-            let elsewhere = term["namespaces"].as_array().is_some_and(|names| !names.is_empty());
+            let elsewhere = term["namespaces"]
+                .as_array()
+                .is_some_and(|names| !names.is_empty());
             if elsewhere || !term["namespaceSelector"].is_null() {
                 faults.add(
                     &format!("{path}.{kind}"),
@@ -219,7 +262,10 @@ fn affinity(affinity: &Value, path: &str, faults: &mut Faults<'_>) {
 /// What depends on the tenant.
 pub(super) fn check_terms(pod: &Value, path: &str, terms: &Terms, faults: &mut Faults<'_>) {
     let (spec, at) = (&pod["spec"], format!("{path}.spec"));
-    if let Some(class) = spec["priorityClassName"].as_str().filter(|class| !class.is_empty()) {
+    if let Some(class) = spec["priorityClassName"]
+        .as_str()
+        .filter(|class| !class.is_empty())
+    {
         let granted: Vec<&str> = berth_model::tier::Priority::ALL
             .into_iter()
             .filter(|priority| *priority <= terms.highest)
@@ -279,7 +325,13 @@ fn restricted(spec: &Value, path: &str, faults: &mut Faults<'_>) {
     for (container, at) in containers(spec, path) {
         let own = &container["securityContext"];
         let at = format!("{at}.securityContext");
-        let either = |field: &str| if own[field].is_null() { &pod[field] } else { &own[field] };
+        let either = |field: &str| {
+            if own[field].is_null() {
+                &pod[field]
+            } else {
+                &own[field]
+            }
+        };
         if own["allowPrivilegeEscalation"] != false {
             faults.add(&format!("{at}.allowPrivilegeEscalation"), "must be false", "");
         }
@@ -289,11 +341,19 @@ fn restricted(spec: &Value, path: &str, faults: &mut Faults<'_>) {
         }
         for added in own["capabilities"]["add"].as_array().into_iter().flatten() {
             if added != "NET_BIND_SERVICE" {
-                faults.add(&format!("{at}.capabilities.add"), format!("may not hold {added}"), "");
+                faults.add(
+                    &format!("{at}.capabilities.add"),
+                    format!("may not hold {added}"),
+                    "",
+                );
             }
         }
         if either("runAsNonRoot") != true {
-            faults.add(&format!("{at}.runAsNonRoot"), "must be true, here or for the pod", "");
+            faults.add(
+                &format!("{at}.runAsNonRoot"),
+                "must be true, here or for the pod",
+                "",
+            );
         }
         if either("runAsUser") == 0 {
             faults.add(&format!("{at}.runAsUser"), "may not be 0", "");

@@ -107,7 +107,10 @@ pub(super) fn run_as_workload(manifest: &mut Value) {
 /// Pods that name no class have the highest of their namespace: production outranks development whatever runs there.
 pub(super) fn rank(manifest: &mut Value, priority: Priority) {
     if let Some(pod) = pod_mut(manifest)
-        && pod["spec"]["priorityClassName"].as_str().unwrap_or_default().is_empty()
+        && pod["spec"]["priorityClassName"]
+            .as_str()
+            .unwrap_or_default()
+            .is_empty()
     {
         pod["spec"]["priorityClassName"] = priority.class().into();
     }
@@ -159,9 +162,14 @@ pub(super) fn require(
     };
     let mut missing = Vec::new();
     for place in [String::new(), template.to_owned()] {
-        let Some(object) = manifest.pointer_mut(&place) else { continue };
+        let Some(object) = manifest.pointer_mut(&place) else {
+            continue;
+        };
         for key in required {
-            if object["metadata"]["labels"][key].as_str().is_some_and(|value| !value.is_empty()) {
+            if object["metadata"]["labels"][key]
+                .as_str()
+                .is_some_and(|value| !value.is_empty())
+            {
                 continue;
             }
             match known.get(key).filter(|value| !value.is_empty()) {

@@ -26,7 +26,10 @@ pub(super) fn add(input: &Input<'_>, objects: &mut Vec<Value>, violations: &mut 
         };
         let replicas = workload["spec"]["replicas"].as_u64().unwrap_or(1);
         let selector = workload["spec"]["selector"].clone();
-        let namespace = workload["metadata"]["namespace"].as_str().unwrap_or_default().to_owned();
+        let namespace = workload["metadata"]["namespace"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
         let bundle = workload["metadata"]["labels"][berth_model::label::BUNDLE].clone();
         if policy.autoscaling.is_some()
             && let Some(spec) = workload["spec"].as_object_mut()
@@ -53,7 +56,11 @@ pub(super) fn add(input: &Input<'_>, objects: &mut Vec<Value>, violations: &mut 
             }));
         };
         if let Some(scaling) = &policy.autoscaling {
-            add("HorizontalPodAutoscaler", "autoscaling/v2", autoscaler(policy, scaling));
+            add(
+                "HorizontalPodAutoscaler",
+                "autoscaling/v2",
+                autoscaler(policy, scaling),
+            );
         }
         if let Some(disruption) = policy.disruption {
             let fewest = policy
@@ -98,7 +105,8 @@ fn autoscaler(policy: &WorkloadPolicy, scaling: &Autoscaling) -> Value {
             "resource": {"name": name, "target": {"type": "Utilization", "averageUtilization": percent}},
         })
     };
-    let silent = scaling.cpu_percent.is_none() && scaling.memory_percent.is_none() && scaling.metric.is_none();
+    let silent =
+        scaling.cpu_percent.is_none() && scaling.memory_percent.is_none() && scaling.metric.is_none();
     let (cpu, memory) = if silent {
         (Some(CPU_PERCENT), Some(MEMORY_PERCENT))
     } else {

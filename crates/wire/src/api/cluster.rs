@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use berth_model::{
-    Capacity, Cluster, ClusterFacts, ClusterName, ClusterPurpose, Timestamp, Violation, cluster::PoolFacts,
+    AcceptedGaps, Capacity, Cluster, ClusterFacts, ClusterName, ClusterPurpose, Timestamp, Violation,
+    cluster::PoolFacts,
 };
 use berth_proto::v1;
 
@@ -57,7 +58,22 @@ pub(crate) fn record(cluster: &Cluster) -> v1::Cluster {
         etag: names::etag(cluster.revision),
         create_time: Some(time::to_proto(cluster.created_at)),
         status: None,
+        accepted_gaps: gaps_to_proto(&cluster.accepted_gaps),
     }
+}
+
+/// Gaps with the reasons for which they were accepted.
+pub(crate) fn gaps_to_proto(gaps: &AcceptedGaps) -> BTreeMap<String, String> {
+    gaps.iter()
+        .map(|(gap, reason)| (gap.as_str().to_owned(), reason.clone()))
+        .collect()
+}
+
+/// Reads them; one that is not known here is another version's business.
+pub(crate) fn gaps_from_proto(gaps: &BTreeMap<String, String>) -> AcceptedGaps {
+    gaps.iter()
+        .filter_map(|(gap, reason)| Some((gap.parse().ok()?, reason.clone())))
+        .collect()
 }
 
 /// What an admin may change of a cluster.
@@ -126,6 +142,7 @@ pub fn facts_to_proto(facts: &ClusterFacts) -> v1::ClusterFacts {
         region: facts.region.clone(),
         network_policy: facts.network_policy.as_str().into(),
         mutating_admission_policy: facts.mutating_admission_policy,
+        validating_admission_policy: facts.validating_admission_policy,
     }
 }
 
@@ -162,6 +179,7 @@ pub fn facts_from_proto(facts: &v1::ClusterFacts) -> ClusterFacts {
         region: facts.region.clone(),
         network_policy: words::find(&words::NETWORK_POLICIES, &facts.network_policy).unwrap_or_default(),
         mutating_admission_policy: facts.mutating_admission_policy,
+        validating_admission_policy: facts.validating_admission_policy,
     }
 }
 

@@ -29,7 +29,7 @@ pub use tenant_spec::{tenant_spec_from_proto, tenant_spec_partly, tenant_spec_to
 pub use tier::{tier_spec_from_proto, tier_spec_to_proto, tier_to_proto};
 pub use token::join_token_to_proto;
 
-pub(crate) use cluster::record as cluster_record;
+pub(crate) use cluster::{gaps_from_proto, gaps_to_proto, record as cluster_record};
 pub(crate) use network::rule_from_proto;
 pub(crate) use tenant::{record as tenant_record, unsigned as generation};
 pub(crate) use tenant_spec::{subject_of, subject_parts};

@@ -51,7 +51,12 @@ pub(crate) fn tier_network_from_proto(faults: &mut Faults, network: Option<&v1::
     };
     TierNetwork {
         within: faults
-            .choice_or("spec.network.within", &network.within, &words::WITHIN, Within::Tenant)
+            .choice_or(
+                "spec.network.within",
+                &network.within,
+                &words::WITHIN,
+                Within::Tenant,
+            )
             .unwrap_or_default(),
         ingress_controllers: network.ingress_controllers.clone(),
         monitoring: network.monitoring.clone(),
@@ -110,7 +115,11 @@ pub(crate) fn rule_from_proto(faults: &mut Faults, path: &str, rule: &v1::Networ
         .filter_map(|(at, text)| {
             text.parse::<Port>()
                 .map_err(|error| {
-                    faults.push(Violation::new(format!("{path}.ports[{at}]"), error.to_string(), ""));
+                    faults.push(Violation::new(
+                        format!("{path}.ports[{at}]"),
+                        error.to_string(),
+                        "",
+                    ));
                 })
                 .ok()
         })

@@ -1,9 +1,9 @@
 //! A tenant with its status, as the API shows it.
 
-use berth_model::{Conditions, Generation, Health, Placement, Tenant, Timestamp};
+use berth_model::{AcceptedGaps, Conditions, Generation, Health, Placement, Tenant, Timestamp};
 use berth_proto::v1;
 
-use super::{conditions_to_proto, placement_to_proto, tenant_spec_to_proto};
+use super::{conditions_to_proto, gaps_to_proto, placement_to_proto, tenant_spec_to_proto};
 use crate::{names, time};
 
 /// What is known of a tenant besides its record.
@@ -21,6 +21,8 @@ pub struct TenantStatusView<'a> {
     pub health: Health,
     /// When the evidence was gathered.
     pub evidence: Option<Timestamp>,
+    /// Walls that its cluster could not hold when it was placed there.
+    pub accepted_gaps: &'a AcceptedGaps,
     /// Things to know that stop nothing.
     pub warnings: Vec<String>,
 }
@@ -38,6 +40,7 @@ pub fn tenant_to_proto(tenant: &Tenant, status: &TenantStatusView<'_>) -> v1::Te
             health_message: status.health.message.clone(),
             evidence_time: status.evidence.map(time::to_proto),
             warnings: status.warnings.clone(),
+            accepted_gaps: gaps_to_proto(status.accepted_gaps),
         }),
         ..record(tenant)
     }

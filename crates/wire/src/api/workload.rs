@@ -44,7 +44,11 @@ pub(crate) fn workloads_from_proto(
         .collect()
 }
 
-fn workload_from_proto(faults: &mut Faults, path: &str, policy: &v1::WorkloadPolicy) -> Option<WorkloadPolicy> {
+fn workload_from_proto(
+    faults: &mut Faults,
+    path: &str,
+    policy: &v1::WorkloadPolicy,
+) -> Option<WorkloadPolicy> {
     if policy.name.is_empty() {
         faults.add(&format!("{path}.name"), "is required", "");
     }
@@ -61,8 +65,7 @@ fn workload_from_proto(faults: &mut Faults, path: &str, policy: &v1::WorkloadPol
         cpu_percent: some(scaling.cpu_percent),
         memory_percent: some(scaling.memory_percent),
         metric: scaling.metric.as_ref().and_then(|metric| {
-            let average =
-                faults.quantity(&format!("{path}.autoscaling.metric.average"), &metric.average)?;
+            let average = faults.quantity(&format!("{path}.autoscaling.metric.average"), &metric.average)?;
             Some(PodMetric {
                 name: metric.name.clone(),
                 average,

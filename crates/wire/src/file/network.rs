@@ -3,12 +3,7 @@
 use berth_model::network::{Network, Peer, Rule, TierNetwork, Within};
 use berth_proto::v1::{self, network_rule};
 
-use super::{
-    node::Value,
-    reader::Reader,
-    scalar::text,
-    tree::Tree,
-};
+use super::{node::Value, reader::Reader, scalar::text, tree::Tree};
 use crate::{api::rule_from_proto, words};
 
 pub(super) fn network(network: &mut Reader<'_>) -> Option<Network> {
@@ -49,7 +44,9 @@ fn rules(network: &mut Reader<'_>, name: &'static str) -> Vec<Rule> {
 fn rule(rule: &mut Reader<'_>, path: &str) -> Option<Rule> {
     let mut peers = Vec::new();
     if rule.flag("ingressController") == Some(true) {
-        peers.push(network_rule::Peer::IngressController(v1::IngressControllerPeer {}));
+        peers.push(network_rule::Peer::IngressController(
+            v1::IngressControllerPeer {},
+        ));
     }
     if rule.flag("monitoring") == Some(true) {
         peers.push(network_rule::Peer::Monitoring(v1::MonitoringPeer {}));
@@ -68,11 +65,8 @@ fn rule(rule: &mut Reader<'_>, path: &str) -> Option<Rule> {
         _ => text(faults, path, node),
     });
     if peers.len() > 1 {
-        rule.faults.add(
-            path,
-            "names more than one other side",
-            "write a rule for each",
-        );
+        rule.faults
+            .add(path, "names more than one other side", "write a rule for each");
         return None;
     }
     rule_from_proto(

@@ -3,7 +3,8 @@
 use berth_model::{
     BundleRef, TenantSpec,
     tenant::{
-        Billing, Contact, Contacts, Environment, IdentityProvider, Members, Owner, PlacementConstraints, Subject,
+        Billing, Contact, Contacts, Environment, IdentityProvider, Members, Owner, PlacementConstraints,
+        Subject,
     },
 };
 

@@ -217,7 +217,10 @@ pub fn tier_spec_tree(spec: &TierSpec) -> Tree {
         .text("isolation", isolation.as_str())
         .text("defaultSize", default_size.as_str())
         .text("podSecurity", pod_security.as_str())
-        .some_text("podSecurityDev", pod_security_dev.map_or("", |level| level.as_str()))
+        .some_text(
+            "podSecurityDev",
+            pod_security_dev.map_or("", |level| level.as_str()),
+        )
         .text("priority", priority.as_str())
         .number("loadBalancers", *load_balancers)
         .with_some("nodePool", node_pool.as_ref().map_or(Tree::Null, pool_tree))

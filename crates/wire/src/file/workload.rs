@@ -31,7 +31,9 @@ fn autoscaling(scaling: &mut Reader<'_>) -> Option<Autoscaling> {
             let (name, average) = (metric.required_text("name"), metric.quantity("average"));
             if average.is_none() {
                 let path = metric.path_of("average");
-                metric.faults.add(&path, "is required", "the aimed average over the pods");
+                metric
+                    .faults
+                    .add(&path, "is required", "the aimed average over the pods");
             }
             Some(PodMetric {
                 name: name?,
@@ -44,7 +46,10 @@ fn autoscaling(scaling: &mut Reader<'_>) -> Option<Autoscaling> {
 }
 
 fn disruption(disruption: &mut Reader<'_>) -> Option<Disruption> {
-    match (disruption.count("minAvailable"), disruption.count("maxUnavailable")) {
+    match (
+        disruption.count("minAvailable"),
+        disruption.count("maxUnavailable"),
+    ) {
         (Some(pods), None) => Some(Disruption::MinAvailable(pods)),
         (None, Some(pods)) => Some(Disruption::MaxUnavailable(pods)),
         _ => {

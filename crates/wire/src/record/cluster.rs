@@ -6,7 +6,7 @@ use prost::Message as _;
 
 use super::{Reading, RecordError};
 use crate::{
-    api::{self, facts_from_proto, facts_to_proto},
+    api::{self, facts_from_proto, facts_to_proto, gaps_from_proto},
     names, time,
 };
 
@@ -72,6 +72,7 @@ pub fn decode_cluster(bytes: &[u8], revision: Revision) -> Result<ClusterRecord,
                 .and_then(|status| status.facts)
                 .as_ref()
                 .map(facts_from_proto),
+            accepted_gaps: gaps_from_proto(&cluster.accepted_gaps),
             joined_at: reading.optional_time("joined_at", record.joined_at.as_ref())?,
         },
         certificate_key_sha256: record.certificate_key_sha256,

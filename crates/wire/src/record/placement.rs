@@ -1,12 +1,15 @@
 //! Where a tenant was decided to be, at rest.
 
-use berth_model::{Capacity, Generation, Placement, Timestamp, Uid};
+use berth_model::{AcceptedGaps, Capacity, Generation, Placement, Timestamp, Uid};
 use berth_proto::record as proto;
 use prost::Message as _;
 
 use super::{Reading, RecordError};
 use crate::{
-    api::{capacity_from_proto, capacity_to_proto, placement_from_proto, placement_to_proto},
+    api::{
+        capacity_from_proto, capacity_to_proto, gaps_from_proto, gaps_to_proto, placement_from_proto,
+        placement_to_proto,
+    },
     time,
 };
 
@@ -27,6 +30,8 @@ pub struct PlacementRecord {
     pub reason: String,
     /// Namespaces reserved there.
     pub namespaces: u32,
+    /// Walls that the cluster could not hold.
+    pub accepted_gaps: AcceptedGaps,
 }
 
 /// The decision as bytes.
@@ -40,6 +45,7 @@ pub fn encode_placement(record: &PlacementRecord) -> Vec<u8> {
         decided_at: Some(time::to_proto(record.decided_at)),
         reason: record.reason.clone(),
         namespaces: record.namespaces,
+        accepted_gaps: gaps_to_proto(&record.accepted_gaps),
     }
     .encode_to_vec()
 }
@@ -67,6 +73,7 @@ pub fn decode_placement(bytes: &[u8]) -> Result<PlacementRecord, RecordError> {
         decided_at: reading.time("decided_at", record.decided_at.as_ref())?,
         reason: record.reason,
         namespaces: record.namespaces,
+        accepted_gaps: gaps_from_proto(&record.accepted_gaps),
     })
 }
 
@@ -93,6 +100,7 @@ mod tests {
                 decided_at,
                 reason: "most room".into(),
                 namespaces: 2,
+                accepted_gaps: [(berth_model::Gap::NetworkPolicy, "demo".to_owned())].into(),
             };
             prop_assert_eq!(decode_placement(&encode_placement(&record)).unwrap(), record);
         }

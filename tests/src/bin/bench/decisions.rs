@@ -60,6 +60,7 @@ fn place(view: &mut View, plan: &Plan) {
             namespaces,
             generation,
             reason,
+            accepted_gaps,
             ..
         } = step
         {
@@ -70,6 +71,7 @@ fn place(view: &mut View, plan: &Plan) {
                 generation: *generation,
                 decided_at: view.now,
                 reason: reason.clone(),
+                accepted_gaps: accepted_gaps.clone(),
             };
             view.set_placed(tenant, Some(placed));
         }
