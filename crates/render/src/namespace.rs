@@ -167,7 +167,10 @@ fn annotations(input: &Input<'_>, namespace: &Namespace<'_>, share: &Share) -> M
         ("berth.dev/features", features.join(",")),
         ("berth.dev/oidc-issuer", provider(|provider| &provider.issuer)),
         ("berth.dev/oidc-audience", provider(|provider| &provider.audience)),
-        ("berth.dev/oidc-client-id", provider(|provider| &provider.client_id)),
+        (
+            "berth.dev/oidc-client-id",
+            provider(|provider| &provider.client_id),
+        ),
         (
             "berth.dev/oidc-client-secret-name",
             provider(|provider| &provider.client_secret_name),

@@ -110,7 +110,10 @@ fn divide(total: u64, step: u64, weights: &[u32]) -> Vec<u64> {
     }
     let left = steps - parts.iter().sum::<u128>();
     remainders.sort_unstable_by(|one, other| other.cmp(one));
-    for (_, std::cmp::Reverse(at)) in remainders.into_iter().take(usize::try_from(left).unwrap_or(usize::MAX)) {
+    for (_, std::cmp::Reverse(at)) in remainders
+        .into_iter()
+        .take(usize::try_from(left).unwrap_or(usize::MAX))
+    {
         parts[at] += 1;
     }
     let mut parts: Vec<u64> = parts
