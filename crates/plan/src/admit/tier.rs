@@ -10,7 +10,7 @@ use berth_model::{
 use super::{
     Verdict,
     faults::{Faults, text_problem},
-    hint,
+    hint, network,
     tenant::feature_problem,
 };
 use crate::place::Minor;
@@ -93,6 +93,7 @@ fn check(faults: &mut Faults, name: &str, spec: &TierSpec) {
         );
     }
     faults.check("spec.sla.supportHours", text_problem(&spec.sla.support_hours, 64));
+    network::tier(faults, spec);
     template(
         faults,
         "spec.nodePool",
