@@ -2,6 +2,8 @@
 //!
 //! Traffic between two tenants takes both: one lets it out to the other, the other lets it in from the one.
 
+pub mod ranges;
+
 use std::{collections::BTreeMap, fmt, net::IpAddr, str::FromStr};
 
 use serde::{Deserialize, Serialize};
@@ -87,7 +89,8 @@ pub enum Peer {
         /// Labels of its pods; empty means every pod of that namespace.
         labels: BTreeMap<String, String>,
     },
-    /// Addresses outside the cluster. Private ranges inside it are left out, but for those the tier names.
+    /// Addresses outside the cluster. Private ranges inside it are left out, but for those that the tier names to be
+    /// reached; nobody is let in from a private range, where other tenants' pods are.
     Cidr {
         /// Which.
         cidr: Cidr,

@@ -9,7 +9,7 @@ pub mod bundle;
 mod canonical;
 mod meta;
 mod namespace;
-mod network;
+pub mod network;
 mod quota;
 mod text;
 mod walls;
@@ -76,7 +76,7 @@ pub fn render(input: &Input<'_>) -> Result<Rendered, Vec<Violation>> {
         for quota in quota::priority_quotas(input.tenant, namespace) {
             objects.agent(ApplyPhase::Walls, quota);
         }
-        for policy in network::policies(input.tenant, &namespace.name) {
+        for policy in network::policies(input, namespace) {
             objects.agent(ApplyPhase::Walls, policy);
         }
     }

@@ -1,66 +1,112 @@
-//! The tenant's network walls: nothing in or out, then its own namespaces, then names.
+//! The tenant's network walls: nothing in or out, then its own namespaces, then names, then what is declared.
 
-use berth_model::{Tenant, label};
+mod peer;
+pub mod reach;
+
+use std::collections::BTreeSet;
+
+use berth_model::{
+    label,
+    network::{Rule, Within},
+};
 use serde_json::{Value, json};
 
-use crate::meta;
+use self::peer::Direction;
+use crate::{Input, meta, namespace::Namespace};
 
 /// Where the node-local DNS cache listens by default, on every node; nothing else has this link-local address.
 const NODE_LOCAL_DNS: &str = "169.254.20.10/32";
 
-pub(crate) fn policies(tenant: &Tenant, namespace: &str) -> Vec<Value> {
+/// All policies of one namespace. `allow-declared` is absent where nothing is declared.
+pub(crate) fn policies(input: &Input<'_>, namespace: &Namespace<'_>) -> Vec<Value> {
+    let mut policies = vec![
+        policy(
+            input,
+            namespace,
+            "default-deny",
+            json!({"policyTypes": ["Ingress", "Egress"]}),
+        ),
+        policy(
+            input,
+            namespace,
+            "allow-same-tenant",
+            same_tenant(input, namespace),
+        ),
+        policy(input, namespace, "allow-dns", dns()),
+    ];
+    policies.extend(declared(input).map(|spec| policy(input, namespace, "allow-declared", spec)));
+    policies
+}
+
+fn same_tenant(input: &Input<'_>, namespace: &Namespace<'_>) -> Value {
+    let tenant = input.tenant;
     // Both labels: a namespace left over from another tenant of the same name is not let in.
-    let same_tenant = json!([{
-        "namespaceSelector": {
-            "matchLabels": {label::TENANT: tenant.id.as_str(), label::TENANT_UID: tenant.uid.as_str()},
-        },
-    }]);
-    let dns = json!([
+    let mut labels = json!({label::TENANT: tenant.id.as_str(), label::TENANT_UID: tenant.uid.as_str()});
+    let of_tier = input.tier.spec.network.within;
+    // The narrower of the two, whatever was let through.
+    let within = tenant.spec.network.within.unwrap_or(of_tier).max(of_tier);
+    match within {
+        Within::Tenant => {}
+        Within::Environment => labels[label::ENVIRONMENT] = namespace.part.environment.as_str().into(),
+    }
+    let peers = json!([{"namespaceSelector": {"matchLabels": labels}}]);
+    json!({
+        "policyTypes": ["Ingress", "Egress"],
+        "ingress": [{"from": peers}],
+        "egress": [{"to": peers}],
+    })
+}
+
+fn dns() -> Value {
+    let peers = json!([
         {
             "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}},
             "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}},
         },
         {"ipBlock": {"cidr": NODE_LOCAL_DNS}},
     ]);
-    vec![
-        policy(
-            tenant,
-            namespace,
-            "default-deny",
-            json!({"policyTypes": ["Ingress", "Egress"]}),
-        ),
-        policy(
-            tenant,
-            namespace,
-            "allow-same-tenant",
-            json!({
-                "policyTypes": ["Ingress", "Egress"],
-                "ingress": [{"from": same_tenant}],
-                "egress": [{"to": same_tenant}],
-            }),
-        ),
-        policy(
-            tenant,
-            namespace,
-            "allow-dns",
-            json!({
-                "policyTypes": ["Egress"],
-                "egress": [{
-                    "to": dns,
-                    "ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}],
-                }],
-            }),
-        ),
-    ]
+    json!({
+        "policyTypes": ["Egress"],
+        "egress": [{
+            "to": peers,
+            "ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}],
+        }],
+    })
+}
+
+/// What the tier and the tenant declare, in one policy: every object costs a call wherever the tenant is applied.
+fn declared(input: &Input<'_>) -> Option<Value> {
+    let (of_tier, own) = (&input.tier.spec.network, &input.tenant.spec.network);
+    let rules = |direction, of_tier: &[Rule], own: &[Rule]| -> Vec<Value> {
+        let all: BTreeSet<&Rule> = of_tier.iter().chain(own).collect();
+        all.into_iter()
+            .filter_map(|rule| peer::rule(input, direction, rule))
+            .collect()
+    };
+    let ingress = rules(Direction::Ingress, &of_tier.ingress, &own.ingress);
+    let egress = rules(Direction::Egress, &of_tier.egress, &own.egress);
+    let mut spec = json!({});
+    let mut types = Vec::new();
+    for (word, field, rules) in [("Ingress", "ingress", ingress), ("Egress", "egress", egress)] {
+        if !rules.is_empty() {
+            types.push(word);
+            spec[field] = rules.into();
+        }
+    }
+    if types.is_empty() {
+        return None;
+    }
+    spec["policyTypes"] = types.into();
+    Some(spec)
 }
 
 /// A policy for every pod of the namespace.
-fn policy(tenant: &Tenant, namespace: &str, name: &str, mut spec: Value) -> Value {
+fn policy(input: &Input<'_>, namespace: &Namespace<'_>, name: &str, mut spec: Value) -> Value {
     spec["podSelector"] = json!({});
     json!({
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
-        "metadata": meta::namespaced(tenant, namespace, name),
+        "metadata": meta::namespaced(input.tenant, &namespace.name, name),
         "spec": spec,
     })
 }

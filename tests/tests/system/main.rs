@@ -12,6 +12,7 @@ mod history;
 mod kills;
 mod members;
 mod namespace;
+mod network;
 mod node_pool;
 mod restart;
 mod silence;
@@ -77,6 +78,8 @@ fn tests() -> Vec<Test> {
             a_namespace_tenant_gets_its_namespace_quota_walls_and_roles,
             a_bundle_turns_healthy_and_a_broken_image_degrades_the_tenant_with_the_reason,
             deleting_a_tenant_removes_everything_it_had;
+        network:
+            what_tenants_declare_of_their_network_stands_in_the_cluster_and_nothing_else;
         node_pool:
             a_node_pool_tenants_pods_run_on_its_own_nodes_only_and_the_pool_goes_last;
         cluster:

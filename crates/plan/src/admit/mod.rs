@@ -7,6 +7,7 @@ mod bundles;
 mod faults;
 mod hint;
 mod members;
+mod network;
 mod quota;
 mod tenant;
 mod tier;

@@ -10,7 +10,7 @@ use berth_model::{
 use super::{
     Catalogue, Verdict, bundles,
     faults::{Faults, text_problem},
-    hint, members, quota, walls, workloads,
+    hint, members, network, quota, walls, workloads,
 };
 use crate::place::Minor;
 
@@ -65,6 +65,7 @@ pub fn tenant(catalogue: &Catalogue, id: &str, spec: &TenantSpec, existing: Opti
         walls::grants(&mut faults, spec, &tier.spec);
     }
     members::check(&mut faults, id.as_ref(), spec);
+    network::tenant(&mut faults, id.as_ref(), spec, tier.map(|tier| &tier.spec));
     placement(&mut faults, spec, tier.map(|tier| &**tier));
     bundles::check(&mut faults, catalogue, &spec.bundles);
     faults.verdict()

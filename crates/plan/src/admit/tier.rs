@@ -10,7 +10,7 @@ use berth_model::{
 use super::{
     Catalogue, Verdict, bundles,
     faults::{Faults, text_problem},
-    hint, quota,
+    hint, network, quota,
     tenant::feature_problem,
     walls,
 };
@@ -126,6 +126,7 @@ fn check(faults: &mut Faults, name: &str, spec: &TierSpec) {
             "development is held to the same or to less",
         );
     }
+    network::tier(faults, spec);
     template(
         faults,
         "spec.nodePool",

@@ -5,6 +5,7 @@ mod breaker;
 mod leaving;
 mod life;
 mod linting;
+mod network;
 mod nonsense;
 mod placement;
 mod properties;

@@ -8,6 +8,7 @@ use berth_model::{
     TenantSpec, Tier, TierName, Timestamp, Uid, Violation,
     bundle::BundleSpec,
     catalogue,
+    network::Network,
     tenant::{Billing, Contact, Contacts, Environment, Members, Owner, Subject},
     tier::SizeName,
 };
@@ -51,6 +52,10 @@ fn quota(amounts: &[(&str, &str)]) -> BTreeMap<String, berth_model::Quantity> {
         .collect()
 }
 
+fn network(network: Value) -> Network {
+    serde_json::from_value(network).unwrap()
+}
+
 fn group(name: &str) -> Subject {
     Subject::Group { name: name.into() }
 }
@@ -80,6 +85,14 @@ pub(crate) fn vision_team() -> Tenant {
             }],
         };
         spec.labels = [("example.com/floor".to_owned(), "3".to_owned())].into();
+        spec.network = network(json!({
+            "within": "environment",
+            "ingress": [{"peer": {"kind": "monitoring"}, "ports": ["9090"]}],
+            "egress": [
+                {"peer": {"kind": "monitoring"}, "ports": ["3100", "4318"]},
+                {"peer": {"kind": "tenant", "tenant": "nlp-team"}, "ports": ["8000-8010", "53/UDP"]},
+            ],
+        }));
     })
 }
 
@@ -93,6 +106,14 @@ pub(crate) fn abc_123() -> Tenant {
             ("requests.nvidia.com/gpu", "2"),
             ("services.loadbalancers", "2"),
         ]);
+        spec.network = network(json!({
+            "ingress": [{"peer": {"kind": "ingress-controller"}, "ports": ["8080"]}],
+            "egress": [
+                {"peer": {"kind": "monitoring"}, "ports": ["4318"]},
+                {"peer": {"kind": "cidr", "cidr": "0.0.0.0/0"}, "ports": ["443"]},
+                {"peer": {"kind": "cidr", "cidr": "::/0"}, "ports": ["443"]},
+            ],
+        }));
         spec.bundles = vec![reference(
             "web",
             json!({"image": "registry.example/web:1.4", "replicas": 3}),
