@@ -1,7 +1,7 @@
 //! Rules for a tenant's own amounts.
 
 use berth_model::{
-    TenantSpec, TierSpec,
+    Quantity, TenantSpec, TierSpec,
     quota::{OVERRIDABLE, hard},
 };
 
@@ -13,7 +13,7 @@ const NANO: i128 = 1_000_000_000;
 
 /// What is wrong whatever the tier.
 pub(super) fn names(faults: &mut Faults, spec: &TenantSpec) {
-    for (name, amount) in &spec.quota {
+    for (name, quantity) in &spec.quota {
         let path = format!("spec.quota[{name:?}]");
         if !OVERRIDABLE.contains(&name.as_str()) {
             faults.add(
@@ -22,11 +22,16 @@ pub(super) fn names(faults: &mut Faults, spec: &TenantSpec) {
                 hint::nearest(name, OVERRIDABLE),
             );
         }
-        if amount.is_negative() {
-            faults.add(&path, format!("{amount} is below nothing"), "");
-        } else if !FRACTIONAL.contains(&name.as_str()) && amount.nanos() % NANO != 0 {
-            faults.add(&path, format!("{amount} is no whole number"), "");
-        }
+        amount(faults, &path, name, quantity);
+    }
+}
+
+/// What is wrong with an amount of that name.
+pub(super) fn amount(faults: &mut Faults, path: &str, name: &str, amount: &Quantity) {
+    if amount.is_negative() {
+        faults.add(path, format!("{amount} is below nothing"), "");
+    } else if !FRACTIONAL.contains(&name) && amount.nanos() % NANO != 0 {
+        faults.add(path, format!("{amount} is no whole number"), "");
     }
 }
 

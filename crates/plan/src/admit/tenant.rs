@@ -12,7 +12,7 @@ use berth_model::{
 use super::{
     Catalogue, Verdict, bundles,
     faults::{Faults, text_problem},
-    hint, members, quota,
+    hint, members, organisation, quota,
 };
 use crate::place::Minor;
 
@@ -66,6 +66,7 @@ pub fn tenant(catalogue: &Catalogue, id: &str, spec: &TenantSpec, existing: Opti
     members::check(&mut faults, id.as_ref(), spec);
     placement(&mut faults, spec, tier.map(|tier| &**tier));
     bundles::check(&mut faults, catalogue, &spec.bundles);
+    organisation::owner(&mut faults, catalogue, id.as_ref(), spec, existing);
     faults.verdict()
 }
 

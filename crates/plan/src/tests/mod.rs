@@ -6,6 +6,7 @@ mod leaving;
 mod life;
 mod linting;
 mod nonsense;
+mod owners;
 mod placement;
 mod properties;
 
