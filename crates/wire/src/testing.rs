@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use berth_model::{
     BundleRef, Bytes, Capacity, Cluster, ClusterFacts, ClusterName, ClusterPurpose, Condition, Conditions,
-    Digest, Generation, Health, HealthState, Isolation, MilliCpu, NetworkPolicyEnforcement, Parameter,
-    ParameterKind, Placement, PoolName, Provider, Quantity, Revision, Tenant, TenantId, TenantReport,
-    TenantSpec, TierName, TierSpec, Timestamp, Truth, Uid,
+    Digest, Generation, Health, HealthState, Isolation, MilliCpu, NetworkPolicyEnforcement, OrganisationSpec,
+    Parameter, ParameterKind, Placement, PoolName, Provider, Quantity, Revision, Tenant, TenantId,
+    TenantReport, TenantSpec, TierName, TierSpec, Timestamp, Truth, Uid,
     bundle::BundleSpec,
     cluster::PoolFacts,
     condition::ConditionKind,
     money::UsdCents,
+    organisation::{Project, Team},
     report::ApplyState,
     tenant::{Billing, Contact, Contacts, Environment, Members, Owner, PlacementConstraints, Subject},
     tier::{
@@ -249,6 +250,29 @@ fn cluster_template() -> impl Strategy<Value = ClusterTemplate> {
                 nodes,
             },
         )
+}
+
+fn amounts() -> impl Strategy<Value = BTreeMap<String, Quantity>> {
+    collection::btree_map(text(), quantity(), 0..3)
+}
+
+pub(crate) fn organisation_spec() -> impl Strategy<Value = OrganisationSpec> {
+    let project = (text(), amounts()).prop_map(|(name, quota)| Project { name, quota });
+    let team = (text(), text(), amounts(), collection::vec(project, 0..3)).prop_map(
+        |(name, display_name, quota, projects)| Team {
+            name,
+            display_name,
+            quota,
+            projects,
+        },
+    );
+    (text(), amounts(), collection::vec(team, 0..3)).prop_map(|(display_name, quota, teams)| {
+        OrganisationSpec {
+            display_name,
+            quota,
+            teams,
+        }
+    })
 }
 
 pub(crate) fn tier_spec() -> impl Strategy<Value = TierSpec> {

@@ -1,4 +1,4 @@
-//! Tenant, Tier and Bundle files: YAML (JSON is YAML too), several documents in one, read strictly.
+//! Tenant, Tier, Organisation and Bundle files: YAML (JSON is YAML too), several documents in one, read strictly.
 //!
 //! Unknown fields, wrong types and duplicate keys are faults; every fault is reported at once, with path, document and line.
 //! What the hub adds when it shows an object (`status`, and `uid`, `generation`, `etag` and times below `metadata`) is read
@@ -7,6 +7,7 @@
 mod bundle;
 mod fault;
 mod node;
+mod organisation;
 mod parse;
 mod reader;
 mod scalar;
@@ -14,10 +15,14 @@ mod tenant;
 mod tier;
 mod tree;
 
-use berth_model::{BundleName, BundleVersion, TenantId, TenantSpec, TierName, TierSpec, bundle::BundleSpec};
+use berth_model::{
+    BundleName, BundleVersion, OrganisationName, OrganisationSpec, TenantId, TenantSpec, TierName, TierSpec,
+    bundle::BundleSpec,
+};
 
 pub use bundle::bundle_spec_tree;
 pub use fault::Fault;
+pub use organisation::organisation_spec_tree;
 pub use parse::parse;
 pub use tenant::tenant_spec_tree;
 pub use tier::tier_spec_tree;
@@ -47,6 +52,13 @@ pub enum Document {
         /// What it promises and builds.
         spec: TierSpec,
     },
+    /// An organisation.
+    Organisation {
+        /// Its name.
+        name: OrganisationName,
+        /// Its quota and its teams.
+        spec: OrganisationSpec,
+    },
     /// A bundle version.
     Bundle {
         /// Its name.
@@ -59,12 +71,13 @@ pub enum Document {
 }
 
 impl Document {
-    /// `Tenant`, `Tier` or `Bundle`.
+    /// `Tenant`, `Tier`, `Organisation` or `Bundle`.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Tenant { .. } => "Tenant",
             Self::Tier { .. } => "Tier",
+            Self::Organisation { .. } => "Organisation",
             Self::Bundle { .. } => "Bundle",
         }
     }
@@ -75,6 +88,7 @@ impl Document {
         match self {
             Self::Tenant { id, .. } => id.to_string(),
             Self::Tier { name, .. } => name.to_string(),
+            Self::Organisation { name, .. } => name.to_string(),
             Self::Bundle { name, version, .. } => format!("{name}@{version}"),
         }
     }
@@ -85,6 +99,10 @@ impl Document {
         let (metadata, spec) = match self {
             Self::Tenant { id, spec } => (Tree::map().text("name", id.as_str()), tenant_spec_tree(spec)),
             Self::Tier { name, spec } => (Tree::map().text("name", name.as_str()), tier_spec_tree(spec)),
+            Self::Organisation { name, spec } => (
+                Tree::map().text("name", name.as_str()),
+                organisation_spec_tree(spec),
+            ),
             Self::Bundle { name, version, spec } => (
                 Tree::map()
                     .text("name", name.as_str())
