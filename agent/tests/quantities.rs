@@ -143,7 +143,7 @@ async fn written_back(client: &Client) {
         let stored = ask(client, Method::GET, &path, None).await.1;
         for shown in [answer, stored] {
             let shown = shown["spec"]["hard"]["requests.cpu"].as_str().unwrap().to_owned();
-            let ours = read(text);
+            let ours = read(text).in_resource_list();
             assert_eq!(read(&shown), ours, "{text} is written back as {shown}");
             let expected = if KEPT.contains(text) {
                 (*text).to_owned()
@@ -183,7 +183,7 @@ async fn added_up(
                 "resources": {"requests": {resource: request}},
             }]},
         });
-        let sum = used.checked_add(&read(request)).unwrap();
+        let sum = used.checked_add(&read(request).in_resource_list()).unwrap();
         let fits = sum <= read(limit);
         let (status, answer) = create(client, &pod).await;
         let said = answer["message"].as_str().unwrap_or_default();

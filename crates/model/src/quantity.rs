@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::resources::{Bytes, MilliCpu};
 
 const NANO: i128 = 1_000_000_000;
+const MILLI: i128 = 1_000_000;
 
 /// An amount as Kubernetes writes it. Keeps the text it was written as; compares by value.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -83,7 +84,7 @@ impl Quantity {
     /// As CPU, rounded up; nothing when negative.
     #[must_use]
     pub fn milli_cpu(&self) -> MilliCpu {
-        MilliCpu(saturate(div_ceil(self.nanos, 1_000_000)))
+        MilliCpu(saturate(div_ceil(self.nanos, MILLI)))
     }
 
     /// As bytes, rounded up; nothing when negative.
@@ -109,6 +110,13 @@ impl Quantity {
     #[must_use]
     pub fn canonical(&self) -> String {
         canonical(self.nanos, self.format)
+    }
+
+    /// As an object's resource list holds it, a quota's or a container's: an API server rounds up to thousandths there.
+    #[must_use]
+    pub fn in_resource_list(&self) -> Self {
+        let milli = div_ceil(self.nanos, MILLI).saturating_mul(MILLI);
+        Self::from_nanos(milli, self.format)
     }
 
     /// The exact sum; none where it is too large to count.

@@ -68,7 +68,7 @@ impl<'a> Books<'a> {
         let amounts: Vec<(&'a str, i128)> = self
             .names
             .iter()
-            .filter_map(|name| Some((*name, amounts.get(*name)?.nanos())))
+            .filter_map(|name| Some((*name, amounts.get(*name)?.in_resource_list().nanos())))
             .collect();
         for (name, amount) in &amounts {
             let sum = self.direct.entry((team, project, name)).or_default();

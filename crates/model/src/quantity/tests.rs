@@ -171,6 +171,21 @@ fn what_is_too_large_to_count_saturates_or_is_none() {
     assert!(least.canonical().starts_with("-1701"));
 }
 
+#[test]
+fn a_resource_list_holds_whole_thousandths() {
+    for (text, held) in [
+        ("1001u", "2m"),
+        ("1n", "1m"),
+        ("1e-12", "1e-3"),
+        ("0.0001Ki", "103m"),
+        ("1.5Gi", "1536Mi"),
+        ("100m", "100m"),
+        ("0", "0"),
+    ] {
+        assert_eq!(read(text).in_resource_list().as_str(), held, "{text}");
+    }
+}
+
 fn quantity() -> impl Strategy<Value = Quantity> {
     let number = prop_oneof![
         "[0-9]{1,4}",
