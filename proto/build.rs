@@ -4,9 +4,10 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 10] = [
+const FILES: [&str; 11] = [
     "berth/v1/tenant.proto",
     "berth/v1/tier.proto",
+    "berth/v1/organisation.proto",
     "berth/v1/bundle.proto",
     "berth/v1/cluster.proto",
     "berth/v1/join_token.proto",

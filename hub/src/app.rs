@@ -11,7 +11,8 @@ use berth_proto::{
     v1::{
         bundle_service_server::BundleServiceServer, cluster_service_server::ClusterServiceServer,
         hub_service_server::HubServiceServer, join_token_service_server::JoinTokenServiceServer,
-        operation_service_server::OperationServiceServer, tenant_service_server::TenantServiceServer,
+        operation_service_server::OperationServiceServer,
+        organisation_service_server::OrganisationServiceServer, tenant_service_server::TenantServiceServer,
         tier_service_server::TierServiceServer,
     },
 };
@@ -31,7 +32,7 @@ use crate::{
     gate::Gate,
     grpc::{
         Api, agent::Agents, bundle::Bundles, cluster::Clusters, hub::Hubs, join_token::JoinTokens,
-        operation::Operations, tenant::Tenants, tier::Tiers,
+        operation::Operations, organisation::Organisations, tenant::Tenants, tier::Tiers,
     },
     home::{self, Home, HomeError},
     lead::{Lead, Leader},
@@ -405,6 +406,7 @@ fn api_router(
         .add_service(hubs)
         .add_service(TenantServiceServer::new(Tenants(api.clone())))
         .add_service(TierServiceServer::new(Tiers(api.clone())))
+        .add_service(OrganisationServiceServer::new(Organisations(api.clone())))
         .add_service(BundleServiceServer::new(Bundles(api.clone())))
         .add_service(ClusterServiceServer::new(Clusters(api.clone())))
         .add_service(JoinTokenServiceServer::new(JoinTokens(api.clone())))

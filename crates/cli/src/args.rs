@@ -35,9 +35,9 @@ pub(crate) struct Common {
 /// What to do.
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
-    /// Bring tenants, tiers and bundles to what files say
+    /// Bring tenants, tiers, organisations and bundles to what files say
     Apply(Apply),
-    /// Show tenants, tiers, bundles, clusters, operations or tokens
+    /// Show tenants, tiers, organisations, bundles, clusters, operations or tokens
     Get(Get),
     /// Show everything about one or more of them, for people
     Describe(Describe),
@@ -96,7 +96,7 @@ pub(crate) struct Files {
     pub filename: Vec<PathBuf>,
 }
 
-/// Bring tenants, tiers and bundles to what files say.
+/// Bring tenants, tiers, organisations and bundles to what files say.
 #[derive(Args, Debug)]
 pub(crate) struct Apply {
     /// What to apply.
@@ -139,7 +139,7 @@ pub(crate) enum Format {
     Name,
 }
 
-/// Show tenants, tiers, bundles, clusters, operations or tokens.
+/// Show tenants, tiers, organisations, bundles, clusters, operations or tokens.
 #[derive(Args, Debug)]
 pub(crate) struct Get {
     /// KIND [NAME...] or KIND/NAME...

@@ -11,6 +11,8 @@ pub(crate) enum Kind {
     Tenant,
     /// Tiers.
     Tier,
+    /// Organisations.
+    Organisation,
     /// Bundle versions.
     Bundle,
     /// Clusters.
@@ -21,9 +23,14 @@ pub(crate) enum Kind {
     Token,
 }
 
-const NAMES: [(Kind, &str, &[&str]); 6] = [
+const NAMES: [(Kind, &str, &[&str]); 7] = [
     (Kind::Tenant, "tenant", &["tenants", "tn"]),
     (Kind::Tier, "tier", &["tiers"]),
+    (
+        Kind::Organisation,
+        "organisation",
+        &["organisations", "org", "orgs", "organization", "organizations"],
+    ),
     (Kind::Bundle, "bundle", &["bundles", "bd"]),
     (Kind::Cluster, "cluster", &["clusters", "cl"]),
     (Kind::Operation, "operation", &["operations", "op", "ops"]),
@@ -31,7 +38,7 @@ const NAMES: [(Kind, &str, &[&str]); 6] = [
 ];
 
 impl Kind {
-    /// `tenant`, `tier`, `bundle`, `cluster`, `operation` or `token`.
+    /// `tenant`, `tier`, `organisation`, `bundle`, `cluster`, `operation` or `token`.
     #[must_use]
     pub(crate) fn as_str(self) -> &'static str {
         NAMES
@@ -85,7 +92,7 @@ pub(crate) struct Targets {
 pub(crate) fn targets(arguments: &[String]) -> Result<Targets, Failure> {
     let Some((first, rest)) = arguments.split_first() else {
         return Err(Failure::usage(
-            "say of which kind: tenants, tiers, bundles, clusters, operations or tokens",
+            "say of which kind: tenants, tiers, organisations, bundles, clusters, operations or tokens",
         ));
     };
     let Some((kind, name)) = first.split_once('/') else {

@@ -185,14 +185,17 @@ async fn the_examples_apply_in_an_order_that_works() {
         .lines()
         .map(|line| line.split('/').next().unwrap())
         .collect();
-    assert_eq!(kinds[..5], ["tier", "tier", "tier", "tier", "bundle"]);
+    assert_eq!(
+        kinds[..6],
+        ["tier", "tier", "tier", "tier", "bundle", "organisation"]
+    );
     assert!(
-        kinds.len() > 10 && kinds[5..].iter().all(|kind| *kind == "tenant"),
+        kinds.len() > 10 && kinds[6..].iter().all(|kind| *kind == "tenant"),
         "{applied}"
     );
     let again = hub.berth(&format!("apply -f {examples}")).await.well();
     assert!(again.lines().all(|line| line.ends_with(" unchanged")), "{again}");
-    insta::assert_snapshot!(hub.berth("get tiers,").await.failed(2), @r#"error: there is no kind "tiers,"; did you mean "tiers"? Known are tenants, tiers, bundles, clusters, operations, tokens"#);
+    insta::assert_snapshot!(hub.berth("get tiers,").await.failed(2), @r#"error: there is no kind "tiers,"; did you mean "tiers"? Known are tenants, tiers, organisations, bundles, clusters, operations, tokens"#);
     insta::assert_snapshot!(hub.berth("get tiers").await.well(), @r"
     NAME         ISOLATION   SIZE     PRICE       TENANTS
     enterprise   cluster     xlarge   5000.00     0

@@ -56,6 +56,19 @@ pub(crate) fn try_take(
         }
         again(view, |spec| spec.tier == name);
         changes.tiers.insert(name);
+    } else if let Some(name) = key.strip_prefix(keys::ORGANISATIONS) {
+        let name: berth_model::OrganisationName = load::name(name)?;
+        match value {
+            Some(value) => {
+                let organisation = Arc::new(load::organisation(value, revision)?);
+                view.organisations.insert(name.clone(), organisation);
+            }
+            None => {
+                view.organisations.remove(&name);
+            }
+        }
+        again(view, |spec| spec.owner.organisation == name.as_str());
+        changes.organisations.insert(name);
     } else if let Some(rest) = key.strip_prefix(keys::BUNDLES) {
         let id = load::bundle_id(rest)?;
         if value.is_some() {

@@ -1,13 +1,15 @@
-//! Where each record is in the store. Each shelf has one writer: the API writes tenants, tiers, bundles, clusters and join tokens,
-//! the loop writes the rest.
+//! Where each record is in the store. Each shelf has one writer: the API writes tenants, tiers, organisations, bundles,
+//! clusters and join tokens, the loop writes the rest.
 
-use berth_model::{BundleName, BundleVersion, ClusterName, Digest, TenantId, TierName};
+use berth_model::{BundleName, BundleVersion, ClusterName, Digest, OrganisationName, TenantId, TierName};
 use berth_store::Key;
 
 /// Shelf of tenants.
 pub const TENANTS: &str = "tenants/";
 /// Shelf of tiers.
 pub const TIERS: &str = "tiers/";
+/// Shelf of organisations.
+pub const ORGANISATIONS: &str = "organisations/";
 /// Shelf of bundle versions, without their manifests.
 pub const BUNDLES: &str = "bundles/";
 /// Shelf of clusters.
@@ -71,6 +73,18 @@ pub fn tier(name: &TierName) -> Key {
 #[must_use]
 pub fn tier_uses(name: &TierName) -> Key {
     key(format!("tier-uses/{name}"))
+}
+
+/// An organisation.
+#[must_use]
+pub fn organisation(name: &OrganisationName) -> Key {
+    key(format!("{ORGANISATIONS}{name}"))
+}
+
+/// Written by every tenant that comes to an organisation, goes from it or changes in it, so that whoever checks its sums can compare.
+#[must_use]
+pub fn organisation_uses(name: &OrganisationName) -> Key {
+    key(format!("organisation-uses/{name}"))
 }
 
 /// A bundle version.

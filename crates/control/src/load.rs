@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, str::FromStr, sync::Arc};
 
 use berth_model::{
     AcceptedGaps, Bundle, BundleName, BundleVersion, Cluster, ClusterFacts, ClusterName, FleetId, InvalidId,
-    Revision, Tenant, TenantId, Term, Tier, Timestamp, Uid, breaker::BreakerMemory, cluster::ClusterPurpose,
+    Organisation, Revision, Tenant, TenantId, Term, Tier, Timestamp, Uid, breaker::BreakerMemory,
+    cluster::ClusterPurpose,
 };
 use berth_plan::{
     Changes,
@@ -91,6 +92,14 @@ pub(crate) fn tier(value: &[u8], revision: Revision) -> Result<Tier, RecordProbl
 
 pub(crate) fn encode_tier(tier: &Tier) -> Vec<u8> {
     record::encode_tier(tier)
+}
+
+pub(crate) fn organisation(value: &[u8], revision: Revision) -> Result<Organisation, RecordProblem> {
+    Ok(record::decode_organisation(value, revision)?)
+}
+
+pub(crate) fn encode_organisation(organisation: &Organisation) -> Vec<u8> {
+    record::encode_organisation(organisation)
 }
 
 /// What is written where something begins to be used: only its revision matters.
@@ -319,6 +328,7 @@ pub(crate) async fn view(
     let mut changes = Changes::default();
     for shelf in [
         keys::TIERS,
+        keys::ORGANISATIONS,
         keys::BUNDLES,
         keys::CLUSTERS,
         keys::TENANTS,

@@ -16,7 +16,8 @@ use std::{
 use async_trait::async_trait;
 use berth_control::{Board, Fleet, Parts, Registry, Sessions, keys, seams::Bootstrapper};
 use berth_model::{
-    BundleName, BundleVersion, ClusterName, ConditionKind, FleetId, Placement, TenantId, Term, TierName,
+    BundleName, BundleVersion, ClusterName, ConditionKind, FleetId, OrganisationName, Placement, TenantId,
+    Term, TierName,
 };
 use berth_plan::view::Settings;
 use berth_provision::{ClusterAccess, Simulated};
@@ -60,9 +61,13 @@ fn web() -> (BundleName, BundleVersion) {
 /// The store as that version's hub left it: one of each record, under the keys it used.
 async fn left_by(version: &Path, kind: &str) -> Arc<dyn Store> {
     let (name, number) = web();
-    let shelves: [(&str, Key); 10] = [
+    let shelves: [(&str, Key); 11] = [
         ("TenantRecord", keys::tenant(&acme())),
         ("TierRecord", keys::tier(&TierName::new("premium").unwrap())),
+        (
+            "OrganisationRecord",
+            keys::organisation(&OrganisationName::new("acme").unwrap()),
+        ),
         ("BundleRecord", keys::bundle(&name, &number)),
         ("ClusterRecord", keys::cluster(&ClusterName::new("eu-1").unwrap())),
         ("PlacementRecord", keys::placement(&acme())),
@@ -132,6 +137,8 @@ async fn every_record_that_a_version_has_stored_is_loaded_and_served() {
             assert_eq!(tier.name.as_str(), "premium");
             let (name, number) = web();
             registry.bundle(&name, &number).await.unwrap();
+            let organisations = registry.organisations(None, 10).await.unwrap();
+            assert_eq!(organisations.items[0].name.as_str(), "acme");
             let clusters = registry.clusters(None, 10).await.unwrap();
             assert_eq!(clusters.items.len(), 1);
             registry.cluster_key(&clusters.items[0].name).await.unwrap();

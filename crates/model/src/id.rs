@@ -129,6 +129,8 @@ names! {
     TenantId: "tenant id", tenant_id_problem;
     /// A tier's name: a DNS label of at most 40 characters.
     TierName: "tier name", |v| dns_label_problem(v, 40);
+    /// An organisation's name: a DNS label of at most 63 characters.
+    OrganisationName: "organisation name", |v| dns_label_problem(v, 63);
     /// A bundle's name: a DNS label of at most 63 characters.
     BundleName: "bundle name", |v| dns_label_problem(v, 63);
     /// A bundle's version: 1 to 63 of letters, digits, `.`, `-`, `_`, alphanumeric first.

@@ -18,6 +18,7 @@ pub mod money;
 pub mod network;
 pub mod observed;
 pub mod operation;
+pub mod organisation;
 pub mod placement;
 pub mod quantity;
 pub mod quota;
@@ -36,12 +37,13 @@ pub use digest::Digest;
 pub use gap::{AcceptedGaps, Gap};
 pub use health::{Health, HealthState};
 pub use id::{
-    BundleName, BundleVersion, ClusterName, FleetId, Generation, InvalidId, PoolName, Revision, TenantId,
-    Term, TierName, Uid,
+    BundleName, BundleVersion, ClusterName, FleetId, Generation, InvalidId, OrganisationName, PoolName,
+    Revision, TenantId, Term, TierName, Uid,
 };
 pub use infra::{ClusterInfra, Infra, NodePoolInfra};
 pub use jiff::Timestamp;
 pub use observed::Observed;
+pub use organisation::{Organisation, OrganisationSpec};
 pub use placement::{Isolation, Placement};
 pub use quantity::{InvalidQuantity, Quantity};
 pub use report::TenantReport;

@@ -101,7 +101,10 @@ pub(crate) fn decide_one<'a>(room: &mut Room<'a>, known: &'a TenantView) -> Opti
     }
     let tier = life::tier_of(room.view, known).ok()?;
     let decision = match &known.placed {
-        None => place::choose(room, &known.tenant, tier),
+        None => match room.own(known, &tier.spec) {
+            Ok(()) => place::choose(room, &known.tenant, tier),
+            Err(refusal) => Decision::Refuse(refusal),
+        },
         Some(placed) => place::keep(room, &known.tenant, tier, placed),
     };
     if let Decision::Place(place) = &decision {

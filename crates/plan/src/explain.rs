@@ -102,7 +102,7 @@ pub fn explain_spec(view: &View, id: &TenantId, spec: &TenantSpec) -> Explanatio
         stalled: None,
     };
     let mut room = Room::new(view);
-    let decision = decide_one(&mut room, &known);
+    let decision = behind(&mut room, &known);
     let conditions = life::live(view, &known, decision.as_ref(), None)
         .status
         .conditions;
@@ -123,6 +123,23 @@ pub fn explain_spec(view: &View, id: &TenantId, spec: &TenantSpec) -> Explanatio
         steps,
         candidates: candidates(view, &known, chosen.as_ref()),
     }
+}
+
+/// The decision about a tenant that comes after everybody in its organisation and before everybody in line for a cluster.
+fn behind<'a>(room: &mut Room<'a>, known: &'a TenantView) -> Option<Decision> {
+    let view = room.view;
+    let organisation = &known.tenant.spec.owner.organisation;
+    let waiting = view.index.by_organisation.get(organisation).into_iter().flatten();
+    for other in waiting.filter_map(|id| view.tenants.get(id)) {
+        if other.placed.is_none()
+            && other.tenant.id != known.tenant.id
+            && let Ok(tier) = life::tier_of(view, other)
+        {
+            // Who is held back holds nothing.
+            let _held = room.own(other, &tier.spec);
+        }
+    }
+    decide_one(room, known)
 }
 
 fn shown(placement: &Placement) -> String {

@@ -23,6 +23,10 @@ pub(crate) struct Index {
     pub(crate) deleting: BTreeSet<TenantId>,
     /// Clusters made for tenants, by region.
     pub(crate) made_by_region: BTreeMap<String, u32>,
+    /// Tenants by the organisation that their owner names, whether there is one of that name or not.
+    pub(crate) by_organisation: BTreeMap<String, BTreeSet<TenantId>>,
+    /// The organisation under which each of them is there.
+    organisation_of: BTreeMap<TenantId, String>,
     /// Tenants whose last change of place changed how much room is left for others.
     pub(crate) moved_room: BTreeSet<TenantId>,
 }
@@ -43,6 +47,7 @@ impl View {
         self.index.contenders.remove(id);
         self.index.moved_room.remove(id);
         self.index.deleting.remove(id);
+        self.owned(id, "");
     }
 
     /// Says where a tenant was decided to be. Nothing happens for a tenant that is not in the view.
@@ -68,6 +73,12 @@ impl View {
         } else {
             self.index.deleting.remove(id);
         }
+        let organisation = self
+            .tenants
+            .get(id)
+            .map(|known| known.tenant.spec.owner.organisation.clone())
+            .unwrap_or_default();
+        self.owned(id, &organisation);
         let waits = self.tenants.get(id).is_some_and(waits_for_a_decision);
         if waits {
             self.index.contenders.insert(id.clone());
@@ -128,6 +139,27 @@ impl View {
                     .copied()
                     .unwrap_or_default();
             }
+        }
+    }
+
+    /// Notes to which organisation a tenant belongs; to none when it is empty.
+    fn owned(&mut self, id: &TenantId, organisation: &str) {
+        let index = &mut self.index;
+        if index.organisation_of.get(id).map_or("", String::as_str) == organisation {
+            return;
+        }
+        if let Some(old) = index.organisation_of.remove(id)
+            && let Some(there) = index.by_organisation.get_mut(&old)
+        {
+            there.remove(id);
+            if there.is_empty() {
+                index.by_organisation.remove(&old);
+            }
+        }
+        if !organisation.is_empty() {
+            let there = index.by_organisation.entry(organisation.to_owned()).or_default();
+            there.insert(id.clone());
+            index.organisation_of.insert(id.clone(), organisation.to_owned());
         }
     }
 

@@ -16,6 +16,7 @@ mod gate;
 mod index;
 mod life;
 pub mod lint;
+pub mod owners;
 mod place;
 pub mod plan;
 mod room;

@@ -1,6 +1,7 @@
 //! Checks a plan without trusting what made it: it recounts from the view, and shares no code with the decisions.
 
 mod breaker;
+mod owners;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -33,6 +34,8 @@ pub enum Rule {
     KnownTenant,
     /// A cluster holds no more than it has.
     Overcommit,
+    /// The tenants of an organisation, a team or a project that get a place stay within what it may hold.
+    OwnerQuota,
     /// A tenant has one place and stays there.
     OnePlace,
     /// A shared cluster is for sharing, and a tenant's own for that tenant.
@@ -75,6 +78,7 @@ pub fn lint(view: &View, plan: &Plan) -> Vec<Finding> {
     }
     lint.room(plan);
     lint.breakers(plan);
+    lint.owners(plan);
     lint.names(&placements);
     let most = 3.max(view.tenants.len() / 10);
     if lint.undeleted.len() > most {

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use berth_model::{ClusterName, ClusterPurpose, Isolation, tenant::PlacementConstraints};
+use berth_model::{
+    ClusterName, ClusterPurpose, Isolation, OrganisationName, TierSpec, tenant::PlacementConstraints,
+};
 
 use crate::{
+    owners::Books,
     place::{Place, Refusal, Site},
-    view::{Placed, Reserved, View},
+    view::{Placed, Reserved, TenantView, View},
 };
 
 /// The room, counted down as the plan decides.
@@ -17,6 +20,8 @@ pub(crate) struct Room<'a> {
     pub(crate) sites: Vec<Site<'a>>,
     made: BTreeMap<String, u32>,
     refused: Vec<(Ask<'a>, Refusal)>,
+    /// Of the organisations that were asked for so far.
+    books: BTreeMap<OrganisationName, Books<'a>>,
 }
 
 /// What decides where a tenant fits, its name apart: who asks the same after a refusal is refused the same.
@@ -46,7 +51,39 @@ impl<'a> Room<'a> {
             sites,
             made: BTreeMap::new(),
             refused: Vec::new(),
+            books: BTreeMap::new(),
         }
+    }
+
+    /// Counts a tenant without a place in its organisation, behind those that have one and those that came before it. Who has a
+    /// place keeps it, whatever the sums are.
+    pub(crate) fn own(&mut self, known: &'a TenantView, tier: &TierSpec) -> Result<(), Refusal> {
+        let spec = &known.tenant.spec;
+        let view = self.view;
+        let Some((name, organisation)) = OrganisationName::new(&*spec.owner.organisation)
+            .ok()
+            .and_then(|name| view.organisations.get_key_value(&name))
+        else {
+            return Ok(());
+        };
+        let books = self.books.entry(name.clone()).or_insert_with(|| {
+            let mut books = Books::new(name.as_str(), &organisation.spec);
+            let there = view.index.by_organisation.get(name.as_str());
+            for (id, known) in there
+                .into_iter()
+                .flatten()
+                .filter_map(|id| view.tenants.get_key_value(id))
+                .filter(|(_, known)| known.placed.is_some())
+            {
+                let tier = view.tiers.get(&known.tenant.spec.tier);
+                books.add(id.as_str(), &known.tenant.spec, tier.map(|tier| &tier.spec));
+            }
+            books
+        });
+        let id = known.tenant.id.as_str();
+        books
+            .try_add(id, spec, Some(tier))
+            .map_err(|over| Refusal::stuck("OwnerQuotaExceeded", over.join("; ")))
     }
 
     pub(crate) fn site(&self, name: &ClusterName) -> Option<&Site<'a>> {

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use berth_model::{BundleName, BundleRef, BundleVersion, ClusterName, TenantId, TenantSpec, TierName};
+use berth_model::{
+    BundleName, BundleRef, BundleVersion, ClusterName, OrganisationName, TenantId, TenantSpec, TierName,
+};
 
 use crate::{gate, view::View};
 
@@ -32,6 +34,8 @@ pub struct Changes {
     pub clusters: BTreeSet<ClusterName>,
     /// Tiers that are new or gone or changed.
     pub tiers: BTreeSet<TierName>,
+    /// Organisations that are new or gone or changed.
+    pub organisations: BTreeSet<OrganisationName>,
     /// Bundle versions that are new or gone.
     pub bundles: BTreeSet<(BundleName, BundleVersion)>,
     /// Clusters whose mass-delete breaker counted, tripped or was released.
@@ -47,6 +51,7 @@ impl Changes {
         self.tenants.is_empty()
             && self.clusters.is_empty()
             && self.tiers.is_empty()
+            && self.organisations.is_empty()
             && self.bundles.is_empty()
             && self.breakers.is_empty()
             && !self.settings
@@ -57,6 +62,7 @@ impl Changes {
         self.tenants.append(&mut other.tenants);
         self.clusters.append(&mut other.clusters);
         self.tiers.append(&mut other.tiers);
+        self.organisations.append(&mut other.organisations);
         self.bundles.append(&mut other.bundles);
         self.breakers.append(&mut other.breakers);
         self.settings |= other.settings;
@@ -74,15 +80,16 @@ fn uses(view: &View, spec: &TenantSpec, such: impl Fn(&BundleRef) -> bool) -> bo
 
 /// Everybody whom `changes` concern: planning them gives what planning everybody gives.
 ///
-/// Tenants without a place compete for the same room, so they are all in or all out: in when a cluster, a tier or somebody's claim
-/// on room changed.
+/// Tenants without a place compete for the same room and for what their organisations may hold, so they are all in or all out: in when
+/// a cluster, a tier, an organisation or somebody's claim on room changed.
 #[must_use]
 pub fn closure(view: &View, changes: &Changes) -> Scope {
     if changes.settings {
         return Scope::All;
     }
     let mut scope: BTreeSet<TenantId> = BTreeSet::new();
-    let mut room = !changes.clusters.is_empty() || !changes.tiers.is_empty();
+    let mut room =
+        !changes.clusters.is_empty() || !changes.tiers.is_empty() || !changes.organisations.is_empty();
     // Tenants of one cluster that are to go compete for how many may.
     let mut breakers: BTreeSet<&ClusterName> = changes.breakers.iter().collect();
     for id in &changes.tenants {

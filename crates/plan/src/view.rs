@@ -8,8 +8,8 @@ use std::{
 
 use berth_model::{
     AcceptedGaps, BundleName, BundleVersion, Capacity, Cluster, ClusterName, Conditions, Digest, FleetId,
-    Generation, Infra, Placement, Revision, TenantId, TenantReport, Term, Tier, TierName, Timestamp, Uid,
-    breaker::BreakerMemory, tenant::Tenant,
+    Generation, Infra, Organisation, OrganisationName, Placement, Revision, TenantId, TenantReport, Term,
+    Tier, TierName, Timestamp, Uid, breaker::BreakerMemory, tenant::Tenant,
 };
 
 pub use crate::gate::BreakerSettings;
@@ -35,6 +35,8 @@ pub struct View {
     pub settings: Settings,
     /// All tiers.
     pub tiers: BTreeMap<TierName, Arc<Tier>>,
+    /// All organisations.
+    pub organisations: BTreeMap<OrganisationName, Arc<Organisation>>,
     /// All bundle versions.
     pub bundles: BTreeSet<(BundleName, BundleVersion)>,
     /// All tenants.
@@ -58,6 +60,7 @@ impl View {
             command_term: Term(0),
             settings,
             tiers: BTreeMap::new(),
+            organisations: BTreeMap::new(),
             bundles: BTreeSet::new(),
             tenants: BTreeMap::new(),
             clusters: BTreeMap::new(),

@@ -3,7 +3,8 @@
 use std::str::FromStr;
 
 use berth_model::{
-    BundleName, BundleVersion, ClusterName, InvalidId, Revision, TenantId, TierName, Violation,
+    BundleName, BundleVersion, ClusterName, InvalidId, OrganisationName, Revision, TenantId, TierName,
+    Violation,
 };
 
 /// `tenants/{id}`.
@@ -16,6 +17,12 @@ pub fn tenant(id: &TenantId) -> String {
 #[must_use]
 pub fn tier(name: &TierName) -> String {
     format!("tiers/{name}")
+}
+
+/// `organisations/{name}`.
+#[must_use]
+pub fn organisation(name: &OrganisationName) -> String {
+    format!("organisations/{name}")
 }
 
 /// `bundles/{name}/versions/{version}`.
@@ -56,6 +63,14 @@ pub fn parse_tenant(path: &str, name: &str) -> Result<TenantId, Violation> {
 /// A violation at `path`.
 pub fn parse_tier(path: &str, name: &str) -> Result<TierName, Violation> {
     parse(path, "tiers", name)
+}
+
+/// Reads `organisations/{name}`.
+///
+/// # Errors
+/// A violation at `path`.
+pub fn parse_organisation(path: &str, name: &str) -> Result<OrganisationName, Violation> {
+    parse(path, "organisations", name)
 }
 
 /// Reads `clusters/{name}`.

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 
 use berth_model::{
     BundleRef, Bytes, Capacity, Cluster, ClusterFacts, ClusterName, ClusterPurpose, Condition, Conditions,
-    Digest, Generation, Health, HealthState, Isolation, MilliCpu, NetworkPolicyEnforcement, Parameter,
-    ParameterKind, Placement, PoolName, Provider, Quantity, Revision, Tenant, TenantId, TenantReport,
-    TenantSpec, TierName, TierSpec, Timestamp, Truth, Uid,
+    Digest, Generation, Health, HealthState, Isolation, MilliCpu, NetworkPolicyEnforcement, OrganisationSpec,
+    Parameter, ParameterKind, Placement, PoolName, Provider, Quantity, Revision, Tenant, TenantId,
+    TenantReport, TenantSpec, TierName, TierSpec, Timestamp, Truth, Uid,
     bundle::BundleSpec,
     cluster::PoolFacts,
     condition::ConditionKind,
     money::UsdCents,
     network::{Network, Peer, Rule, TierNetwork, Within},
+    organisation::{Project, Team},
     report::ApplyState,
     tenant::{
         Billing, Contact, Contacts, Environment, IdentityProvider, Members, Owner, PlacementConstraints,
@@ -400,6 +401,29 @@ fn cluster_template() -> impl Strategy<Value = ClusterTemplate> {
                 nodes,
             },
         )
+}
+
+fn any_amounts() -> impl Strategy<Value = BTreeMap<String, Quantity>> {
+    collection::btree_map(text(), quantity(), 0..3)
+}
+
+pub(crate) fn organisation_spec() -> impl Strategy<Value = OrganisationSpec> {
+    let project = (text(), any_amounts()).prop_map(|(name, quota)| Project { name, quota });
+    let team = (text(), text(), any_amounts(), collection::vec(project, 0..3)).prop_map(
+        |(name, display_name, quota, projects)| Team {
+            name,
+            display_name,
+            quota,
+            projects,
+        },
+    );
+    (text(), any_amounts(), collection::vec(team, 0..3)).prop_map(|(display_name, quota, teams)| {
+        OrganisationSpec {
+            display_name,
+            quota,
+            teams,
+        }
+    })
 }
 
 pub(crate) fn tier_spec() -> impl Strategy<Value = TierSpec> {

@@ -7,6 +7,7 @@ mod error;
 pub mod hub;
 pub mod join_token;
 pub mod operation;
+pub mod organisation;
 mod paging;
 pub mod tenant;
 pub mod tier;

@@ -61,7 +61,7 @@ async fn lists_of_others(cli: &Cli) -> anyhow::Result<()> {
     }
     let clusters = cli.output(&["get", "clusters"]).await?;
     ensure!(clusters.contains(CLUSTER), "{clusters}");
-    for what in ["bundles", "operations", "tokens"] {
+    for what in ["organisations", "bundles", "operations", "tokens"] {
         cli.output(&["get", what]).await?;
     }
     Ok(())

@@ -14,6 +14,7 @@ mod members;
 mod namespace;
 mod network;
 mod node_pool;
+mod owners;
 mod restart;
 mod silence;
 
@@ -90,6 +91,8 @@ fn tests() -> Vec<Test> {
             a_quota_larger_than_any_cluster_is_placed_nowhere_and_explain_says_why,
             a_namespace_that_is_not_ours_is_a_conflict_and_stays_untouched,
             a_token_that_was_used_or_is_expired_or_foreign_is_refused;
+        owners:
+            a_team_takes_no_more_than_it_may_hold_and_says_who_holds_it;
         command_line:
             tenants_are_printed_as_table_json_yaml_and_names,
             exit_codes_tell_scripts_what_went_wrong,

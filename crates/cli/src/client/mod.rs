@@ -7,7 +7,8 @@ use std::{future::Future, time::Duration};
 use berth_proto::v1::{
     self, bundle_service_client::BundleServiceClient, cluster_service_client::ClusterServiceClient,
     join_token_service_client::JoinTokenServiceClient, operation_service_client::OperationServiceClient,
-    tenant_service_client::TenantServiceClient, tier_service_client::TierServiceClient,
+    organisation_service_client::OrganisationServiceClient, tenant_service_client::TenantServiceClient,
+    tier_service_client::TierServiceClient,
 };
 use berth_wire::context::Context;
 use tonic::{
@@ -68,6 +69,8 @@ impl Hub {
         tenants: TenantServiceClient;
         /// Tiers.
         tiers: TierServiceClient;
+        /// Organisations.
+        organisations: OrganisationServiceClient;
         /// Bundles.
         bundles: BundleServiceClient;
         /// Clusters.
@@ -81,6 +84,8 @@ impl Hub {
     lists! {
         /// All tiers.
         list_tiers: tiers.list_tiers(ListTiersRequest) -> tiers: Tier;
+        /// All organisations.
+        list_organisations: organisations.list_organisations(ListOrganisationsRequest) -> organisations: Organisation;
         /// All bundle versions, without manifests.
         list_bundles: bundles.list_bundles(ListBundlesRequest) -> bundles: Bundle;
         /// All clusters.
@@ -128,6 +133,18 @@ impl Hub {
         };
         let answer = self.ask(&subject, self.tiers().get_tier(request)).await?;
         answer.tier.ok_or_else(|| empty(&subject))
+    }
+
+    /// One organisation.
+    pub(crate) async fn organisation(&self, name: &str) -> Result<v1::Organisation, Failure> {
+        let subject = format!("organisation/{name}");
+        let request = v1::GetOrganisationRequest {
+            name: format!("organisations/{name}"),
+        };
+        let answer = self
+            .ask(&subject, self.organisations().get_organisation(request))
+            .await?;
+        answer.organisation.ok_or_else(|| empty(&subject))
     }
 
     /// One bundle version, with its manifests.

@@ -1,9 +1,10 @@
-//! `berth apply`: tiers first, then bundles, then tenants, each to what its file says.
+//! `berth apply`: tiers first, then bundles, then organisations, then tenants, each to what its file says.
 
 use std::time::Duration;
 
 use berth_model::{
-    BundleName, BundleVersion, TenantId, TenantSpec, TierName, TierSpec, Violation, bundle::BundleSpec,
+    BundleName, BundleVersion, OrganisationName, OrganisationSpec, TenantId, TenantSpec, TierName, TierSpec,
+    Violation, bundle::BundleSpec,
 };
 use berth_proto::v1;
 use berth_wire::{api, file::Document};
@@ -30,11 +31,12 @@ pub(super) async fn run(session: &Session<'_>, args: Apply) -> Result<(), Failur
         timeout,
     } = args;
     let mut documents = files::read(&files.filename)?;
-    // Tenants need their tiers and bundles; the order within a kind is the files'.
+    // Tenants need their tiers, bundles and teams; the order within a kind is the files'.
     documents.sort_by_key(|document| match document {
         Document::Tier { .. } => 0,
         Document::Bundle { .. } => 1,
-        Document::Tenant { .. } => 2,
+        Document::Organisation { .. } => 2,
+        Document::Tenant { .. } => 3,
     });
     let mut outcome = Outcome::default();
     let mut tenants = Vec::new();
@@ -42,6 +44,9 @@ pub(super) async fn run(session: &Session<'_>, args: Apply) -> Result<(), Failur
         let subject = format!("{}/{}", document.kind().to_lowercase(), document.name());
         let done = match document {
             Document::Tier { name, spec } => tier(session, &subject, &name, &spec, dry_run).await,
+            Document::Organisation { name, spec } => {
+                organisation(session, &subject, &name, &spec, dry_run).await
+            }
             Document::Bundle { name, version, spec } => {
                 bundle(session, &subject, &name, &version, &spec, dry_run).await
             }
@@ -161,6 +166,52 @@ async fn tier(
                 validate_only: dry_run,
             };
             hub.ask(subject, hub.tiers().create_tier(request)).await?;
+            Ok(Done::Created)
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+async fn organisation(
+    session: &Session<'_>,
+    subject: &str,
+    name: &OrganisationName,
+    spec: &OrganisationSpec,
+    dry_run: bool,
+) -> Result<Done, Failure> {
+    let hub = &session.hub;
+    let wanted = api::organisation_spec_to_proto(spec);
+    match hub.organisation(name.as_str()).await {
+        Ok(current) if same(current.spec.as_ref(), api::organisation_spec_from_proto, spec) => {
+            Ok(Done::Unchanged)
+        }
+        Ok(current) => {
+            let organisation = v1::Organisation {
+                name: current.name,
+                etag: current.etag,
+                spec: Some(wanted),
+                ..Default::default()
+            };
+            let request = v1::UpdateOrganisationRequest {
+                organisation: Some(organisation),
+                validate_only: dry_run,
+                ..Default::default()
+            };
+            hub.ask(subject, hub.organisations().update_organisation(request))
+                .await?;
+            Ok(Done::Configured)
+        }
+        Err(failure) if failure.exit == Exit::NotFound => {
+            let request = v1::CreateOrganisationRequest {
+                organisation_id: name.to_string(),
+                organisation: Some(v1::Organisation {
+                    spec: Some(wanted),
+                    ..Default::default()
+                }),
+                validate_only: dry_run,
+            };
+            hub.ask(subject, hub.organisations().create_organisation(request))
+                .await?;
             Ok(Done::Created)
         }
         Err(failure) => Err(failure),

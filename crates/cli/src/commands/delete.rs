@@ -63,6 +63,7 @@ fn written(filename: &[std::path::PathBuf]) -> Result<Vec<(Kind, String)>, Failu
             Document::Tenant { .. } => (0, Kind::Tenant, document.name()),
             Document::Bundle { .. } => (1, Kind::Bundle, document.name()),
             Document::Tier { .. } => (2, Kind::Tier, document.name()),
+            Document::Organisation { .. } => (3, Kind::Organisation, document.name()),
         })
         .collect();
     targets.sort_by_key(|(order, ..)| *order);
@@ -85,6 +86,14 @@ async fn delete(session: &Session<'_>, kind: Kind, name: &str, subject: &str) ->
                 ..Default::default()
             };
             hub.ask(subject, hub.tiers().delete_tier(request)).await?;
+        }
+        Kind::Organisation => {
+            let request = v1::DeleteOrganisationRequest {
+                name: format!("organisations/{name}"),
+                ..Default::default()
+            };
+            hub.ask(subject, hub.organisations().delete_organisation(request))
+                .await?;
         }
         Kind::Bundle => {
             let (name, version) = name

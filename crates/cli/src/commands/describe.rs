@@ -27,6 +27,13 @@ pub(super) async fn run(session: &Session<'_>, args: args::Describe) -> Result<(
             };
             print(session, &found)?;
         }
+        Kind::Organisation => {
+            let found = match names.as_slice() {
+                [] => hub.list_organisations().await?,
+                names => get::each(&mut outcome, names, async |name| hub.organisation(name).await).await,
+            };
+            print(session, &found)?;
+        }
         Kind::Bundle => {
             let found = get::bundles(session, &mut outcome, &names).await?;
             let found = get::whole(session, &mut outcome, found).await;

@@ -59,6 +59,16 @@ async fn current(session: &Session<'_>, wanted: &Document) -> Result<Option<Docu
                 spec,
             })
         }),
+        Document::Organisation { name, .. } => {
+            hub.organisation(name.as_str()).await.and_then(|organisation| {
+                let spec = api::organisation_spec_from_proto(&organisation.spec.unwrap_or_default())
+                    .map_err(|faults| newer(&faults))?;
+                Ok(Document::Organisation {
+                    name: name.clone(),
+                    spec,
+                })
+            })
+        }
         Document::Bundle { name, version, .. } => {
             hub.bundle(name.as_str(), version.as_str())
                 .await

@@ -49,6 +49,13 @@ pub(super) async fn run(session: &Session<'_>, args: Get) -> Result<(), Failure>
             };
             shown(session, &tiers, &output, &names)?;
         }
+        Kind::Organisation => {
+            let organisations = match names.as_slice() {
+                [] => hub.list_organisations().await?,
+                names => each(&mut outcome, names, async |name| hub.organisation(name).await).await,
+            };
+            shown(session, &organisations, &output, &names)?;
+        }
         Kind::Bundle => {
             let mut bundles = bundles(session, &mut outcome, &names).await?;
             if matches!(output.output, Format::Json | Format::Yaml) {

@@ -98,6 +98,23 @@ async fn one(hub: &Hub, document: &Document) -> Result<(), Failure> {
             hub.ask(&format!("tier {name}"), hub.tiers().update_tier(request))
                 .await?;
         }
+        Document::Organisation { name, spec } => {
+            let organisation = v1::Organisation {
+                name: names::organisation(name),
+                spec: Some(api::organisation_spec_to_proto(spec)),
+                ..v1::Organisation::default()
+            };
+            let request = v1::UpdateOrganisationRequest {
+                organisation: Some(organisation),
+                validate_only: false,
+                allow_missing: true,
+            };
+            hub.ask(
+                &format!("organisation {name}"),
+                hub.organisations().update_organisation(request),
+            )
+            .await?;
+        }
         Document::Tenant { id, spec } => {
             let tenant = v1::Tenant {
                 name: names::tenant(id),

@@ -5,6 +5,7 @@ mod bundle;
 mod cluster;
 mod describe;
 mod operation;
+mod organisation;
 pub(crate) mod table;
 mod tenant;
 mod tier;

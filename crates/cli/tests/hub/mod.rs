@@ -1,8 +1,9 @@
-//! A hub for the command line's tests: the API's six services over mTLS on loopback, with everything in memory and no decisions.
+//! A hub for the command line's tests: the API's services over mTLS on loopback, with everything in memory and no decisions.
 //!
 //! It knows as much of the API as the command line asks for; what a hub decides is tested where it is decided.
 
 mod clusters;
+mod organisations;
 mod run;
 mod tenants;
 mod tiers;
@@ -12,7 +13,8 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 use berth_proto::v1::{
     self, bundle_service_server::BundleServiceServer, cluster_service_server::ClusterServiceServer,
     join_token_service_server::JoinTokenServiceServer, operation_service_server::OperationServiceServer,
-    tenant_service_server::TenantServiceServer, tier_service_server::TierServiceServer,
+    organisation_service_server::OrganisationServiceServer, tenant_service_server::TenantServiceServer,
+    tier_service_server::TierServiceServer,
 };
 use berth_wire::context::Context;
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType};
@@ -29,6 +31,7 @@ pub(crate) async fn berth_alone(arguments: &[&str]) -> run::Ran {
 pub(crate) struct State {
     pub(crate) tenants: BTreeMap<String, v1::Tenant>,
     pub(crate) tiers: BTreeMap<String, v1::Tier>,
+    pub(crate) organisations: BTreeMap<String, v1::Organisation>,
     pub(crate) bundles: BTreeMap<String, v1::Bundle>,
     pub(crate) clusters: BTreeMap<String, v1::Cluster>,
     pub(crate) operations: BTreeMap<String, v1::Operation>,
@@ -66,6 +69,7 @@ impl Hub {
             .unwrap()
             .add_service(TenantServiceServer::new(state.clone()))
             .add_service(TierServiceServer::new(state.clone()))
+            .add_service(OrganisationServiceServer::new(state.clone()))
             .add_service(BundleServiceServer::new(state.clone()))
             .add_service(ClusterServiceServer::new(state.clone()))
             .add_service(OperationServiceServer::new(state.clone()))

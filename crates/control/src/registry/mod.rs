@@ -2,6 +2,7 @@
 
 mod bundles;
 mod clusters;
+mod organisations;
 mod tenants;
 mod tiers;
 mod tokens;
@@ -25,6 +26,8 @@ const MOST_TRIES: usize = 16;
 pub struct Registry {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
+    /// Who writes where an organisation's sums are at stake has it.
+    owners: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// Why a write or read was refused.
@@ -98,7 +101,11 @@ impl Registry {
     /// Over `store`.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, clock }
+        Self {
+            store,
+            clock,
+            owners: Arc::default(),
+        }
     }
 
     /// The entries under `prefix` after `after`, at most `limit`.

@@ -67,6 +67,7 @@ impl Registry {
                     name: id.to_owned(),
                 });
             }
+            let _turn = self.turn(&spec).await?;
             let Ground {
                 catalogue,
                 bundles,
@@ -147,6 +148,7 @@ impl Registry {
                 });
             }
             let spec = change(Some(&old.spec)).map_err(RegistryError::Invalid)?;
+            let _turn = self.turn(&spec).await?;
             let Ground {
                 catalogue,
                 bundles,
@@ -261,16 +263,11 @@ impl Registry {
         let mut catalogue = admit::Catalogue::default();
         let mut bundles = Bundles::new();
         let mut txn = Txn::new();
-        for entry in self.all(keys::TIERS).await? {
-            let tier = load::tier(&entry.value, entry.revision)?;
-            if tier.name == spec.tier {
-                txn = txn
-                    .if_exists(keys::tier(&tier.name))
-                    .put(keys::tier_uses(&tier.name), load::use_mark());
-            }
-            catalogue
-                .tiers
-                .insert(tier.name.clone(), std::sync::Arc::new(tier));
+        catalogue.tiers = self.all_tiers().await?;
+        if catalogue.tiers.contains_key(&spec.tier) {
+            txn = txn
+                .if_exists(keys::tier(&spec.tier))
+                .put(keys::tier_uses(&spec.tier), load::use_mark());
         }
         let tier = catalogue.tiers.get(&spec.tier).cloned();
         let of_tier = tier.iter().flat_map(|tier| &tier.spec.bundles);
@@ -297,6 +294,7 @@ impl Registry {
                 .entry((header.name, header.version))
                 .or_insert(header.spec.parameters);
         }
+        txn = self.in_organisation(spec, &mut catalogue, txn).await?;
         Ok(Ground {
             catalogue,
             bundles,

@@ -8,6 +8,7 @@ mod faults;
 mod hint;
 mod members;
 mod network;
+mod organisation;
 mod quota;
 mod tenant;
 mod tier;
@@ -16,8 +17,11 @@ mod workloads;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use berth_model::{BundleName, BundleVersion, Parameter, Tier, TierName, Violation};
+use berth_model::{
+    BundleName, BundleVersion, Organisation, OrganisationName, Parameter, Tenant, Tier, TierName, Violation,
+};
 
+pub use organisation::organisation;
 pub use tenant::tenant;
 pub use tier::{tier, tier_bundles, tier_delete, tier_update};
 
@@ -28,6 +32,10 @@ pub struct Catalogue {
     pub tiers: BTreeMap<TierName, Arc<Tier>>,
     /// All bundle versions with what may be set in them.
     pub bundles: BTreeMap<(BundleName, BundleVersion), Vec<Parameter>>,
+    /// All organisations.
+    pub organisations: BTreeMap<OrganisationName, Arc<Organisation>>,
+    /// The tenants of the organisation that the spec in question names; the others do not matter.
+    pub neighbours: Vec<Tenant>,
 }
 
 /// Admissible with these warnings, or not for these faults.

@@ -15,7 +15,7 @@ const NANO: i128 = 1_000_000_000;
 
 /// What is wrong with amounts whatever the tier.
 pub(super) fn names(faults: &mut Faults, path: &str, amounts: &BTreeMap<String, Quantity>) {
-    for (name, amount) in amounts {
+    for (name, quantity) in amounts {
         let path = format!("{path}[{name:?}]");
         if !OVERRIDABLE.contains(&name.as_str()) && !is_extended(name) {
             faults.add(
@@ -24,11 +24,16 @@ pub(super) fn names(faults: &mut Faults, path: &str, amounts: &BTreeMap<String, 
                 hint::nearest(name, OVERRIDABLE),
             );
         }
-        if amount.is_negative() {
-            faults.add(&path, format!("{amount} is below nothing"), "");
-        } else if !FRACTIONAL.contains(&name.as_str()) && amount.nanos() % NANO != 0 {
-            faults.add(&path, format!("{amount} is no whole number"), "");
-        }
+        amount(faults, &path, name, quantity);
+    }
+}
+
+/// What is wrong with an amount of that name.
+pub(super) fn amount(faults: &mut Faults, path: &str, name: &str, amount: &Quantity) {
+    if amount.is_negative() {
+        faults.add(path, format!("{amount} is below nothing"), "");
+    } else if !FRACTIONAL.contains(&name) && amount.nanos() % NANO != 0 {
+        faults.add(path, format!("{amount} is no whole number"), "");
     }
 }
 

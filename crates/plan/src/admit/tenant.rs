@@ -10,7 +10,7 @@ use berth_model::{
 use super::{
     Catalogue, Verdict, bundles,
     faults::{Faults, text_problem},
-    hint, members, network, quota, walls, workloads,
+    hint, members, network, organisation, quota, walls, workloads,
 };
 use crate::place::Minor;
 
@@ -68,6 +68,7 @@ pub fn tenant(catalogue: &Catalogue, id: &str, spec: &TenantSpec, existing: Opti
     network::tenant(&mut faults, id.as_ref(), spec, tier.map(|tier| &tier.spec));
     placement(&mut faults, spec, tier.map(|tier| &**tier));
     bundles::check(&mut faults, catalogue, &spec.bundles);
+    organisation::owner(&mut faults, catalogue, id.as_ref(), spec, existing);
     faults.verdict()
 }
 

@@ -13,8 +13,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use berth_model::{
     Bytes, Capacity, Cluster, ClusterFacts, ClusterName, ClusterPurpose, Conditions, FleetId, Generation,
-    MilliCpu, NetworkPolicyEnforcement, Provider, Revision, Tenant, TenantId, TenantSpec, Term, Tier,
-    TierName, Timestamp, Uid, catalogue,
+    MilliCpu, NetworkPolicyEnforcement, Organisation, OrganisationName, OrganisationSpec, Provider, Quantity,
+    Revision, Tenant, TenantId, TenantSpec, Term, Tier, TierName, Timestamp, Uid, catalogue,
+    organisation::Team,
 };
 
 pub use large::large;
@@ -95,6 +96,41 @@ pub fn shared(name: &str, cpus: u64) -> Cluster {
         }),
         accepted_gaps: berth_model::AcceptedGaps::new(),
         joined_at: Some(start()),
+    }
+}
+
+/// Amounts by quota name.
+pub type Amounts<'a> = &'a [(&'a str, &'a str)];
+
+/// Quota of these amounts.
+#[must_use]
+pub fn quota(amounts: Amounts<'_>) -> BTreeMap<String, Quantity> {
+    amounts
+        .iter()
+        .map(|(name, amount)| ((*name).to_owned(), amount.parse().expect("a quantity")))
+        .collect()
+}
+
+/// An organisation with teams, each with its quota.
+#[must_use]
+pub fn organisation(name: &str, own: Amounts<'_>, teams: &[(&str, Amounts<'_>)]) -> Organisation {
+    Organisation {
+        name: OrganisationName::new(name).expect("a valid name"),
+        uid: Uid::new(format!("organisation-{name}")).expect("a valid uid"),
+        generation: Generation(1),
+        revision: Revision(1),
+        spec: OrganisationSpec {
+            display_name: String::new(),
+            quota: quota(own),
+            teams: teams
+                .iter()
+                .map(|(name, amounts)| Team {
+                    name: (*name).to_owned(),
+                    quota: quota(amounts),
+                    ..Team::default()
+                })
+                .collect(),
+        },
     }
 }
 

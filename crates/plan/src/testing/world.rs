@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use berth_model::{
     Cluster, ClusterFacts, ClusterInfra, ClusterName, ClusterPurpose, Digest, Generation, Health,
-    NodePoolInfra, Observed, Placement, Revision, TenantId, TenantReport,
+    NodePoolInfra, Observed, Organisation, OrganisationName, Placement, Revision, TenantId, TenantReport,
     breaker::{BreakerMemory, Released},
     cluster::PoolFacts,
     infra::InfraPhase,
@@ -363,6 +363,22 @@ impl World {
         }
         self.view.retouch(id);
         self.changes.tenants.insert(id.clone());
+    }
+
+    /// A person makes an organisation or changes it.
+    pub fn organise(&mut self, organisation: Organisation) {
+        self.changes.organisations.insert(organisation.name.clone());
+        self.view
+            .organisations
+            .insert(organisation.name.clone(), Arc::new(organisation));
+    }
+
+    /// An organisation is gone.
+    pub fn dissolve(&mut self, name: &str) {
+        self.view.organisations.retain(|known, _| known.as_str() != name);
+        self.changes
+            .organisations
+            .extend(OrganisationName::new(name).ok());
     }
 
     /// A person asks for a tenant's deletion.

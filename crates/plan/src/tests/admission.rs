@@ -39,6 +39,7 @@ fn catalogue() -> Catalogue {
             ),
             web,
         )]),
+        ..Catalogue::default()
     }
 }
 

@@ -7,6 +7,7 @@ mod life;
 mod linting;
 mod network;
 mod nonsense;
+mod owners;
 mod placement;
 mod properties;
 mod walls;

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use crate::{
     Plan, Scope, closure, lint, plan,
-    testing::{connect, empty, shared, tenant, world::World},
+    testing::{connect, empty, organisation, shared, tenant, world::World},
     view::View,
 };
 
@@ -18,6 +18,9 @@ enum Event {
     Resize(u8, u8),
     Retier(u8, u8),
     Constrain(u8, bool),
+    Own(u8, u8),
+    Organise(u64),
+    Dissolve,
     Delete(u8),
     Join(u8, u64),
     Cordon(u8, bool),
@@ -34,6 +37,9 @@ fn event() -> impl Strategy<Value = Event> {
         2 => (0..12_u8, 0..5_u8).prop_map(|(id, size)| Event::Resize(id, size)),
         1 => (0..12_u8, 0..4_u8).prop_map(|(id, tier)| Event::Retier(id, tier)),
         1 => (0..12_u8, any::<bool>()).prop_map(|(id, on)| Event::Constrain(id, on)),
+        3 => (0..12_u8, 0..3_u8).prop_map(|(id, team)| Event::Own(id, team)),
+        1 => (0..24_u64).prop_map(Event::Organise),
+        1 => Just(Event::Dissolve),
         2 => (0..12_u8).prop_map(Event::Delete),
         2 => (0..3_u8, 1..24_u64).prop_map(|(cluster, cpus)| Event::Join(cluster, cpus)),
         1 => (0..3_u8, any::<bool>()).prop_map(|(cluster, on)| Event::Cordon(cluster, on)),
@@ -70,6 +76,16 @@ fn happen(world: &mut World, event: &Event) {
             t.spec.tier = berth_model::TierName::new(TIERS[usize::from(*tier)]).unwrap()
         }),
         Event::Constrain(n, on) => edit(world, *n, |t| t.spec.placement.require_network_policy = *on),
+        Event::Own(n, team) => edit(world, *n, |t| {
+            t.spec.owner.organisation = "acme".into();
+            t.spec.owner.team = format!("team-{team}");
+        }),
+        Event::Organise(cpus) => world.organise(organisation(
+            "acme",
+            &[("requests.cpu", &cpus.to_string())],
+            &[("team-0", &[("requests.cpu", &(cpus / 2).to_string())])],
+        )),
+        Event::Dissolve => world.dissolve("acme"),
         Event::Delete(n) => {
             let now = world.view.now;
             edit(world, *n, |t| t.deleting_since = Some(now));
@@ -191,6 +207,7 @@ proptest! {
         prop_assert_eq!(&fresh.index.by_cluster, &world.view.index.by_cluster);
         prop_assert_eq!(&fresh.index.contenders, &world.view.index.contenders);
         prop_assert_eq!(&fresh.index.made_by_region, &world.view.index.made_by_region);
+        prop_assert_eq!(&fresh.index.by_organisation, &world.view.index.by_organisation);
         for (name, known) in &fresh.clusters {
             prop_assert_eq!(known.reserved, world.view.clusters[name].reserved);
         }
@@ -231,6 +248,8 @@ proptest! {
         for event in &events {
             happen(&mut world, event);
         }
+        // So does a full organisation.
+        world.dissolve("acme");
         for n in 0..3 {
             let name = shared(&cluster(n), 1000).name;
             let pools = world.view.clusters.get(&name).and_then(|k| k.cluster.facts.clone()).unwrap_or_default().pools;

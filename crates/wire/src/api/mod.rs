@@ -6,6 +6,7 @@ mod condition;
 mod mask;
 mod network;
 mod operation;
+mod organisation;
 mod placement;
 mod tenant;
 mod tenant_spec;
@@ -23,6 +24,9 @@ pub use condition::{
 };
 pub use mask::tenant_spec_masked;
 pub use operation::{CandidateView, candidate_to_proto, operation_to_proto};
+pub use organisation::{
+    amounts_to_proto, organisation_spec_from_proto, organisation_spec_to_proto, organisation_to_proto,
+};
 pub use placement::{capacity_from_proto, capacity_to_proto, placement_from_proto, placement_to_proto};
 pub use tenant::{TenantStatusView, tenant_to_proto};
 pub use tenant_spec::{tenant_spec_from_proto, tenant_spec_partly, tenant_spec_to_proto};

@@ -1,4 +1,4 @@
-//! Tenant, Tier and Bundle files: YAML (JSON is YAML too), several documents in one, read strictly.
+//! Tenant, Tier, Organisation and Bundle files: YAML (JSON is YAML too), several documents in one, read strictly.
 //!
 //! Unknown fields, wrong types and duplicate keys are faults; every fault is reported at once, with path, document and line.
 //! What the hub adds when it shows an object (`status`, and `uid`, `generation`, `etag` and times below `metadata`) is read
@@ -8,6 +8,7 @@ mod bundle;
 mod fault;
 mod network;
 mod node;
+mod organisation;
 mod parse;
 mod reader;
 mod scalar;
@@ -16,10 +17,14 @@ mod tier;
 mod tree;
 mod workload;
 
-use berth_model::{BundleName, BundleVersion, TenantId, TenantSpec, TierName, TierSpec, bundle::BundleSpec};
+use berth_model::{
+    BundleName, BundleVersion, OrganisationName, OrganisationSpec, TenantId, TenantSpec, TierName, TierSpec,
+    bundle::BundleSpec,
+};
 
 pub use bundle::bundle_spec_tree;
 pub use fault::Fault;
+pub use organisation::organisation_spec_tree;
 pub use parse::parse;
 pub use tenant::tenant_spec_tree;
 pub use tier::tier_spec_tree;
@@ -49,6 +54,13 @@ pub enum Document {
         /// What it promises and builds.
         spec: TierSpec,
     },
+    /// An organisation.
+    Organisation {
+        /// Its name.
+        name: OrganisationName,
+        /// Its quota and its teams.
+        spec: OrganisationSpec,
+    },
     /// A bundle version.
     Bundle {
         /// Its name.
@@ -61,12 +73,13 @@ pub enum Document {
 }
 
 impl Document {
-    /// `Tenant`, `Tier` or `Bundle`.
+    /// `Tenant`, `Tier`, `Organisation` or `Bundle`.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Tenant { .. } => "Tenant",
             Self::Tier { .. } => "Tier",
+            Self::Organisation { .. } => "Organisation",
             Self::Bundle { .. } => "Bundle",
         }
     }
@@ -77,6 +90,7 @@ impl Document {
         match self {
             Self::Tenant { id, .. } => id.to_string(),
             Self::Tier { name, .. } => name.to_string(),
+            Self::Organisation { name, .. } => name.to_string(),
             Self::Bundle { name, version, .. } => format!("{name}@{version}"),
         }
     }
@@ -87,6 +101,10 @@ impl Document {
         let (metadata, spec) = match self {
             Self::Tenant { id, spec } => (Tree::map().text("name", id.as_str()), tenant_spec_tree(spec)),
             Self::Tier { name, spec } => (Tree::map().text("name", name.as_str()), tier_spec_tree(spec)),
+            Self::Organisation { name, spec } => (
+                Tree::map().text("name", name.as_str()),
+                organisation_spec_tree(spec),
+            ),
             Self::Bundle { name, version, spec } => (
                 Tree::map()
                     .text("name", name.as_str())

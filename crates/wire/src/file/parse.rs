@@ -7,6 +7,7 @@ use super::{
     API_VERSION, Document, bundle,
     fault::Fault,
     node::{Node, Value},
+    organisation,
     reader::{Reader, object},
     tenant, tier,
 };
@@ -19,13 +20,15 @@ const LONGEST: usize = 1 << 20;
 enum Kind {
     Tenant,
     Tier,
+    Organisation,
     Bundle,
     List,
 }
 
-const KINDS: [(&str, Kind); 4] = [
+const KINDS: [(&str, Kind); 5] = [
     ("Tenant", Kind::Tenant),
     ("Tier", Kind::Tier),
+    ("Organisation", Kind::Organisation),
     ("Bundle", Kind::Bundle),
     ("List", Kind::List),
 ];
@@ -179,6 +182,16 @@ fn document(faults: &mut Faults, prefix: &str, node: Node, documents: &mut Vec<D
                 });
                 let spec = top.required("spec", tier::read);
                 Some(Document::Tier {
+                    name: name?,
+                    spec: spec?,
+                })
+            }
+            Kind::Organisation => {
+                let name = top.required("metadata", |metadata| {
+                    named(metadata, "tenants", |metadata| metadata.name("name"))
+                });
+                let spec = top.required("spec", organisation::read);
+                Some(Document::Organisation {
                     name: name?,
                     spec: spec?,
                 })

@@ -9,6 +9,7 @@ mod bundle;
 mod cluster;
 mod fleet;
 mod infra;
+mod organisation;
 mod placement;
 mod restore;
 mod status;
@@ -22,6 +23,7 @@ pub use bundle::{decode_bundle, encode_bundle};
 pub use cluster::{ClusterRecord, decode_cluster, encode_cluster};
 pub use fleet::{FleetRecord, decode_fleet, encode_fleet};
 pub use infra::{InfraRecord, decode_infra, encode_infra};
+pub use organisation::{decode_organisation, encode_organisation};
 pub use placement::{PlacementRecord, decode_placement, encode_placement};
 pub use restore::{RestoreRecord, decode_restore, encode_restore};
 pub use status::{StatusRecord, decode_status, encode_status};
@@ -158,6 +160,7 @@ mod tests {
         fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = decode_tenant(&bytes, Revision(1));
             let _ = decode_tier(&bytes, Revision(1));
+            let _ = decode_organisation(&bytes, Revision(1));
             let _ = decode_bundle(&bytes, Revision(1));
             let _ = decode_cluster(&bytes, Revision(1));
             let _ = decode_placement(&bytes);

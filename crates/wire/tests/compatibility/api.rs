@@ -28,6 +28,11 @@ fn tier(tier: &mut Option<v1::Tier>) {
     *spec = api::tier_spec_to_proto(&api::tier_spec_from_proto(spec).unwrap());
 }
 
+fn organisation(organisation: &mut Option<v1::Organisation>) {
+    let spec = organisation.as_mut().unwrap().spec.as_mut().unwrap();
+    *spec = api::organisation_spec_to_proto(&api::organisation_spec_from_proto(spec).unwrap());
+}
+
 fn bundle(bundle: &mut Option<v1::Bundle>) {
     let spec = bundle.as_mut().unwrap().spec.as_mut().unwrap();
     *spec = api::bundle_spec_to_proto(&api::bundle_spec_from_proto(spec).unwrap());
@@ -64,6 +69,8 @@ fn modelled(name: &str) -> Option<Through> {
         "GetTenantResponse" => |bytes| through!(bytes, v1::GetTenantResponse, tenant),
         "CreateTierRequest" => |bytes| through!(bytes, v1::CreateTierRequest, tier),
         "UpdateTierRequest" => |bytes| through!(bytes, v1::UpdateTierRequest, tier),
+        "CreateOrganisationRequest" => |bytes| through!(bytes, v1::CreateOrganisationRequest, organisation),
+        "UpdateOrganisationRequest" => |bytes| through!(bytes, v1::UpdateOrganisationRequest, organisation),
         "CreateBundleRequest" => |bytes| through!(bytes, v1::CreateBundleRequest, bundle),
         "UpdateClusterRequest" => |bytes| through!(bytes, v1::UpdateClusterRequest, cluster),
         "GetClusterResponse" => |bytes| through!(bytes, v1::GetClusterResponse, cluster),
@@ -80,7 +87,7 @@ fn what_clients_have_sent_is_still_taken() {
             seen += 1;
         }
     }
-    assert!(seen >= 8, "{seen}");
+    assert!(seen >= 10, "{seen}");
 }
 
 #[test]
