@@ -15,10 +15,13 @@ use crate::text;
 /// Fields of `metadata` that a bundle may set; the rest is the API server's, or would outlive the bundle.
 const METADATA: [&str; 4] = ["name", "namespace", "labels", "annotations"];
 /// Objects that are in every tenant's namespace already.
-const TAKEN: [(&str, &str); 4] = [
+const TAKEN: [(&str, &str); 7] = [
     ("ServiceAccount", "default"),
     ("ServiceAccount", label::WORKLOAD_ACCOUNT),
     ("ServiceAccount", label::DEPLOYER_ACCOUNT),
+    ("ServiceAccount", label::ACCESS_ACCOUNT_ADMIN),
+    ("ServiceAccount", label::ACCESS_ACCOUNT_USER),
+    ("ServiceAccount", label::ACCESS_ACCOUNT_VIEWER),
     ("ConfigMap", "kube-root-ca.crt"),
 ];
 

@@ -1,7 +1,7 @@
 //! Pod templates: what they may not ask for, and what they get.
 
 use berth_model::{
-    PoolName,
+    AccessRole, PoolName,
     label::{self, DEPLOYER_ACCOUNT, WORKLOAD_ACCOUNT},
 };
 use serde_json::{Map, Value, json};
@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::{kinds, manifest, manifest::Faults, merge};
 use crate::text;
 
-/// Refuses what would reach other tenants' nodes or the deployer's rights. `template` points at the pod's metadata and spec.
+/// Refuses what would reach other tenants' nodes or the rights of the deployer and the tenant's people. `template` points at the pod's metadata and spec.
 pub(super) fn check(manifest: &Value, template: &str, faults: &mut Faults<'_>) {
     let path = template.replace('/', ".");
     let Some(pod) = manifest.pointer(template).filter(|pod| pod["spec"].is_object()) else {
@@ -34,10 +34,11 @@ pub(super) fn check(manifest: &Value, template: &str, faults: &mut Faults<'_>) {
         );
     }
     for field in ["serviceAccountName", "serviceAccount"] {
-        if spec[field] == DEPLOYER_ACCOUNT {
+        let account = spec[field].as_str().unwrap_or_default();
+        if account == DEPLOYER_ACCOUNT || AccessRole::owns_account(account) {
             faults.add(
                 &format!("{path}.{field}"),
-                format!("{DEPLOYER_ACCOUNT} is not for pods"),
+                format!("{account} is not for pods"),
                 format!("use {WORKLOAD_ACCOUNT}, or an account of the bundle's own"),
             );
         }
