@@ -626,6 +626,9 @@ fn a_session_does_what_hubs_of_every_version_say() {
             "assign" => matches!(&effects[..], [Effect::Assign { objects, .. }] if objects.len() == 1),
             "keep" => matches!(&effects[..], [Effect::Keep(_)]),
             "withdraw" => matches!(&effects[..], [Effect::Withdraw(_)]),
+            "request" if name.starts_with("request.mint_token") => {
+                matches!(&effects[..], [Effect::MintToken { .. }])
+            }
             "request" => matches!(&effects[..], [Effect::ReleaseBreaker { .. }]),
             "goodbye" => matches!(&effects[..], [Effect::End(End::Goodbye(_))]),
             "snapshot_end" | "ping" => effects.is_empty(),

@@ -20,9 +20,10 @@ use super::{
     error::{invalid, refused, status},
 };
 
-/// Answers IssueTenantCredential.
+/// Answers IssueTenantCredential; `remote` is where it comes from.
 pub(super) async fn issue(
     api: &Api,
+    remote: &str,
     request: v1::IssueTenantCredentialRequest,
 ) -> Result<v1::IssueTenantCredentialResponse, Status> {
     let id = names::parse_tenant("name", &request.name).map_err(|v| invalid(vec![v]))?;
@@ -47,7 +48,7 @@ pub(super) async fn issue(
         .mint_token(&cluster, wanted)
         .await
         .map_err(|error| no_token(&tenant, &error))?;
-    info!(tenant = %tenant.id, %cluster, %role, expires = %token.expires_at, "a credential was issued");
+    info!(tenant = %tenant.id, %cluster, %role, %remote, expires = %token.expires_at, "a credential was issued");
     Ok(answer(&tenant, cluster, facts, service_account, &token))
 }
 

@@ -194,7 +194,8 @@ impl TenantService for Tenants {
         &self,
         request: Request<v1::IssueTenantCredentialRequest>,
     ) -> Result<Response<v1::IssueTenantCredentialResponse>, Status> {
-        let issued = credential::issue(&self.0, request.into_inner()).await?;
+        let remote = super::agent::remote(&request);
+        let issued = credential::issue(&self.0, &remote, request.into_inner()).await?;
         Ok(Response::new(issued))
     }
 

@@ -69,7 +69,7 @@ impl Kubeconfig<'_> {
             Entry::Token { expires, .. } => format!("its token is valid until {expires}"),
             Entry::Exec { .. } => "kubectl fetches tokens with berth".to_owned(),
         };
-        let yaml = config.to_yaml().map_err(unwritable)?;
+        let yaml = config.to_unfolded_yaml().map_err(unwritable)?;
         Ok(format!(
             "{HEADER} tenant {} --as {}: {valid}\n{yaml}",
             self.tenant, self.role
@@ -167,6 +167,17 @@ mod tests {
     #[test]
     fn a_kubeconfig_has_a_context_for_each_namespace_and_the_main_one_is_current() {
         insta::assert_snapshot!(text(token(), None).unwrap());
+    }
+
+    #[test]
+    fn a_token_stays_on_its_line_however_long_it_is() {
+        let token = "eyJhbGciOi".repeat(200);
+        let entry = Entry::Token {
+            token: &token,
+            expires: "",
+        };
+        let text = text(entry, None).unwrap();
+        assert!(text.contains(&format!("    token: {token}\n")), "{text}");
     }
 
     #[test]
