@@ -143,6 +143,12 @@ fn the_agent_holds_no_right_to_write_roles_or_admission_policies() {
             "{rule}"
         );
         assert!(
+            !has("resources", "serviceaccounts/token")
+                || rule["resourceNames"] == json!(["berth-admin", "berth-user", "berth-viewer"])
+                    && rule["verbs"] == json!(["create"]),
+            "{rule}"
+        );
+        assert!(
             !has("verbs", "impersonate") || rule["resourceNames"] == json!(["berth-deployer"]),
             "{rule}"
         );

@@ -70,6 +70,7 @@ async fn the_agent_can_do_what_it_must_and_nothing_beyond() {
     no_rights_of_its_own_making(&agent).await;
     nobody_elses_name(&agent).await;
     nothing_to_read_that_is_secret(&agent).await;
+    tokens_of_tenants_people_only(&admin, &agent).await;
     as_the_tenant(&admin, &agent).await;
     allowed(
         "delete a tenant's namespace",
@@ -109,6 +110,9 @@ async fn what_it_must(agent: &Client) {
             json!({"automountServiceAccountToken": false}),
         ),
         in_a("v1", "ServiceAccount", "berth-deployer", json!({})),
+        in_a("v1", "ServiceAccount", "berth-admin", json!({})),
+        in_a("v1", "ServiceAccount", "berth-user", json!({})),
+        in_a("v1", "ServiceAccount", "berth-viewer", json!({})),
         binding(
             "t-a",
             "berth-deployer",
@@ -387,6 +391,36 @@ async fn nobody_elses_name(agent: &Client) {
             "mint a token",
             &ask(agent, Method::POST, &path, Some(&request)).await,
         );
+    }
+}
+
+/// A token for the three accounts of a tenant's people, in a tenant's namespace, for 12 hours at most.
+async fn tokens_of_tenants_people_only(admin: &Client, agent: &Client) {
+    let request =
+        |spec: Value| json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec});
+    let mint = async |namespace: &str, account: &str, spec: Value| {
+        let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token");
+        ask(agent, Method::POST, &path, Some(&request(spec))).await
+    };
+    for account in ["berth-admin", "berth-user", "berth-viewer"] {
+        let minted = mint("t-a", account, json!({"expirationSeconds": 600})).await;
+        allowed(account, &minted);
+        assert!(minted.1["status"]["token"].is_string(), "{account}");
+    }
+    allowed(
+        "12 hours",
+        &mint("t-a", "berth-admin", json!({"expirationSeconds": 43_200})).await,
+    );
+    denied(
+        "13 hours",
+        &mint("t-a", "berth-admin", json!({"expirationSeconds": 46_800})).await,
+    );
+    denied("default", &mint("t-a", "default", json!({})).await);
+    // Accounts of that name where no tenant is.
+    for namespace in ["kube-system", "t-foreign", "berth-system"] {
+        let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "berth-admin", "namespace": namespace}});
+        allowed("an account of somebody else", &create(admin, &account).await);
+        denied(namespace, &mint(namespace, "berth-admin", json!({})).await);
     }
 }
 

@@ -1,6 +1,6 @@
 //! The generated wire types: `berth.v1` (public API), `berth.agent.v1` (link), `berth.record.v1` (records at rest).
 //!
-//! Nothing but generated code; `berth-wire` turns it into the model and back.
+//! Nothing but generated code, and what is shown of messages that hold a secret; `berth-wire` turns it into the model and back.
 
 #![allow(
     missing_docs,
@@ -9,6 +9,8 @@
     clippy::pedantic,
     reason = "generated code"
 )]
+
+mod redacted;
 
 pub mod berth {
     pub mod v1 {

@@ -13,6 +13,7 @@ pub mod history;
 pub mod hub;
 pub mod hubs;
 pub mod install;
+pub mod kubectl;
 pub mod kubernetes;
 pub mod objects;
 pub mod process;

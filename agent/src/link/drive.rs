@@ -14,7 +14,10 @@ use tokio::sync::{mpsc, watch};
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::Status;
 
-use super::session::{Answer, Effect, End, Input, Session, greeting, heartbeat};
+use super::{
+    minting::Minting,
+    session::{Answer, Effect, End, Input, Session, greeting, heartbeat},
+};
 
 /// Messages that may wait for the hub.
 const QUEUE: usize = 64;
@@ -87,10 +90,16 @@ impl Driver {
             self.engine.highest_term(),
             self.clock.monotonic(),
         );
+        let mut minting = Minting::default();
         loop {
-            let inputs = self.next(&session, &mut stream, &mut reports, &mut facts).await?;
+            let inputs = tokio::select! {
+                biased;
+                inputs = self.next(&session, &mut stream, &mut reports, &mut facts) => inputs?,
+                answered = minting.next() => vec![answered],
+            };
             for input in inputs {
-                if let Some(end) = self.perform(input, &mut session, &mut reports, &out).await? {
+                let ended = self.perform(input, &mut session, &mut reports, &mut minting, &out);
+                if let Some(end) = ended.await? {
                     return Ok(Outcome::Ended(end));
                 }
             }
@@ -133,6 +142,7 @@ impl Driver {
         input: Input,
         session: &mut Session,
         reports: &mut Reports,
+        minting: &mut Minting,
         out: &Out,
     ) -> Result<Option<End>, Outcome> {
         let mut effects = VecDeque::from(self.step(session, input));
@@ -187,6 +197,12 @@ impl Driver {
                 Effect::ReleaseBreaker { id } => {
                     self.engine.release_breaker().await;
                     effects.extend(self.step(session, Input::BreakerReleased { id, answer: Ok(()) }));
+                }
+                Effect::MintToken { id, wanted, within } => {
+                    let (engine, clock) = (self.engine.clone(), self.clock.clone());
+                    if let Some(refused) = minting.begin(engine, clock, id, wanted, within) {
+                        effects.extend(self.step(session, refused));
+                    }
                 }
                 Effect::End(end) => return Ok(Some(end)),
             }

@@ -1,9 +1,10 @@
 //! The link to the hub: dials, runs sessions, and comes back when one ends.
 //!
-//! [`connect`] knows addresses and TLS, [`session`] the protocol, [`drive`] one stream; here is only the coming back.
+//! [`connect`] knows addresses and TLS, [`session`] the protocol, [`drive`] one stream, [`minting`] questions for tokens; here is only the coming back.
 
 mod connect;
 mod drive;
+mod minting;
 mod session;
 
 use std::{sync::Arc, time::Duration};

@@ -5,7 +5,10 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use berth_apply::Refused;
-use berth_model::{Assignment, ClusterFacts, ClusterName, Object, TenantId, TenantReport, Term, Timestamp};
+use berth_model::{
+    AccessToken, Assignment, ClusterFacts, ClusterName, NoToken, Object, TenantId, TenantReport, Term,
+    Timestamp, TokenRefused, TokenWanted,
+};
 use berth_proto::agent::{
     self, link_request::Message as ToHub, link_response::Message as FromHub, request::Question,
 };
@@ -31,6 +34,8 @@ const HEARTBEAT_BOUNDS: (Duration, Duration) = (Duration::from_millis(100), Dura
 /// How often a hub pings that does not say so, and the bounds of what one may say.
 const PING: Duration = Duration::from_secs(10);
 const PING_BOUNDS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
+/// How long a hub that does not say waits for an answer, and the longest that one is taken at its word.
+const DEADLINE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(60));
 /// A hub that is silent for so many pings is gone, whatever TCP says; half a ping more for one that is late.
 const SILENT_PINGS: (u32, u32) = (7, 2);
 
@@ -49,6 +54,11 @@ pub(crate) enum Input {
     Facts(Box<ClusterFacts>),
     /// The breaker is closed again, or why not.
     BreakerReleased { id: u64, answer: Result<(), String> },
+    /// There is a token, or why there is none.
+    TokenMinted {
+        id: u64,
+        answer: Result<AccessToken, TokenRefused>,
+    },
 }
 
 /// What the engine says to what it was given.
@@ -83,6 +93,12 @@ pub(crate) enum Effect {
     Withdraw(Withdraw),
     /// Close the breaker, and say how it went.
     ReleaseBreaker { id: u64 },
+    /// Get this token within this time, beside everything else, and say how it went.
+    MintToken {
+        id: u64,
+        wanted: TokenWanted,
+        within: Duration,
+    },
     /// The session is over.
     End(End),
 }
@@ -197,8 +213,15 @@ impl Session {
                     Ok(()) => (String::new(), Some(done)),
                     Err(why) => (why, None),
                 };
-                send(ToHub::Reply(agent::Reply { id, error, answer }))
+                let reason = String::new();
+                send(ToHub::Reply(agent::Reply {
+                    id,
+                    error,
+                    reason,
+                    answer,
+                }))
             }
+            Input::TokenMinted { id, answer } => send(ToHub::Reply(link::token_reply_to_proto(id, &answer))),
         }
     }
 
@@ -222,17 +245,7 @@ impl Session {
             },
             // Absence never deletes: that nothing more comes means nothing.
             (FromHub::SnapshotEnd(_), _) => Vec::new(),
-            (FromHub::Request(request), _) => match request.question {
-                Some(Question::ReleaseBreaker(_)) => vec![Effect::ReleaseBreaker { id: request.id }],
-                None => {
-                    let error = "this agent does not know the question".to_owned();
-                    send(ToHub::Reply(agent::Reply {
-                        id: request.id,
-                        error,
-                        answer: None,
-                    }))
-                }
-            },
+            (FromHub::Request(request), _) => asked(&request),
         }
     }
 
@@ -367,6 +380,30 @@ fn silence(ping: Duration) -> Duration {
 
 fn send(message: ToHub) -> Vec<Effect> {
     vec![Effect::Send(Box::new(message))]
+}
+
+/// What a question is answered by.
+fn asked(request: &agent::Request) -> Vec<Effect> {
+    let id = request.id;
+    match &request.question {
+        Some(Question::ReleaseBreaker(_)) => vec![Effect::ReleaseBreaker { id }],
+        Some(Question::MintToken(mint)) => match link::mint_from_proto(mint) {
+            Ok(wanted) => {
+                let said = request.deadline.as_ref().map(time::span_from_proto);
+                let within = said.unwrap_or(DEADLINE.0).min(DEADLINE.1);
+                vec![Effect::MintToken { id, wanted, within }]
+            }
+            Err(error) => {
+                let refused = TokenRefused::new(NoToken::Invalid, chain(&error));
+                send(ToHub::Reply(link::token_reply_to_proto(id, &Err(refused))))
+            }
+        },
+        None => send(ToHub::Reply(agent::Reply {
+            id,
+            error: "this agent does not know the question".to_owned(),
+            ..agent::Reply::default()
+        })),
+    }
 }
 
 /// The objects, if they are what the digest says.

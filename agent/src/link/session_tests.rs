@@ -335,6 +335,73 @@ fn messages_that_are_not_known_are_passed_over_and_questions_that_are_not_known_
     );
 }
 
+fn ask_for_token(role: &str, deadline: Option<Duration>) -> FromHub {
+    FromHub::Request(agent::Request {
+        id: 4,
+        deadline: deadline.map(time::span_to_proto),
+        question: Some(Question::MintToken(agent::MintToken {
+            tenant: "a".into(),
+            tenant_uid: "u1".into(),
+            role: role.into(),
+            lifetime: Some(time::span_to_proto(second(600))),
+        })),
+    })
+}
+
+#[test]
+fn a_question_for_a_token_is_worked_on_within_the_hubs_deadline_and_answered() {
+    for (said, within) in [
+        (Some(second(5)), second(5)),
+        (None, DEADLINE.0),
+        (Some(second(86_400)), DEADLINE.1),
+    ] {
+        let effects = hear(&mut live(0), ask_for_token("viewer", said));
+        let [
+            Effect::MintToken {
+                id: 4,
+                wanted,
+                within: kept,
+            },
+        ] = &effects[..]
+        else {
+            panic!("{effects:?}");
+        };
+        assert_eq!((wanted.role, *kept), (berth_model::AccessRole::Viewer, within));
+    }
+    let answer = Ok(AccessToken::new("eyJ".into(), TIME));
+    let effects = live(0).step(
+        Input::TokenMinted {
+            id: 4,
+            answer: answer.clone(),
+        },
+        second(1),
+        TIME,
+    );
+    let [Effect::Send(message)] = &effects[..] else {
+        panic!("{effects:?}");
+    };
+    let ToHub::Reply(reply) = message.as_ref() else {
+        panic!("{effects:?}");
+    };
+    assert_eq!(
+        (reply.id, link::token_reply_from_proto(reply.clone())),
+        (4, answer)
+    );
+    assert!(!format!("{effects:?}").contains("eyJ"), "a token is shown");
+}
+
+#[test]
+fn a_question_for_a_token_of_no_role_is_refused_and_never_reaches_the_engine() {
+    let effects = hear(&mut live(0), ask_for_token("cluster-admin", None));
+    let [Effect::Send(message)] = &effects[..] else {
+        panic!("{effects:?}");
+    };
+    assert!(
+        matches!(message.as_ref(), ToHub::Reply(reply) if reply.id == 4 && reply.reason == "Invalid" && reply.answer.is_none()),
+        "{message:?}"
+    );
+}
+
 #[test]
 fn nothing_is_commanded_before_welcome_and_welcome_comes_once() {
     let mut session = Session::new(cluster(), Term(0), second(0));
@@ -559,6 +626,9 @@ fn a_session_does_what_hubs_of_every_version_say() {
             "assign" => matches!(&effects[..], [Effect::Assign { objects, .. }] if objects.len() == 1),
             "keep" => matches!(&effects[..], [Effect::Keep(_)]),
             "withdraw" => matches!(&effects[..], [Effect::Withdraw(_)]),
+            "request" if name.starts_with("request.mint_token") => {
+                matches!(&effects[..], [Effect::MintToken { .. }])
+            }
             "request" => matches!(&effects[..], [Effect::ReleaseBreaker { .. }]),
             "goodbye" => matches!(&effects[..], [Effect::End(End::Goodbye(_))]),
             "snapshot_end" | "ping" => effects.is_empty(),

@@ -11,6 +11,7 @@ mod namespace;
 mod prune;
 mod slot;
 mod start;
+mod token;
 mod withdraw;
 mod work;
 

@@ -20,6 +20,7 @@ use kube::{Client, client::Body};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::sync::Semaphore;
+use zeroize::Zeroizing;
 
 use crate::{
     object::{Kind, ObjectRef},
@@ -164,6 +165,23 @@ impl Caller {
         }
     }
 
+    /// A TokenRequest for a service account. What comes back holds the token: it is wiped when dropped, and in no error.
+    pub(crate) async fn request_token(
+        &self,
+        account: &ObjectRef,
+        body: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, RequestError> {
+        let call = Call {
+            method: Method::POST,
+            path: format!("{}/token", account.path()),
+            accept: JSON,
+            content_type: JSON,
+            body,
+            user: None,
+        };
+        self.patiently(Lane::Look, &call).await.map(Zeroizing::new)
+    }
+
     /// The metadata of an object, if it is there.
     pub(crate) async fn metadata(
         &self,
@@ -235,13 +253,17 @@ impl Caller {
         self.pulse.beat(self.clock.monotonic(), self.clock.now());
     }
 
-    async fn ask<T: DeserializeOwned>(&self, mut lane: Lane, call: &Call<'_>) -> Result<T, RequestError> {
+    async fn ask<T: DeserializeOwned>(&self, lane: Lane, call: &Call<'_>) -> Result<T, RequestError> {
+        let body = self.patiently(lane, call).await?;
+        serde_json::from_slice(&body).map_err(|e| RequestError::Malformed(e.to_string()))
+    }
+
+    /// The body of the answer, after as many attempts as it takes and may take.
+    async fn patiently(&self, mut lane: Lane, call: &Call<'_>) -> Result<Vec<u8>, RequestError> {
         let mut backoff = Backoff::new(&Policy::new(Duration::from_millis(100), Duration::from_secs(5)));
         loop {
             let error = match self.in_lane(lane, call).await {
-                Ok(body) => {
-                    return serde_json::from_slice(&body).map_err(|e| RequestError::Malformed(e.to_string()));
-                }
+                Ok(body) => return Ok(body),
                 Err(error) => error,
             };
             let silent = matches!(error, RequestError::TimedOut(_));

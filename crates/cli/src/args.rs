@@ -51,6 +51,7 @@ pub(crate) enum Command {
     Wait(Wait),
     /// Show tenants and follow their changes
     Watch(Watch),
+    Kubeconfig(Box<crate::commands::kubeconfig::Access>),
     /// Make join tokens
     #[command(subcommand)]
     Token(Token),

@@ -14,7 +14,7 @@ Exit codes:
   3  the input is not valid
   4  not found
   5  conflict: it exists already, changed meanwhile, or its state does not allow it
-  6  the hub cannot be reached
+  6  the hub, or the cluster behind it, cannot be reached
   7  a time limit is over
   78 a store or a backup is damaged, or a newer version wrote it";
 
@@ -31,7 +31,7 @@ pub(crate) enum Exit {
     NotFound = 4,
     /// Exists already, changed meanwhile, or in the wrong state.
     Conflict = 5,
-    /// The hub cannot be reached.
+    /// The hub, or the cluster behind it, cannot be reached.
     Unavailable = 6,
     /// A time limit is over.
     Timeout = 7,
@@ -95,6 +95,10 @@ impl Failure {
             Code::NotFound => (Exit::NotFound, format!("{subject}: not found")),
             Code::AlreadyExists | Code::Aborted | Code::FailedPrecondition => {
                 (Exit::Conflict, format!("{subject}: {message}"))
+            }
+            // The hub itself says so: it was reached, and somebody behind it was not.
+            Code::Unavailable if status::reason(status).is_some() => {
+                (Exit::Unavailable, format!("{subject}: {message}"))
             }
             Code::Unavailable => (
                 Exit::Unavailable,
@@ -196,6 +200,19 @@ mod tests {
         ] {
             assert_eq!(Failure::of("x", &Status::new(code, "no")).exit, exit, "{code:?}");
         }
+    }
+
+    #[test]
+    fn what_the_hub_says_of_somebody_behind_it_is_not_taken_for_a_hub_that_is_away() {
+        let away = status::reasoned(
+            Code::Unavailable,
+            "AGENT_AWAY",
+            "the agent of cluster eu-1 is away",
+            &[],
+        );
+        let failure = Failure::of("tenant/acme", &away);
+        assert_eq!(failure.exit, Exit::Unavailable);
+        assert_eq!(failure.lines, ["tenant/acme: the agent of cluster eu-1 is away"]);
     }
 
     #[test]

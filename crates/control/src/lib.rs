@@ -12,6 +12,7 @@ pub mod keys;
 mod load;
 pub mod objects;
 pub mod outbox;
+pub mod questions;
 pub mod registry;
 pub mod seams;
 pub mod sessions;

@@ -5,8 +5,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use berth_model::{Assignment, TenantId, Term, Uid};
-use tokio::sync::Notify;
+use berth_model::{Assignment, TenantId, Term, TokenWanted, Uid};
+use tokio::sync::{Notify, oneshot};
+
+use crate::questions::{Questions, TokenAnswer, TooMany};
 
 /// A thing to say about one tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +50,13 @@ pub enum Outgoing {
     SnapshotEnd,
     /// An operator confirmed that deletions may go on.
     ReleaseBreaker,
+    /// Somebody waits for a token.
+    MintToken {
+        /// Of the answer, see [`Outbox::answer`].
+        id: u64,
+        /// Which.
+        wanted: TokenWanted,
+    },
     /// The session is over.
     Goodbye {
         /// `Superseded`, `Draining`, `NotLeader` or `Refused`.
@@ -85,6 +94,7 @@ struct State {
     commands: BTreeMap<TenantId, Command>,
     snapshot_end: bool,
     release_breaker: bool,
+    questions: Questions,
     goodbye: Option<(&'static str, String, String)>,
 }
 
@@ -125,6 +135,21 @@ impl Outbox {
         self.filled.notify_one();
     }
 
+    /// Asks for a token; the receiver fails when there will be no answer.
+    ///
+    /// # Errors
+    /// Too many questions wait for their answers.
+    pub fn ask(&self, wanted: TokenWanted) -> Result<oneshot::Receiver<TokenAnswer>, TooMany> {
+        let asked = self.state().questions.ask(wanted)?;
+        self.filled.notify_one();
+        Ok(asked)
+    }
+
+    /// The agent answered the question with that id; one that nobody waits for is dropped.
+    pub fn answer(&self, id: u64, answer: TokenAnswer) {
+        self.state().questions.answer(id, answer);
+    }
+
     /// Ends the session; what is waiting is not said any more.
     pub fn goodbye(&self, reason: &'static str, message: impl Into<String>) {
         self.goodbye_to(reason, message, "");
@@ -132,7 +157,10 @@ impl Outbox {
 
     /// Ends the session and says where the leader is.
     pub fn goodbye_to(&self, reason: &'static str, message: impl Into<String>, leader: &str) {
-        self.state().goodbye = Some((reason, message.into(), leader.to_owned()));
+        let mut state = self.state();
+        state.goodbye = Some((reason, message.into(), leader.to_owned()));
+        state.questions.give_up();
+        drop(state);
         self.filled.notify_one();
     }
 
@@ -155,7 +183,10 @@ impl Outbox {
                 leader,
             });
         }
-        let silent = state.order.is_empty() && !state.release_breaker && !state.snapshot_end;
+        let silent = state.order.is_empty()
+            && !state.release_breaker
+            && !state.snapshot_end
+            && state.questions.silent();
         // A hub that was paused past its lease goes on right here: what it had to say is not its to say any more.
         if !silent && self.gate.as_ref().is_some_and(|gate| !gate()) {
             return Some(Outgoing::Goodbye {
@@ -166,6 +197,10 @@ impl Outbox {
         }
         if std::mem::take(&mut state.release_breaker) {
             return Some(Outgoing::ReleaseBreaker);
+        }
+        // Somebody waits, and it is short.
+        if let Some((id, wanted)) = state.questions.next() {
+            return Some(Outgoing::MintToken { id, wanted });
         }
         while let Some(tenant) = state.order.pop_front() {
             if let Some(command) = state.commands.remove(&tenant) {

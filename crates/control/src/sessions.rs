@@ -1,5 +1,7 @@
 //! The live sessions of the agents and what they said: soft state, in memory, said again on reconnect.
 
+mod asking;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -13,6 +15,7 @@ use berth_plan::view::{Evidence, SessionView};
 use berth_runtime::Clock;
 use tokio::sync::Notify;
 
+pub use self::asking::{ANSWER, AskError};
 use crate::outbox::{Command, Gate, Outbox};
 
 /// More leaders than a fleet ever has.

@@ -2,6 +2,7 @@
 //!
 //! This crate knows no I/O, no clock, no wire format and no Kubernetes client. Everything else in Berth depends on it.
 
+pub mod access;
 pub mod assignment;
 pub mod breaker;
 pub mod bundle;
@@ -29,6 +30,7 @@ pub mod tier;
 pub mod violation;
 pub mod workload;
 
+pub use access::{AccessRole, AccessToken, NoToken, TokenRefused, TokenWanted};
 pub use assignment::{Assignment, AssignmentOf, Object};
 pub use bundle::{Bundle, BundleRef, Parameter, ParameterKind};
 pub use cluster::{Cluster, ClusterFacts, ClusterPurpose, NetworkPolicyEnforcement, Provider};

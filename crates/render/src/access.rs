@@ -1,9 +1,10 @@
 //! Accounts, and who may do what: the tenant's people by their roles, its deployer as tenant administrator, its workloads nothing.
 
 use berth_model::{
-    Tenant, Violation,
+    AccessRole, Tenant, Violation,
     id::is_dns_subdomain,
-    label::{DEPLOYER_ACCOUNT, ROLE_TENANT_ADMIN, ROLE_TENANT_USER, ROLE_TENANT_VIEWER, WORKLOAD_ACCOUNT},
+    label::{DEPLOYER_ACCOUNT, ROLE_TENANT_ADMIN, WORKLOAD_ACCOUNT},
+    placement::namespace_name,
     tenant::Subject,
 };
 use serde_json::{Value, json};
@@ -12,30 +13,27 @@ use crate::{meta, namespace::Namespace};
 
 const RBAC: &str = "rbac.authorization.k8s.io";
 
-/// The tenant's people as RBAC writes them, by role.
+/// Who has which role: the account that the tenant's kubeconfigs name, and the tenant's people, as RBAC writes them.
 pub(crate) struct Subjects {
-    bindings: [(&'static str, &'static str, Vec<Value>); 3],
+    bindings: [(AccessRole, Vec<Value>); 3],
 }
 
 impl Subjects {
     pub(crate) fn of(tenant: &Tenant, namespaces: &[Namespace<'_>], violations: &mut Vec<Violation>) -> Self {
         let members = &tenant.spec.members;
-        let bindings = [
-            ("berth-admins", ROLE_TENANT_ADMIN, "admins", &members.admins),
-            ("berth-users", ROLE_TENANT_USER, "users", &members.users),
-            ("berth-viewers", ROLE_TENANT_VIEWER, "viewers", &members.viewers),
-        ]
-        .map(|(binding, role, list, subjects)| {
-            let rendered = subjects
-                .iter()
-                .enumerate()
-                .filter_map(|(at, one)| {
-                    subject(one, namespaces)
-                        .map_err(|problem| violations.push(problem.at(&format!("spec.members.{list}[{at}]"))))
-                        .ok()
-                })
-                .collect();
-            (binding, role, rendered)
+        let bindings = AccessRole::ALL.map(|role| {
+            let (list, subjects) = match role {
+                AccessRole::Admin => ("admins", &members.admins),
+                AccessRole::User => ("users", &members.users),
+                AccessRole::Viewer => ("viewers", &members.viewers),
+            };
+            let account = service_account(&namespace_name(&tenant.id, None), role.account());
+            let members = subjects.iter().enumerate().filter_map(|(at, one)| {
+                subject(one, namespaces)
+                    .map_err(|problem| violations.push(problem.at(&format!("spec.members.{list}[{at}]"))))
+                    .ok()
+            });
+            (role, std::iter::once(account).chain(members).collect())
         });
         Self { bindings }
     }
@@ -75,7 +73,7 @@ fn subject(subject: &Subject, namespaces: &[Namespace<'_>]) -> Result<Value, Pro
                     hint: "use lower-case letters, digits, '-' and '.'",
                 });
             }
-            Ok(json!({"kind": "ServiceAccount", "namespace": found.name, "name": name}))
+            Ok(service_account(&found.name, name))
         }
     }
 }
@@ -92,32 +90,32 @@ fn named(kind: &str, name: &str) -> Result<Value, Problem> {
     Ok(json!({"apiGroup": RBAC, "kind": kind, "name": name}))
 }
 
-pub(crate) fn render(tenant: &Tenant, namespace: &str, subjects: &Subjects) -> Vec<Value> {
-    let mut objects: Vec<Value> = ["default", WORKLOAD_ACCOUNT, DEPLOYER_ACCOUNT]
-        .into_iter()
-        .map(|name| {
-            json!({
-                "apiVersion": "v1",
-                "kind": "ServiceAccount",
-                "metadata": meta::namespaced(tenant, namespace, name),
-                "automountServiceAccountToken": false,
-            })
-        })
-        .collect();
-    let deployer = json!({"kind": "ServiceAccount", "namespace": namespace, "name": DEPLOYER_ACCOUNT});
-    objects.push(binding(
-        tenant,
-        namespace,
-        DEPLOYER_ACCOUNT,
-        ROLE_TENANT_ADMIN,
-        &[deployer],
-    ));
-    for (name, role, subjects) in &subjects.bindings {
-        if !subjects.is_empty() {
-            objects.push(binding(tenant, namespace, name, role, subjects));
-        }
+fn service_account(namespace: &str, name: &str) -> Value {
+    json!({"kind": "ServiceAccount", "namespace": namespace, "name": name})
+}
+
+pub(crate) fn render(tenant: &Tenant, namespace: &Namespace<'_>, subjects: &Subjects) -> Vec<Value> {
+    let name = namespace.name.as_str();
+    let mut accounts = vec!["default", WORKLOAD_ACCOUNT, DEPLOYER_ACCOUNT];
+    // A kubeconfig is one for all of the tenant's namespaces.
+    if namespace.extra.is_none() {
+        accounts.extend(AccessRole::ALL.map(AccessRole::account));
     }
-    objects
+    let accounts = accounts.into_iter().map(|account| {
+        json!({
+            "apiVersion": "v1",
+            "kind": "ServiceAccount",
+            "metadata": meta::namespaced(tenant, name, account),
+            "automountServiceAccountToken": false,
+        })
+    });
+    let deployer = service_account(name, DEPLOYER_ACCOUNT);
+    let deploying = binding(tenant, name, DEPLOYER_ACCOUNT, ROLE_TENANT_ADMIN, &[deployer]);
+    let bindings = subjects.bindings.iter().map(|(role, subjects)| {
+        let called = format!("berth-{role}s");
+        binding(tenant, name, &called, role.cluster_role(), subjects)
+    });
+    accounts.chain([deploying]).chain(bindings).collect()
 }
 
 fn binding(tenant: &Tenant, namespace: &str, name: &str, role: &str, subjects: &[Value]) -> Value {

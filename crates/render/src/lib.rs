@@ -82,7 +82,7 @@ pub fn render(input: &Input<'_>) -> Result<Rendered, Vec<Violation>> {
     }
     let subjects = access::Subjects::of(input.tenant, &namespaces, &mut violations);
     for namespace in &namespaces {
-        for object in access::render(input.tenant, &namespace.name, &subjects) {
+        for object in access::render(input.tenant, namespace, &subjects) {
             objects.agent(ApplyPhase::Access, object);
         }
     }

@@ -163,6 +163,10 @@ fn each_forbidden_thing_is_told_where_it_stands() {
             "spec.manifests[0].metadata.name: ServiceAccount \"berth-deployer\" is there in every namespace",
         ),
         (
+            json!({"kind": "ServiceAccount", "apiVersion": "v1", "metadata": {"name": "berth-admin"}}),
+            "spec.manifests[0].metadata.name: ServiceAccount \"berth-admin\" is there in every namespace",
+        ),
+        (
             json!({"kind": "Service", "apiVersion": "v1", "metadata": {"name": "a.b"}}),
             "spec.manifests[0].metadata.name: \"a.b\" is no object name",
         ),
@@ -221,6 +225,10 @@ fn each_forbidden_thing_is_told_where_it_stands() {
         (
             deployment(&json!({"serviceAccountName": "berth-deployer"})),
             "spec.manifests[0].spec.template.spec.serviceAccountName: berth-deployer is not for pods",
+        ),
+        (
+            deployment(&json!({"serviceAccount": "berth-admin"})),
+            "spec.manifests[0].spec.template.spec.serviceAccount: berth-admin is not for pods",
         ),
     ] {
         let spec = made("b", json!({"manifests": [manifest]})).spec;

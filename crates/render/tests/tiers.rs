@@ -61,7 +61,7 @@ fn a_plain_tenant_is_about_as_many_objects_as_it_should_be() {
             name: "admins".into(),
         }];
     });
-    assert_eq!(rendered(&tenant, &[]).unwrap().objects.len(), 11);
+    assert_eq!(rendered(&tenant, &[]).unwrap().objects.len(), 16);
 }
 
 /// Reads the manifest as `T` and writes it again: a field that Kubernetes does not know, or a wrong type, does not survive.

@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod bundle;
 pub mod cluster;
+mod credential;
 mod error;
 pub mod hub;
 pub mod join_token;

@@ -13,7 +13,7 @@ use berth_wire::{api, names};
 use tonic::{Request, Response, Status};
 
 use super::{
-    Api,
+    Api, credential,
     error::{invalid, refused, status},
     paging, watch,
 };
@@ -188,6 +188,15 @@ impl TenantService for Tenants {
                 })
                 .collect(),
         }))
+    }
+
+    async fn issue_tenant_credential(
+        &self,
+        request: Request<v1::IssueTenantCredentialRequest>,
+    ) -> Result<Response<v1::IssueTenantCredentialResponse>, Status> {
+        let remote = super::agent::remote(&request);
+        let issued = credential::issue(&self.0, &remote, request.into_inner()).await?;
+        Ok(Response::new(issued))
     }
 
     type WatchTenantsStream = watch::TenantStream;

@@ -3,6 +3,7 @@
 //! One world serves all tests, because a control plane takes seconds to start: tests that disturb nobody run side by side, each
 //! with tenants of its own; those that kill or pause something have the world to themselves.
 
+mod access;
 mod api_away;
 mod bad_input;
 mod cluster;
@@ -97,12 +98,18 @@ fn tests() -> Vec<Test> {
             tenants_are_printed_as_table_json_yaml_and_names,
             exit_codes_tell_scripts_what_went_wrong,
             apply_diff_wait_and_delete_work_as_in_kubectl;
+        access:
+            a_tenants_admin_works_with_plain_kubectl_in_its_namespaces_and_nowhere_else,
+            a_token_is_short_lived_is_nowhere_but_in_its_kubeconfig_and_ends_with_its_tenant,
+            whoever_gets_no_kubeconfig_is_told_why_and_what_to_do;
     ];
     tests.extend(alone![
         kills:
             a_hub_killed_at_any_moment_loses_nothing_and_does_nothing_twice,
             an_agent_killed_while_it_applies_finishes_after_its_restart,
             an_agent_whose_pod_and_disk_are_gone_comes_back_without_a_token;
+        access:
+            while_an_agent_is_away_nobody_gets_a_kubeconfig_and_those_given_out_go_on_working;
         api_away:
             while_an_api_server_is_silent_its_tenants_are_unknown_and_its_agent_stays;
         silence:

@@ -10,6 +10,7 @@ mod diff;
 mod explain;
 mod fleet;
 mod get;
+pub(crate) mod kubeconfig;
 pub(crate) mod store;
 mod token;
 pub(crate) mod wait;
@@ -45,6 +46,7 @@ pub(crate) fn run(cli: Cli, terminal: &Terminal) -> Result<(), Failure> {
         Command::Completion(args) => completion::run(&args, terminal),
         Command::Agent(args) => agent::run(*args, common, terminal),
         Command::Store(args) => store::run(*args, common, terminal),
+        Command::Kubeconfig(args) => kubeconfig::run(*args, common, terminal),
         Command::Dev(args) => on_threads(crate::dev::run(args, common.request_timeout)),
         command => block_on(speak(common, command, terminal)),
     }
@@ -103,6 +105,7 @@ async fn speak(common: Common, command: Command, terminal: &Terminal) -> Result<
         | Command::Dev(_)
         | Command::Hub(_)
         | Command::Agent(_)
+        | Command::Kubeconfig(_)
         | Command::Store(_) => Ok(()),
     }
 }

@@ -182,6 +182,36 @@ impl TenantService for Shelves {
         }))
     }
 
+    async fn issue_tenant_credential(
+        &self,
+        request: Request<v1::IssueTenantCredentialRequest>,
+    ) -> Result<Response<v1::IssueTenantCredentialResponse>, Status> {
+        let request = request.into_inner();
+        let tenant = self.tenant(&request.name)?;
+        let id = tenant.name.trim_start_matches("tenants/");
+        if id == "stranded" {
+            let message = "the agent of cluster eu-1 is away";
+            return Err(status::reasoned(Code::Unavailable, "AGENT_AWAY", message, &[]));
+        }
+        let seconds = request.lifetime.map_or(3600, |lifetime| lifetime.seconds);
+        if seconds < 600 {
+            let violation = berth_model::Violation::new("lifetime", "is too short", "ask for 10m or more");
+            return Err(status::invalid_argument(&[violation]));
+        }
+        Ok(Response::new(v1::IssueTenantCredentialResponse {
+            token: format!("token-of-{id}-{}-for-{seconds}", request.role),
+            expire_time: Some(prost_types::Timestamp {
+                seconds: 4_000_000_000,
+                nanos: 5,
+            }),
+            api_url: "https://api.eu-1.example:6443".into(),
+            api_ca_pem: "-----BEGIN CERTIFICATE-----\n".into(),
+            namespaces: vec![format!("t-{id}"), format!("t-{id}--dev")],
+            cluster: "eu-1".into(),
+            service_account: format!("t-{id}/berth-{}", request.role),
+        }))
+    }
+
     type WatchTenantsStream = Pin<Box<dyn Stream<Item = Result<v1::WatchTenantsResponse, Status>> + Send>>;
 
     async fn watch_tenants(

@@ -15,11 +15,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use super::User;
 use super::access::Identity;
 use super::api::{Answer, Api};
 use super::failure::{Error, Failure};
 use super::service::{self, admin};
-use super::{Authenticator, User};
 use crate::access::{Access, Credentials};
 
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -40,7 +40,6 @@ pub(super) async fn listen(
     let door = Arc::new(Door {
         api: api.clone(),
         token: identity.token.clone(),
-        authenticator: api.authenticator.clone(),
     });
     tokio::spawn(accept(listener, acceptor, door, stop.clone()));
     Ok(Access {
@@ -86,7 +85,6 @@ fn tls(identity: &Identity, bound: SocketAddr) -> Result<rustls::ServerConfig, E
 struct Door {
     api: Arc<Api>,
     token: String,
-    authenticator: Option<Authenticator>,
 }
 
 async fn accept(listener: TcpListener, acceptor: TlsAcceptor, door: Arc<Door>, stop: CancellationToken) {
@@ -146,7 +144,7 @@ impl Door {
         let token = header.and_then(|v| v.strip_prefix("Bearer "));
         match token {
             Some(token) if token == self.token => Some(admin()),
-            Some(token) => self.authenticator.as_ref().and_then(|who| who(token)),
+            Some(token) => self.api.who(token),
             None => {
                 let path = request.uri().path();
                 let open = matches!(path, "/healthz" | "/livez" | "/readyz" | "/version");

@@ -3,7 +3,7 @@
 //! It is a `tower` service that [`kube::Client`] calls directly; [`EmbeddedCluster::listen`] puts the same service behind
 //! TLS on loopback so that plain `kubectl` works too. It has discovery, CRUD, the patch types, server-side apply with field
 //! ownership (after the published schema in `schema.txt`), list and watch with resource versions, namespace finalisation,
-//! garbage collection, quotas, and workloads whose pods turn ready.
+//! garbage collection, quotas, workloads whose pods turn ready, and service accounts' tokens, good until it stops.
 //!
 //! What it lacks, on purpose: admission policies are stored and never evaluated, RBAC objects are stored and every
 //! authenticated caller may do everything, there is no pod security, no CEL, no webhooks, no custom resources, no protobuf,

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use berth_model::{
-    TenantId, TenantSpec, id::is_dns_subdomain, label::DEPLOYER_ACCOUNT, placement::namespace_name,
-    tenant::Subject,
+    AccessRole, TenantId, TenantSpec, id::is_dns_subdomain, label::DEPLOYER_ACCOUNT,
+    placement::namespace_name, tenant::Subject,
 };
 
 use super::faults::Faults;
@@ -72,6 +72,12 @@ fn account(
             format!("{path}.name"),
             format!("{name:?} is Berth's own account"),
             "it has the tenant's admin role already",
+        );
+    } else if AccessRole::owns_account(name) {
+        faults.add(
+            format!("{path}.name"),
+            format!("{name:?} is Berth's own account"),
+            "it has the role of its name already; berth kubeconfig hands out its tokens",
         );
     }
     let ours = namespace.is_empty()

@@ -106,6 +106,16 @@ impl Tree {
         serde_saphyr::to_string(self).map_err(|error| TreeError::Yaml(error.to_string()))
     }
 
+    /// As YAML whose long texts stay on one line, for readers that take YAML by its lines.
+    ///
+    /// # Errors
+    /// [`TreeError::Yaml`].
+    pub fn to_unfolded_yaml(&self) -> Result<String, TreeError> {
+        let options = serde_saphyr::ser_options! { folded_wrap_chars: usize::MAX };
+        serde_saphyr::to_string_with_options(self, options)
+            .map_err(|error| TreeError::Yaml(error.to_string()))
+    }
+
     /// As indented JSON, ending in a newline.
     ///
     /// # Errors

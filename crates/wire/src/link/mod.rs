@@ -7,6 +7,7 @@ mod answer;
 mod assign;
 mod held;
 mod report;
+mod token;
 
 pub use crate::api::{facts_from_proto, facts_to_proto};
 pub use answer::{
@@ -19,6 +20,10 @@ pub use assign::{
 };
 pub use held::{Held, held_chunks, held_from_proto, held_to_proto};
 pub use report::{Heartbeat, heartbeat_from_proto, heartbeat_to_proto, report_from_proto, report_to_proto};
+pub use token::{
+    mint_from_proto, mint_to_proto, minted_from_proto, minted_to_proto, token_reply_from_proto,
+    token_reply_to_proto,
+};
 
 use berth_model::InvalidId;
 

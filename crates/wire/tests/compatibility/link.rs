@@ -3,6 +3,7 @@
 use berth_model::{ClusterName, Timestamp};
 use berth_proto::agent::{
     LinkRequest, LinkResponse, link_request::Message as ToHub, link_response::Message as FromHub,
+    reply::Answer, request::Question,
 };
 use berth_wire::link::{self, Assembler};
 use prost::Message as _;
@@ -48,8 +49,14 @@ fn by_the_hub(bytes: &[u8]) -> Vec<u8> {
             let report = link::report_from_proto(&report, now()).unwrap();
             ToHub::Report(link::report_to_proto(&report, now()))
         }
+        ToHub::Reply(mut reply) => {
+            if let Some(Answer::TokenMinted(minted)) = &mut reply.answer {
+                *minted = link::minted_to_proto(&link::minted_from_proto(minted.clone()).unwrap());
+            }
+            ToHub::Reply(reply)
+        }
         // These have no model of their own.
-        plain @ (ToHub::Ack(_) | ToHub::Reply(_)) => plain,
+        plain @ ToHub::Ack(_) => plain,
     };
     LinkRequest { message: Some(again) }.encode_to_vec()
 }
@@ -75,9 +82,13 @@ fn by_the_agent(bytes: &[u8]) -> Vec<u8> {
         FromHub::Goodbye(goodbye) => {
             FromHub::Goodbye(link::goodbye_to_proto(&link::goodbye_from_proto(&goodbye)))
         }
-        plain @ (FromHub::Welcome(_) | FromHub::SnapshotEnd(_) | FromHub::Request(_) | FromHub::Ping(_)) => {
-            plain
+        FromHub::Request(mut request) => {
+            if let Some(Question::MintToken(mint)) = &mut request.question {
+                *mint = link::mint_to_proto(&link::mint_from_proto(mint).unwrap());
+            }
+            FromHub::Request(request)
         }
+        plain @ (FromHub::Welcome(_) | FromHub::SnapshotEnd(_) | FromHub::Ping(_)) => plain,
     };
     bytes_of(again)
 }

@@ -75,8 +75,8 @@ impl Link {
             ping_interval: Some(time::span_to_proto(PING)),
         };
         if speaker.send(link_response::Message::Welcome(welcome)).await {
-            let mut speaking = tokio::spawn(speaker.run(outbox));
-            self.listen(&mut incoming, &mut speaking).await;
+            let mut speaking = tokio::spawn(speaker.run(outbox.clone()));
+            self.listen(&mut incoming, &outbox, &mut speaking).await;
             speaking.abort();
         }
         self.sessions.close(&self.cluster, self.session);
@@ -86,6 +86,7 @@ impl Link {
     async fn listen(
         &self,
         incoming: &mut (impl Stream<Item = Result<agent::LinkRequest, Status>> + Send + Unpin),
+        outbox: &Outbox,
         speaking: &mut JoinHandle<()>,
     ) {
         let clock = &self.clock;
@@ -94,7 +95,7 @@ impl Link {
                 biased;
                 _ = &mut *speaking => return,
                 message = incoming.next() => match message {
-                    Some(Ok(message)) => self.hear(message),
+                    Some(Ok(message)) => self.hear(message, outbox),
                     Some(Err(error)) => {
                         info!(cluster = %self.cluster, error = %error.message(), "the link broke");
                         return;
@@ -109,7 +110,7 @@ impl Link {
         }
     }
 
-    fn hear(&self, message: agent::LinkRequest) {
+    fn hear(&self, message: agent::LinkRequest, outbox: &Outbox) {
         use link_request::Message as M;
         let sessions = &self.sessions;
         let now = self.clock.now();
@@ -144,8 +145,9 @@ impl Link {
                 }
                 Err(error) => warn!(cluster = %self.cluster, %error, "a report cannot be read"),
             },
+            Some(M::Reply(reply)) => outbox.answer(reply.id, link::token_reply_from_proto(reply)),
             // A newer agent may say more than this hub knows; a second Hello changes nothing.
-            Some(M::Hello(_) | M::Held(_) | M::Reply(_) | M::Facts(_)) | None => {}
+            Some(M::Hello(_) | M::Held(_) | M::Facts(_)) | None => {}
         }
     }
 

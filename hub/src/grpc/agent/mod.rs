@@ -163,7 +163,8 @@ impl Agents {
     }
 }
 
-fn remote<T>(request: &Request<T>) -> String {
+/// Where a request comes from.
+pub(super) fn remote<T>(request: &Request<T>) -> String {
     request
         .extensions()
         .get::<PeerInfo>()

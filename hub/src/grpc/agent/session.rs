@@ -20,7 +20,7 @@ use super::{
 };
 
 /// An agent says who it is within this.
-pub(super) const HELLO: Duration = Duration::from_secs(20);
+const HELLO: Duration = Duration::from_secs(20);
 /// Messages on their way to the agent.
 const WINDOW: usize = 64;
 

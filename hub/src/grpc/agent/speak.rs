@@ -2,9 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use berth_control::outbox::{Command, Outbox, Outgoing};
+use berth_control::{
+    outbox::{Command, Outbox, Outgoing},
+    sessions::ANSWER,
+};
 use berth_model::{Assignment, Term};
-use berth_proto::agent::{self, link_response};
+use berth_proto::agent::{self, link_response, request::Question};
 use berth_runtime::Clock;
 use berth_store::Store;
 use berth_wire::{link, time};
@@ -13,7 +16,7 @@ use tokio::sync::mpsc;
 use tonic::Status;
 use tracing::warn;
 
-use super::{listen::Told, session::HELLO};
+use super::listen::Told;
 
 /// How often the agent hears that the hub is there: what a paused or cut off leader is found out by.
 pub(super) const PING: Duration = Duration::from_secs(3);
@@ -54,16 +57,14 @@ impl Speaker {
                 self.send(link_response::Message::SnapshotEnd(agent::SnapshotEnd {}))
                     .await
             }
+            // Nobody waits for the answer.
             Outgoing::ReleaseBreaker => {
-                self.nonce += 1;
-                let question = Some(agent::request::Question::ReleaseBreaker(agent::ReleaseBreaker {}));
-                let deadline = Some(time::span_to_proto(HELLO));
-                let request = agent::Request {
-                    id: self.nonce,
-                    deadline,
-                    question,
-                };
-                self.send(link_response::Message::Request(request)).await
+                self.ask(0, Question::ReleaseBreaker(agent::ReleaseBreaker {}))
+                    .await
+            }
+            Outgoing::MintToken { id, wanted } => {
+                self.ask(id, Question::MintToken(link::mint_to_proto(&wanted)))
+                    .await
             }
             Outgoing::Goodbye {
                 reason,
@@ -81,6 +82,15 @@ impl Speaker {
             }
             Outgoing::Command(command) => self.tell(command).await,
         }
+    }
+
+    async fn ask(&self, id: u64, question: Question) -> bool {
+        let request = agent::Request {
+            id,
+            deadline: Some(time::span_to_proto(ANSWER)),
+            question: Some(question),
+        };
+        self.send(link_response::Message::Request(request)).await
     }
 
     async fn tell(&mut self, command: Command) -> bool {

@@ -15,6 +15,7 @@ mod reviews;
 pub(crate) mod selector;
 mod subresources;
 mod table;
+mod tokens;
 pub(crate) mod usage;
 mod write;
 
@@ -33,9 +34,11 @@ pub(crate) use write::{Caller, Door, create, update};
 use super::failure::Failure;
 use super::kinds;
 use super::store::{Name, Store};
+use super::time;
 use super::{Authenticator, Options, User};
 use request::{Call, Target, Verb};
 use requests::Counters;
+use tokens::Tokens;
 
 /// The API of one cluster.
 pub(crate) struct Api {
@@ -45,6 +48,7 @@ pub(crate) struct Api {
     pub(crate) ca_pem: String,
     pub(crate) authenticator: Option<Authenticator>,
     pub(crate) closed: CancellationToken,
+    tokens: Tokens,
     workloads: bool,
 }
 
@@ -57,6 +61,7 @@ impl Api {
             ca_pem: ca_pem.to_owned(),
             authenticator: options.authenticator.clone(),
             closed: CancellationToken::new(),
+            tokens: Tokens::default(),
             workloads: options.workloads,
         })
     }
@@ -64,6 +69,12 @@ impl Api {
     /// The store, for one whole read or write.
     pub(crate) fn store(&self) -> MutexGuard<'_, Store> {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whose bearer token this is, besides the cluster's own.
+    pub(crate) fn who(&self, token: &str) -> Option<User> {
+        let issued = self.tokens.who(&self.store(), token, time::now());
+        issued.or_else(|| self.authenticator.as_ref().and_then(|who| who(token)))
     }
 
     /// Ends every watch and refuses all later requests.
@@ -113,7 +124,7 @@ impl Api {
             }
             Target::Objects(call) => {
                 self.requests.count(call.verb);
-                self.objects(user, &call)
+                self.objects(&call)
             }
         });
         result.unwrap_or_else(|failure| Answer::failure(&failure))
@@ -129,9 +140,9 @@ impl Api {
         }
     }
 
-    fn objects(self: &Arc<Self>, user: &User, call: &Call<'_>) -> Result<Answer, Failure> {
+    fn objects(self: &Arc<Self>, call: &Call<'_>) -> Result<Answer, Failure> {
         if !call.subresource.is_empty() && call.subresource != "status" {
-            return subresources::answer(self, user, call);
+            return subresources::answer(self, call);
         }
         match call.verb {
             Verb::Get => read::get(self, call),

@@ -92,7 +92,7 @@ pub(super) fn answer(
         }),
         Review::Token => {
             let token = object["spec"]["token"].as_str().unwrap_or_default();
-            match api.authenticator.as_ref().and_then(|who| who(token)) {
+            match api.who(token) {
                 Some(user) => {
                     json!({"authenticated": true, "user": {"username": user.name, "groups": groups(&user)}})
                 }

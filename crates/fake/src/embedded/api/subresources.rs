@@ -2,23 +2,21 @@
 
 use std::sync::Arc;
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use super::Api;
 use super::answer::Answer;
 use super::delete::{Deletion, delete};
 use super::patch::patched;
 use super::request::{Call, Verb};
 use super::write::{Caller, Door, update};
-use super::{Api, User};
 use crate::embedded::failure::Failure;
-use crate::embedded::kinds;
 use crate::embedded::object::{self, child, text};
 use crate::embedded::store::{Name, Store};
 use crate::embedded::time;
 
-pub(super) fn answer(api: &Arc<Api>, user: &User, call: &Call<'_>) -> Result<Answer, Failure> {
+pub(super) fn answer(api: &Arc<Api>, call: &Call<'_>) -> Result<Answer, Failure> {
     let name = Name::new(call.namespace, call.name);
     let mut store = api.store();
     match (call.kind.kind, call.subresource, call.verb) {
@@ -36,7 +34,7 @@ pub(super) fn answer(api: &Arc<Api>, user: &User, call: &Call<'_>) -> Result<Ans
             delete(&mut store, call.kind, &name, &Deletion::default())?;
             Ok(created())
         }
-        ("ServiceAccount", "token", Verb::Create) => token(&store, user, call, &name),
+        ("ServiceAccount", "token", Verb::Create) => token(api, &store, call, &name),
         _ => Err(Failure::no_such_path()),
     }
 }
@@ -108,21 +106,16 @@ fn finalize(store: &mut Store, call: &Call<'_>, name: &Name) -> Result<Answer, F
     Ok(Answer::ok(&object))
 }
 
-/// A token no one can verify: this cluster has no issuer. Enough for callers that only pass it on.
-fn token(store: &Store, user: &User, call: &Call<'_>, name: &Name) -> Result<Answer, Failure> {
-    if store.get(kinds::service_account(), name).is_none() {
-        return Err(Failure::not_found(call.kind, &name.name));
-    }
+/// A token of the account, good for this API as long as it runs.
+fn token(api: &Api, store: &Store, call: &Call<'_>, name: &Name) -> Result<Answer, Failure> {
     let mut request = call.object()?;
     let seconds = request["spec"]["expirationSeconds"].as_i64().unwrap_or(3600);
-    let until = time::now() + jiff::SignedDuration::from_secs(seconds.clamp(600, 86_400));
-    let claims =
-        json!({"sub": format!("system:serviceaccount:{}:{}", name.namespace, name.name), "by": user.name});
-    let token = format!(
-        "embedded.{}.{}",
-        URL_SAFE_NO_PAD.encode(claims.to_string()),
-        uuid::Uuid::new_v4().simple()
-    );
+    let now = time::now();
+    let until = now + jiff::SignedDuration::from_secs(seconds.clamp(600, 86_400));
+    let token = api
+        .tokens
+        .issue(store, name, now, until)
+        .ok_or_else(|| Failure::not_found(call.kind, &name.name))?;
     request["kind"] = "TokenRequest".into();
     request["apiVersion"] = "authentication.k8s.io/v1".into();
     request["status"] = json!({"token": token, "expirationTimestamp": time::text(until)});
