@@ -204,6 +204,10 @@ async fn the_examples_apply_in_an_order_that_works() {
     premium      node-pool   large    500.00      0
     standard     namespace   small    <by size>   0
     ");
+    insta::assert_snapshot!(hub.berth("get orgs").await.well(), @r"
+    NAME   TEAMS   TENANTS   REQUESTS.CPU   REQUESTS.MEMORY   GPU
+    acme   2       0         ?/100          ?/200Gi           ?/8
+    ");
     let bundle = hub.berth("get bundles -o yaml").await.well();
     assert!(bundle.contains("serviceAccountName: workload"), "{bundle}");
 }

@@ -60,6 +60,9 @@ impl<'a> Room<'a> {
     pub(crate) fn own(&mut self, known: &'a TenantView, tier: &TierSpec) -> Result<(), Refusal> {
         let spec = &known.tenant.spec;
         let view = self.view;
+        if spec.owner.organisation.is_empty() {
+            return Ok(());
+        }
         let Some((name, organisation)) = OrganisationName::new(&*spec.owner.organisation)
             .ok()
             .and_then(|name| view.organisations.get_key_value(&name))
