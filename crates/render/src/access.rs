@@ -4,7 +4,6 @@ use berth_model::{
     AccessRole, Tenant, Violation,
     id::is_dns_subdomain,
     label::{DEPLOYER_ACCOUNT, ROLE_TENANT_ADMIN, WORKLOAD_ACCOUNT},
-    placement::namespace_name,
     tenant::Subject,
 };
 use serde_json::{Value, json};
@@ -27,7 +26,7 @@ impl Subjects {
                 AccessRole::User => ("users", &members.users),
                 AccessRole::Viewer => ("viewers", &members.viewers),
             };
-            let account = service_account(&namespace_name(&tenant.id, None), role.account());
+            let account = service_account(&tenant.spec.main_namespace(&tenant.id), role.account());
             let members = subjects.iter().enumerate().filter_map(|(at, one)| {
                 subject(one, namespaces)
                     .map_err(|problem| violations.push(problem.at(&format!("spec.members.{list}[{at}]"))))
@@ -94,11 +93,16 @@ fn service_account(namespace: &str, name: &str) -> Value {
     json!({"kind": "ServiceAccount", "namespace": namespace, "name": name})
 }
 
-pub(crate) fn render(tenant: &Tenant, namespace: &Namespace<'_>, subjects: &Subjects) -> Vec<Value> {
+pub(crate) fn render(
+    tenant: &Tenant,
+    namespace: &Namespace<'_>,
+    main: bool,
+    subjects: &Subjects,
+) -> Vec<Value> {
     let name = namespace.name.as_str();
     let mut accounts = vec!["default", WORKLOAD_ACCOUNT, DEPLOYER_ACCOUNT];
     // A kubeconfig is one for all of the tenant's namespaces.
-    if namespace.extra.is_none() {
+    if main {
         accounts.extend(AccessRole::ALL.map(AccessRole::account));
     }
     let accounts = accounts.into_iter().map(|account| {

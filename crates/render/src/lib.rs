@@ -81,8 +81,8 @@ pub fn render(input: &Input<'_>) -> Result<Rendered, Vec<Violation>> {
         }
     }
     let subjects = access::Subjects::of(input.tenant, &namespaces, &mut violations);
-    for namespace in &namespaces {
-        for object in access::render(input.tenant, namespace, &subjects) {
+    for (at, namespace) in namespaces.iter().enumerate() {
+        for object in access::render(input.tenant, namespace, at == 0, &subjects) {
             objects.agent(ApplyPhase::Access, object);
         }
     }
