@@ -3,15 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use berth_model::{
-    OrganisationName, OrganisationSpec, Quantity, Tenant, TenantId, TenantSpec, Tier, TierName,
-    id::is_dns_label, organisation::Node, quota::OVERRIDABLE,
+    OrganisationName, OrganisationSpec, Tenant, TenantId, TenantSpec, Tier, TierName, id::is_dns_label,
+    organisation::Node,
 };
 
 use super::{
     Catalogue, Verdict,
     faults::{Faults, text_problem},
-    hint,
-    quota::amount,
+    hint, quota,
 };
 use crate::owners::{Books, Over};
 
@@ -38,7 +37,7 @@ pub fn organisation<'a>(
         );
     }
     faults.check("spec.displayName", text_problem(&spec.display_name, 128));
-    quota(&mut faults, "spec", &spec.quota);
+    quota::names(&mut faults, "spec.quota", &spec.quota);
     labels(
         &mut faults,
         "spec.teams",
@@ -50,7 +49,7 @@ pub fn organisation<'a>(
             format!("{path}.displayName"),
             text_problem(&team.display_name, 128),
         );
-        quota(&mut faults, &path, &team.quota);
+        quota::names(&mut faults, &format!("{path}.quota"), &team.quota);
         let projects = format!("{path}.projects");
         labels(
             &mut faults,
@@ -58,7 +57,7 @@ pub fn organisation<'a>(
             team.projects.iter().map(|project| &*project.name),
         );
         for (at, project) in team.projects.iter().enumerate() {
-            quota(&mut faults, &format!("{projects}[{at}]"), &project.quota);
+            quota::names(&mut faults, &format!("{projects}[{at}].quota"), &project.quota);
         }
     }
     homeless(&mut faults, spec, tenants);
@@ -129,20 +128,6 @@ fn labels<'a>(faults: &mut Faults, path: &str, names: impl Iterator<Item = &'a s
     if seen.len() > MOST {
         let problem = format!("has {} entries, at most {MOST} are possible", seen.len());
         faults.add(path, problem, "");
-    }
-}
-
-fn quota(faults: &mut Faults, path: &str, quota: &BTreeMap<String, Quantity>) {
-    for (name, quantity) in quota {
-        let path = format!("{path}.quota[{name:?}]");
-        if !OVERRIDABLE.contains(&name.as_str()) {
-            faults.add(
-                &path,
-                "is no amount of a tenant's quota",
-                hint::nearest(name, OVERRIDABLE),
-            );
-        }
-        amount(faults, &path, name, quantity);
     }
 }
 

@@ -20,7 +20,7 @@ pub(super) fn names(faults: &mut Faults, path: &str, amounts: &BTreeMap<String, 
         if !OVERRIDABLE.contains(&name.as_str()) && !is_extended(name) {
             faults.add(
                 &path,
-                "is no amount that a tenant can set",
+                "is no amount of a tenant's quota",
                 hint::nearest(name, OVERRIDABLE),
             );
         }
@@ -29,7 +29,7 @@ pub(super) fn names(faults: &mut Faults, path: &str, amounts: &BTreeMap<String, 
 }
 
 /// What is wrong with an amount of that name.
-pub(super) fn amount(faults: &mut Faults, path: &str, name: &str, amount: &Quantity) {
+fn amount(faults: &mut Faults, path: &str, name: &str, amount: &Quantity) {
     if amount.is_negative() {
         faults.add(path, format!("{amount} is below nothing"), "");
     } else if !FRACTIONAL.contains(&name) && amount.nanos() % NANO != 0 {

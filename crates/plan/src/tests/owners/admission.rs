@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use berth_model::{OrganisationSpec, Tenant, organisation::Team};
+use berth_model::{OrganisationSpec, Tenant, Tier, TierName, organisation::Team};
 
 use super::{acme, member, record};
 use crate::{
@@ -14,11 +14,29 @@ use crate::{
 fn catalogue(neighbours: &[TenantView]) -> Catalogue {
     let acme = acme();
     Catalogue {
-        tiers: empty().tiers,
+        tiers: generous(),
         organisations: BTreeMap::from([(acme.name.clone(), Arc::new(acme))]),
         neighbours: neighbours.iter().map(record).collect(),
         ..Catalogue::default()
     }
+}
+
+/// Tiers that let a tenant ask for more than any owner has.
+fn generous() -> BTreeMap<TierName, Arc<Tier>> {
+    let mut tiers = empty().tiers;
+    for tier in tiers.values_mut() {
+        let most = quota(&[
+            ("requests.cpu", "1k"),
+            ("limits.cpu", "1k"),
+            ("requests.memory", "1Ti"),
+            ("requests.nvidia.com/gpu", "1k"),
+            ("pods", "1M"),
+        ]);
+        let spec = &mut Arc::make_mut(tier).spec;
+        spec.extended_resources = vec!["nvidia.com/gpu".into()];
+        spec.quota_max.extend(most);
+    }
+    tiers
 }
 
 /// What admission says to `asked` among `neighbours`, one fault a line.
