@@ -76,12 +76,17 @@ impl Facts {
                 caller.read::<Meta>("/api/v1/namespaces/kube-system".to_owned()),
                 caller.read::<Version>("/version".to_owned()),
                 count_namespaces(caller),
-                mutating_policy_served(caller),
+                served(
+                    caller,
+                    "admissionregistration.k8s.io/v1",
+                    "mutatingadmissionpolicies"
+                ),
+                served(caller, "security.istio.io/v1", "authorizationpolicies"),
                 network(caller),
             )
         };
         let (looked, looks) = tokio::join!(self.nodes.looked(), looks);
-        let (system, version, namespaces, mutating_admission_policy, network_policy) =
+        let (system, version, namespaces, mutating_admission_policy, istio, network_policy) =
             looks.map_err(|source| failed("look at", source))?;
         if !looked {
             return Err(failed(
@@ -94,6 +99,7 @@ impl Facts {
         facts.kubernetes_version = version.git_version;
         facts.namespaces = namespaces;
         facts.mutating_admission_policy = mutating_admission_policy;
+        facts.istio = istio;
         facts.network_policy = network_policy;
         Ok(facts)
     }
@@ -120,11 +126,8 @@ async fn count_namespaces(caller: &Caller) -> Result<u32, RequestError> {
     )
 }
 
-async fn mutating_policy_served(caller: &Caller) -> Result<bool, RequestError> {
-    let served: Value = match caller
-        .read("/apis/admissionregistration.k8s.io/v1".to_owned())
-        .await
-    {
+async fn served(caller: &Caller, group_version: &str, plural: &str) -> Result<bool, RequestError> {
+    let served: Value = match caller.read(format!("/apis/{group_version}")).await {
         Ok(served) => served,
         Err(error) if error.is_not_found() => return Ok(false),
         Err(error) => return Err(error),
@@ -133,7 +136,7 @@ async fn mutating_policy_served(caller: &Caller) -> Result<bool, RequestError> {
     Ok(resources
         .into_iter()
         .flatten()
-        .any(|resource| resource.get("name").and_then(Value::as_str) == Some("mutatingadmissionpolicies")))
+        .any(|resource| resource.get("name").and_then(Value::as_str) == Some(plural)))
 }
 
 /// Plug-ins run as DaemonSets; which one runs, and how it is set, says whether network policies do anything.

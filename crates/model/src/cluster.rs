@@ -83,6 +83,8 @@ pub struct ClusterFacts {
     pub network_policy: NetworkPolicyEnforcement,
     /// Whether pods can be pinned to pools at admission (MutatingAdmissionPolicy is served).
     pub mutating_admission_policy: bool,
+    /// Whether Istio's authorization policies (`security.istio.io/v1`) are served.
+    pub istio: bool,
 }
 
 /// What an agent sees of one node pool.

@@ -607,7 +607,7 @@ pub(crate) fn facts() -> impl Strategy<Value = ClusterFacts> {
         collection::btree_map(label(), pool, 0..3),
         select(vec![Provider::Generic, Provider::Eks]),
         enforcement,
-        any::<bool>(),
+        (any::<bool>(), any::<bool>()),
     )
         .prop_map(
             |(
@@ -617,7 +617,7 @@ pub(crate) fn facts() -> impl Strategy<Value = ClusterFacts> {
                 pools,
                 provider,
                 policy,
-                mutating,
+                (mutating, istio),
             )| {
                 ClusterFacts {
                     kubernetes_uid: uid,
@@ -633,6 +633,7 @@ pub(crate) fn facts() -> impl Strategy<Value = ClusterFacts> {
                     region,
                     network_policy: policy,
                     mutating_admission_policy: mutating,
+                    istio,
                 }
             },
         )

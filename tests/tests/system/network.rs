@@ -130,7 +130,12 @@ async fn seen(kube: &Client) -> anyhow::Result<Cluster> {
 
 /// What the API says of a policy besides that it takes it.
 async fn warnings(kube: &Client, policy: &Value) -> anyhow::Result<Vec<String>> {
-    let text = |pointer: &str| policy.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let text = |pointer: &str| {
+        policy
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    };
     let (namespace, name) = (text("/metadata/namespace"), text("/metadata/name"));
     let path = format!("/apis/networking.k8s.io/v1/namespaces/{namespace}/networkpolicies/{name}");
     let request = Request::patch(format!(

@@ -37,7 +37,10 @@ const NEVER: [(Cidr, &str); 11] = [
         "link-local, with the cloud's metadata service (RFC 3927)",
     ),
     (v4([168, 63, 129, 16], 32), "the cloud's metadata service (Azure)"),
-    (v4([100, 100, 100, 200], 32), "the cloud's metadata service (Alibaba)"),
+    (
+        v4([100, 100, 100, 200], 32),
+        "the cloud's metadata service (Alibaba)",
+    ),
     (v4([192, 0, 0, 192], 32), "the cloud's metadata service (Oracle)"),
     (v4([224, 0, 0, 0], 4), "multicast (RFC 5771)"),
     (v4([240, 0, 0, 0], 4), "reserved (RFC 1112)"),

@@ -126,6 +126,7 @@ pub fn facts_to_proto(facts: &ClusterFacts) -> v1::ClusterFacts {
         region: facts.region.clone(),
         network_policy: facts.network_policy.as_str().into(),
         mutating_admission_policy: facts.mutating_admission_policy,
+        istio: facts.istio,
     }
 }
 
@@ -162,6 +163,7 @@ pub fn facts_from_proto(facts: &v1::ClusterFacts) -> ClusterFacts {
         region: facts.region.clone(),
         network_policy: words::find(&words::NETWORK_POLICIES, &facts.network_policy).unwrap_or_default(),
         mutating_admission_policy: facts.mutating_admission_policy,
+        istio: facts.istio,
     }
 }
 
