@@ -46,6 +46,7 @@ pub fn rendered(id: &str, tier: &str) -> anyhow::Result<Vec<Value>> {
         tier: &tier,
         placement: &placement,
         bundles: &[],
+        istio: false,
     };
     let rendered = render(&input).map_err(|violations| anyhow!("{violations:?}"))?;
     Ok(rendered

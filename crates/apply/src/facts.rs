@@ -76,12 +76,13 @@ impl Facts {
                 caller.read::<Meta>("/api/v1/namespaces/kube-system".to_owned()),
                 caller.read::<Version>("/version".to_owned()),
                 count_namespaces(caller),
-                admission_policies(caller),
+                served(caller, "admissionregistration.k8s.io/v1"),
+                served(caller, "security.istio.io/v1"),
                 network(caller),
             )
         };
         let (looked, looks) = tokio::join!(self.nodes.looked(), looks);
-        let (system, version, namespaces, policies, network_policy) =
+        let (system, version, namespaces, admission, istio, network_policy) =
             looks.map_err(|source| failed("look at", source))?;
         if !looked {
             return Err(failed(
@@ -93,8 +94,9 @@ impl Facts {
         facts.kubernetes_uid = system.metadata.uid;
         facts.kubernetes_version = version.git_version;
         facts.namespaces = namespaces;
-        facts.mutating_admission_policy = policies.mutating;
-        facts.validating_admission_policy = policies.validating;
+        facts.mutating_admission_policy = admission.contains("mutatingadmissionpolicies");
+        facts.validating_admission_policy = admission.contains("validatingadmissionpolicies");
+        facts.istio = istio.contains("authorizationpolicies");
         facts.network_policy = network_policy;
         Ok(facts)
     }
@@ -121,32 +123,19 @@ async fn count_namespaces(caller: &Caller) -> Result<u32, RequestError> {
     )
 }
 
-/// Which admission policies an API server serves, as `v1`.
-#[derive(Default)]
-struct AdmissionPolicies {
-    mutating: bool,
-    validating: bool,
-}
-
-async fn admission_policies(caller: &Caller) -> Result<AdmissionPolicies, RequestError> {
-    let served: Value = match caller
-        .read("/apis/admissionregistration.k8s.io/v1".to_owned())
-        .await
-    {
+/// Plural names of what a group serves in a version; none where it is not there at all.
+async fn served(caller: &Caller, group_version: &str) -> Result<BTreeSet<String>, RequestError> {
+    let served: Value = match caller.read(format!("/apis/{group_version}")).await {
         Ok(served) => served,
-        Err(error) if error.is_not_found() => return Ok(AdmissionPolicies::default()),
+        Err(error) if error.is_not_found() => return Ok(BTreeSet::new()),
         Err(error) => return Err(error),
     };
     let resources = served.get("resources").and_then(Value::as_array);
-    let names: Vec<&str> = resources
+    Ok(resources
         .into_iter()
         .flatten()
-        .filter_map(|resource| resource.get("name").and_then(Value::as_str))
-        .collect();
-    Ok(AdmissionPolicies {
-        mutating: names.contains(&"mutatingadmissionpolicies"),
-        validating: names.contains(&"validatingadmissionpolicies"),
-    })
+        .filter_map(|resource| Some(resource.get("name")?.as_str()?.to_owned()))
+        .collect())
 }
 
 /// Plug-ins run as DaemonSets; which one runs, and how it is set, says whether network policies do anything.

@@ -151,6 +151,7 @@ pub fn judge(subject: &Subject<'_>) -> Verdict {
         Kind::PodDisruptionBudget => rules::disruption_budget(subject),
         Kind::LimitRange
         | Kind::NetworkPolicy
+        | Kind::AuthorizationPolicy
         | Kind::ServiceAccount
         | Kind::RoleBinding
         | Kind::ConfigMap

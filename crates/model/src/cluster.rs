@@ -89,6 +89,8 @@ pub struct ClusterFacts {
     pub mutating_admission_policy: bool,
     /// Whether admission policies that refuse are served (ValidatingAdmissionPolicy).
     pub validating_admission_policy: bool,
+    /// Whether Istio's authorization policies (`security.istio.io/v1`) are served.
+    pub istio: bool,
 }
 
 /// What an agent sees of one node pool.

@@ -40,6 +40,9 @@ pub const REQUIRED_LABELS: &str = "berth.dev/required-labels";
 /// Annotation on a namespace: extended resources such as `nvidia.com/gpu` its pods may ask for, joined by commas. Absent: none.
 pub const EXTENDED_RESOURCES: &str = "berth.dev/extended-resources";
 
+/// Header of a request that says for which tenant the ingress controller let it through.
+pub const TENANT_HEADER: &str = "x-berth-tenant";
+
 /// Field manager of what Berth owns.
 pub const MANAGER_AGENT: &str = "berth-agent";
 /// Field manager of what is applied for the tenant (bundles).

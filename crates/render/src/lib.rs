@@ -7,6 +7,7 @@
 mod access;
 pub mod bundle;
 mod canonical;
+mod istio;
 mod meta;
 mod namespace;
 pub mod network;
@@ -35,6 +36,8 @@ pub struct Input<'a> {
     pub placement: &'a Placement,
     /// What runs in it: one for each of [`berth_model::bundle::used`], in their order.
     pub bundles: &'a [(&'a BundleRef, &'a Bundle)],
+    /// Whether the cluster serves Istio's authorization policies.
+    pub istio: bool,
 }
 
 /// The objects of one assignment.
@@ -77,6 +80,10 @@ pub fn render(input: &Input<'_>) -> Result<Rendered, Vec<Violation>> {
             objects.agent(ApplyPhase::Walls, quota);
         }
         for policy in network::policies(input, namespace) {
+            objects.agent(ApplyPhase::Walls, policy);
+        }
+        if input.istio {
+            let policy = istio::policy(input, &namespaces, namespace);
             objects.agent(ApplyPhase::Walls, policy);
         }
     }

@@ -1,6 +1,6 @@
 //! The tenant's network walls: nothing in or out, then its own namespaces, then names, then what is declared.
 
-mod peer;
+pub(crate) mod peer;
 pub mod reach;
 
 use std::collections::BTreeSet;
@@ -42,10 +42,7 @@ fn same_tenant(input: &Input<'_>, namespace: &Namespace<'_>) -> Value {
     let tenant = input.tenant;
     // Both labels: a namespace left over from another tenant of the same name is not let in.
     let mut labels = json!({label::TENANT: tenant.id.as_str(), label::TENANT_UID: tenant.uid.as_str()});
-    let of_tier = input.tier.spec.network.within;
-    // The narrower of the two, whatever was let through.
-    let within = tenant.spec.network.within.unwrap_or(of_tier).max(of_tier);
-    match within {
+    match within(input) {
         Within::Tenant => {}
         Within::Environment => labels[label::ENVIRONMENT] = namespace.part.environment.as_str().into(),
     }
@@ -55,6 +52,23 @@ fn same_tenant(input: &Input<'_>, namespace: &Namespace<'_>) -> Value {
         "ingress": [{"from": peers}],
         "egress": [{"to": peers}],
     })
+}
+
+/// How far the tenant's namespaces reach each other: the narrower of what the tier and the tenant say.
+pub(crate) fn within(input: &Input<'_>) -> Within {
+    let of_tier = input.tier.spec.network.within;
+    input.tenant.spec.network.within.unwrap_or(of_tier).max(of_tier)
+}
+
+/// Who gets in, by tier and tenant.
+pub(crate) fn ingress<'a>(input: &Input<'a>) -> BTreeSet<&'a Rule> {
+    let (of_tier, own) = (&input.tier.spec.network, &input.tenant.spec.network);
+    of_tier.ingress.iter().chain(&own.ingress).collect()
+}
+
+fn egress<'a>(input: &Input<'a>) -> BTreeSet<&'a Rule> {
+    let (of_tier, own) = (&input.tier.spec.network, &input.tenant.spec.network);
+    of_tier.egress.iter().chain(&own.egress).collect()
 }
 
 fn dns() -> Value {
@@ -76,15 +90,14 @@ fn dns() -> Value {
 
 /// What the tier and the tenant declare, in one policy: every object costs a call wherever the tenant is applied.
 fn declared(input: &Input<'_>) -> Option<Value> {
-    let (of_tier, own) = (&input.tier.spec.network, &input.tenant.spec.network);
-    let rules = |direction, of_tier: &[Rule], own: &[Rule]| -> Vec<Value> {
-        let all: BTreeSet<&Rule> = of_tier.iter().chain(own).collect();
-        all.into_iter()
+    let rules = |direction, rules: BTreeSet<&Rule>| -> Vec<Value> {
+        let rendered = rules.into_iter();
+        rendered
             .filter_map(|rule| peer::rule(input, direction, rule))
             .collect()
     };
-    let ingress = rules(Direction::Ingress, &of_tier.ingress, &own.ingress);
-    let egress = rules(Direction::Egress, &of_tier.egress, &own.egress);
+    let ingress = rules(Direction::Ingress, ingress(input));
+    let egress = rules(Direction::Egress, egress(input));
     let mut spec = json!({});
     let mut types = Vec::new();
     for (word, field, rules) in [("Ingress", "ingress", ingress), ("Egress", "egress", egress)] {

@@ -5,17 +5,17 @@ mod net;
 mod samples;
 
 use berth_model::{
-    Tier,
-    network::{Peer, Within},
+    Tenant, Tier,
+    network::{Peer, Port, Rule, Within},
     tenant::Environment,
 };
-use berth_render::network::reach::{End, To};
+use berth_render::network::reach::{End, Pod, To};
 use net::{OUTSIDE, PORTS, World, path, port, rule, shape, world};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 /// Two tenants with two environments each and nothing declared, in a tier that declares nothing.
-fn strangers() -> (Tier, Vec<berth_model::Tenant>) {
+fn strangers() -> (Tier, Vec<Tenant>) {
     let two = |id: &str| {
         samples::tenant(id, "standard", |spec| {
             spec.environments = vec![Environment::Dev, Environment::Production];
@@ -345,33 +345,40 @@ proptest! {
     #[test]
     fn tenants_are_apart_and_metadata_is_out_of_reach((tier, tenants) in shape()) {
         let world = world(&tier, &tenants);
-        // Named pods' addresses are an administrator's mistake; even then nobody gets in who was not let in.
-        let pods_named = tier.spec.network.private_cidrs.iter().any(|cidr| cidr.holds("10.0.0.1".parse().unwrap()));
+        let network = &tier.spec.network;
+        // Who names the pods' addresses makes a mistake; even then nobody gets in who was not let in.
+        let pods_named = network.private_cidrs.iter().any(|cidr| cidr.holds([10, 0, 0, 1].into()));
+        let owner = |pod: &Pod| tenants.iter().find(|tenant| tenant.namespaces().contains(&pod.namespace));
         for from in &world.pods {
-            let Some(own) = tenants.iter().find(|tenant| tenant.namespaces().contains(&from.namespace)) else {
-                continue;
-            };
+            let Some(own) = owner(from) else { continue };
             for text in PORTS {
                 let (protocol, number) = path(text);
                 let to = To { protocol, port: number };
-                for address in OUTSIDE.iter().filter(|(_, metadata)| *metadata).map(|(address, _)| *address) {
-                    prop_assert!(!world.cluster.reaches(End::Pod(from), End::Address(address.parse().unwrap()), to));
+                for (address, metadata) in OUTSIDE {
+                    let address = End::Address(address.parse().unwrap());
+                    prop_assert!(!(metadata && world.cluster.reaches(End::Pod(from), address, to)));
                 }
                 for target in &world.pods {
-                    let other = tenants.iter().find(|tenant| tenant.namespaces().contains(&target.namespace));
-                    let Some(other) = other.filter(|other| other.id != own.id) else { continue };
-                    if world.cluster.reaches(End::Pod(from), End::Pod(target), to) {
-                        let says = |tenant: &berth_model::Tenant, rules: fn(&berth_model::network::Network) -> &Vec<berth_model::network::Rule>, of_tier: &[berth_model::network::Rule], peer: &berth_model::Tenant| {
-                            rules(&tenant.spec.network).iter().chain(of_tier).any(|rule| {
-                                rule.peer == Peer::Tenant { tenant: peer.id.clone() }
-                                    && rule.ports.iter().any(|p| p.protocol == port(text).protocol && (p.first..=p.last).contains(&number))
-                            })
-                        };
-                        prop_assert!(says(other, |network| &network.ingress, &tier.spec.network.ingress, own));
-                        prop_assert!(pods_named || says(own, |network| &network.egress, &tier.spec.network.egress, other));
+                    let Some(other) = owner(target).filter(|other| other.id != own.id) else { continue };
+                    if !world.cluster.reaches(End::Pod(from), End::Pod(target), to) {
+                        continue;
                     }
+                    let lets_in = [&other.spec.network.ingress, &network.ingress];
+                    prop_assert!(names(lets_in, own, port(text)));
+                    let lets_out = [&own.spec.network.egress, &network.egress];
+                    prop_assert!(pods_named || names(lets_out, other, port(text)));
                 }
             }
         }
     }
+}
+
+/// Whether a rule names this tenant on this port.
+fn names(rules: [&Vec<Rule>; 2], tenant: &Tenant, port: Port) -> bool {
+    let peer = Peer::Tenant {
+        tenant: tenant.id.clone(),
+    };
+    let on = |one: &Port| one.protocol == port.protocol && (one.first..=one.last).contains(&port.first);
+    let mut rules = rules.into_iter().flatten();
+    rules.any(|rule| rule.peer == peer && rule.ports.iter().any(on))
 }

@@ -642,7 +642,7 @@ pub(crate) fn facts() -> impl Strategy<Value = ClusterFacts> {
         collection::btree_map(label(), pool, 0..3),
         select(vec![Provider::Generic, Provider::Eks]),
         enforcement,
-        (any::<bool>(), any::<bool>()),
+        (any::<bool>(), any::<bool>(), any::<bool>()),
     )
         .prop_map(
             |(
@@ -652,7 +652,7 @@ pub(crate) fn facts() -> impl Strategy<Value = ClusterFacts> {
                 pools,
                 provider,
                 policy,
-                (mutating, validating),
+                (mutating, validating, istio),
             )| {
                 ClusterFacts {
                     kubernetes_uid: uid,
@@ -669,6 +669,7 @@ pub(crate) fn facts() -> impl Strategy<Value = ClusterFacts> {
                     network_policy: policy,
                     mutating_admission_policy: mutating,
                     validating_admission_policy: validating,
+                    istio,
                 }
             },
         )

@@ -49,6 +49,8 @@ kinds! {
     LimitRange "v1" "limitranges" Namespaced Metadata;
     /// networking.k8s.io
     NetworkPolicy "networking.k8s.io/v1" "networkpolicies" Namespaced Metadata;
+    /// security.istio.io, where Istio is
+    AuthorizationPolicy "security.istio.io/v1" "authorizationpolicies" Namespaced Metadata;
     /// core
     ServiceAccount "v1" "serviceaccounts" Namespaced Metadata;
     /// rbac.authorization.k8s.io

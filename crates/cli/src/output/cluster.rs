@@ -255,6 +255,7 @@ fn status(cluster: &v1::Cluster) -> Tree {
                 "mutatingAdmissionPolicy",
                 Tree::Bool(facts.mutating_admission_policy),
             )
+            .with("istio", Tree::Bool(facts.istio))
     });
     Tree::map()
         .with_some(

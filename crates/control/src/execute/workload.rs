@@ -79,11 +79,17 @@ pub(crate) async fn render(
         .iter()
         .map(|(reference, bundle)| (*reference, bundle.as_ref()))
         .collect();
+    let cluster = view.clusters.get(placed.placement.cluster());
+    // What the cluster serves counts when a tenant is rendered for a reason of its own; it is no reason by itself.
+    let istio = cluster
+        .and_then(|known| known.cluster.facts.as_ref())
+        .is_some_and(|facts| facts.istio);
     let input = berth_render::Input {
         tenant,
         tier,
         placement: &placed.placement,
         bundles: &used,
+        istio,
     };
     let rendered = match berth_render::render(&input) {
         Ok(rendered) => rendered,

@@ -341,6 +341,7 @@ fn renders(tenant: &Tenant, catalogue: &admit::Catalogue, bundles: &Bundles) -> 
         tier,
         placement: &placement,
         bundles: &used,
+        istio: true,
     };
     berth_render::render(&input)
         .map(|_| ())

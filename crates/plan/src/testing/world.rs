@@ -256,7 +256,8 @@ impl World {
         }
     }
 
-    fn facts(&mut self, cluster: &ClusterName, change: impl FnOnce(&mut ClusterFacts)) {
+    /// The agent of `cluster` reports something else.
+    pub fn facts(&mut self, cluster: &ClusterName, change: impl FnOnce(&mut ClusterFacts)) {
         if let Some(facts) = self
             .view
             .clusters

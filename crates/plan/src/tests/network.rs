@@ -6,9 +6,10 @@ use berth_model::{
 };
 use serde_json::{Value, json};
 
+use super::turn;
 use crate::{
     admit::{self, Catalogue},
-    testing::empty,
+    testing::{connect, empty, shared, tenant, tenant_id, world::World},
 };
 
 fn rule(peer: Value, ports: &[&str]) -> Rule {
@@ -301,4 +302,25 @@ fn every_fault_of_a_tiers_network_is_told_at_once() {
         },
     ];
     insta::assert_snapshot!(told(admit::tier("free", &tier)).join("\n"));
+}
+
+#[test]
+fn a_cluster_that_gets_istio_does_not_sweep_over_its_tenants() {
+    let acme = tenant_id("acme");
+    let mut view = empty();
+    connect(&mut view, shared("eu-1", 16));
+    view.set_tenant(tenant("acme", "standard"));
+    let mut world = World::new(view);
+    assert_eq!(turn(&mut world), ["SavePlacement", "Assign"]);
+    world.agents_act();
+    let cluster = world.view.tenants[&acme]
+        .placed
+        .as_ref()
+        .unwrap()
+        .placement
+        .cluster()
+        .clone();
+    world.facts(&cluster, |facts| facts.istio = true);
+    assert_eq!(turn(&mut world), [""; 0]);
+    assert_eq!(world.findings, []);
 }

@@ -60,13 +60,16 @@ fn peers(input: &Input<'_>, direction: Direction, peer: &Peer) -> Vec<Value> {
     }
 }
 
-/// The namespaces of these names; tenants' are none of them, for those are named by tenant.
-fn namespaces(names: &[String]) -> Vec<Value> {
-    let names: Vec<&str> = names
-        .iter()
-        .map(String::as_str)
+/// Those of these names that can be the platform's: tenants are named by tenant.
+pub(crate) fn of_platform(names: &[String]) -> Vec<&str> {
+    let names = names.iter().map(String::as_str);
+    names
         .filter(|name| !name.is_empty() && !name.starts_with(label::NAMESPACE_PREFIX))
-        .collect();
+        .collect()
+}
+
+fn namespaces(names: &[String]) -> Vec<Value> {
+    let names = of_platform(names);
     if names.is_empty() {
         return Vec::new();
     }

@@ -93,6 +93,7 @@ pub(crate) fn changed(tier: &Tier, tenants: &[Tenant], change: impl Fn(&mut Valu
             tier,
             placement: &placement,
             bundles: &[],
+            istio: false,
         };
         for mut object in render(&input).unwrap().objects {
             if object.manifest["kind"] == "NetworkPolicy" {

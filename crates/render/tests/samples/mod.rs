@@ -279,5 +279,6 @@ pub(crate) fn rendered(tenant: &Tenant, bundles: &[Bundle]) -> Result<Rendered, 
         tier: &tier,
         placement: &placement,
         bundles: &used,
+        istio: false,
     })
 }

@@ -143,6 +143,7 @@ pub fn facts_to_proto(facts: &ClusterFacts) -> v1::ClusterFacts {
         network_policy: facts.network_policy.as_str().into(),
         mutating_admission_policy: facts.mutating_admission_policy,
         validating_admission_policy: facts.validating_admission_policy,
+        istio: facts.istio,
     }
 }
 
@@ -180,6 +181,7 @@ pub fn facts_from_proto(facts: &v1::ClusterFacts) -> ClusterFacts {
         network_policy: words::find(&words::NETWORK_POLICIES, &facts.network_policy).unwrap_or_default(),
         mutating_admission_policy: facts.mutating_admission_policy,
         validating_admission_policy: facts.validating_admission_policy,
+        istio: facts.istio,
     }
 }
 
