@@ -69,6 +69,7 @@ async fn the_agent_can_do_what_it_must_and_nothing_beyond() {
     nowhere_else(&agent).await;
     no_rights_of_its_own_making(&agent).await;
     nobody_elses_name(&agent).await;
+    tokens_for_people(&agent).await;
     nothing_to_read_that_is_secret(&agent).await;
     as_the_tenant(&admin, &agent).await;
     allowed(
@@ -400,6 +401,43 @@ async fn nobody_elses_name(agent: &Client) {
             &ask(agent, Method::POST, &path, Some(&request)).await,
         );
     }
+}
+
+/// Kubeconfigs of a tenant's people: tokens of the accounts made for them, in tenants' namespaces, for a day at most.
+async fn tokens_for_people(agent: &Client) {
+    let request = |seconds: u64| json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": seconds}});
+    let path = |namespace: &str, account: &str| {
+        format!("/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token?dryRun=All")
+    };
+    for account in ["berth-admin", "berth-user", "berth-viewer"] {
+        let wanted = object("v1", "ServiceAccount", "t-a", account, "a", json!({}));
+        allowed("an account for people", &apply(agent, &wanted).await);
+        let of_a = path("t-a", account);
+        allowed(
+            account,
+            &ask(agent, Method::POST, &of_a, Some(&request(3600))).await,
+        );
+        let answer = ask(agent, Method::POST, &of_a, Some(&request(86_401))).await;
+        denied("a token for more than a day", &answer);
+        for namespace in ["t-foreign", "berth-system", "kube-system"] {
+            let answer = ask(
+                agent,
+                Method::POST,
+                &path(namespace, account),
+                Some(&request(3600)),
+            )
+            .await;
+            // An account that is not there is told before anything is judged.
+            assert!(refused(&answer) || answer.0 == 404, "{namespace}: {:#}", answer.1);
+        }
+    }
+    let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": {"user": "alice",
+        "resourceAttributes": {"namespace": "t-a", "verb": "list", "resource": "nodes"}}});
+    let reviews = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
+    allowed(
+        "ask what people could do",
+        &ask(agent, Method::POST, reviews, Some(&review)).await,
+    );
 }
 
 async fn nothing_to_read_that_is_secret(agent: &Client) {

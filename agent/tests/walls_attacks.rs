@@ -31,7 +31,8 @@ impl Play {
     /// Refused by the wall, and by no other on its behalf.
     fn by_the_wall(&mut self, attack: &Attack, route: &str, (status, answer): &Answer) {
         let message = answer["message"].as_str().unwrap_or_default();
-        if *status != 403 || !message.contains(&format!("'{}'", attack.wall)) {
+        let mut walls = [Some(&attack.wall), attack.also.as_ref()].into_iter().flatten();
+        if *status != 403 || !walls.any(|wall| message.contains(&format!("'{wall}'"))) {
             let Attack {
                 clause, name, wall, ..
             } = attack;
@@ -78,8 +79,8 @@ impl Play {
         }
         let by_controller = dry_run(&self.client, Some(CONTROLLER), &pod).await;
         self.by_the_wall(attack, "pod by a controller", &by_controller);
-        if attack.wall != "berth-labels" {
-            // Labels are no way onto a node or out of a pod; an emergency may need others.
+        if attack.wall != "berth-labels" && attack.wall != "berth-lifetime" {
+            // Labels and finalizers are no way onto a node or out of a pod; an emergency may need others.
             let by_cluster = dry_run(&self.client, None, &pod).await;
             self.by_the_wall(attack, "pod by system:masters", &by_cluster);
         }

@@ -26,6 +26,7 @@ pub(crate) struct Attack {
     pub(crate) name: String,
     pub(crate) clause: String,
     pub(crate) wall: String,
+    pub(crate) also: Option<String>,
     #[serde(default = "plain")]
     pub(crate) namespace: String,
     pub(crate) pod: Option<Value>,
