@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 
 pub(crate) mod walls;
+pub(crate) mod work;
 
 use std::time::Duration;
 
