@@ -113,7 +113,11 @@ impl Play {
         if let Some(subresource) = &attack.with {
             path = format!("{path}/{subresource}");
         }
-        path.push_str("?dryRun=All");
+        path.push_str(if path.contains('?') {
+            "&dryRun=All"
+        } else {
+            "?dryRun=All"
+        });
         let by_admin = ask_as(&self.client, Some(ADMIN), method.clone(), &path, body).await;
         self.refused(attack, "by its admin", &by_admin);
         let by_root = ask_as(&self.client, Some(ROOT), method, &path, body).await;

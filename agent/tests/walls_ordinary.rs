@@ -326,6 +326,10 @@ async fn roles_reach_no_further(client: &Client) {
 
 /// Evictions are heard, claims lose their protection, and a tenant's namespace goes with all that is in it.
 async fn things_end(client: &Client) {
+    // Of a pod that waits for a node nothing is to be ended, and no grace period is looked at.
+    let slow = "/api/v1/namespaces/t-granting/pods/web-0?gracePeriodSeconds=86400";
+    let answer = ask_as(client, Some(ADMIN), Method::DELETE, slow, None).await;
+    denied("a day to end", &answer);
     let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "single", "namespace": "t-granting"}});
     let path = "/api/v1/namespaces/t-granting/pods/single/eviction";
     made(
