@@ -125,7 +125,7 @@ async fn what_it_must(agent: &Client) {
             "t-a",
             "viewers",
             "berth-tenant-viewer",
-            service_account("ci", "robot"),
+            service_account("t-a--ci", "robot"),
         ),
     ] {
         allowed(&format!("apply {}", wanted["kind"]), &apply(agent, &wanted).await);
@@ -318,6 +318,18 @@ async fn no_rights_of_its_own_making(agent: &Client) {
         denied(
             role,
             &create(agent, &binding("t-a", "b", role, user("mallory"))).await,
+        );
+    }
+    for (namespace, name) in [
+        ("ci", "robot"),
+        ("t-b", "workload"),
+        ("t-ab", "workload"),
+        ("kube-system", "default"),
+    ] {
+        let stranger = service_account(namespace, name);
+        denied(
+            "a role for an account that is not the tenant's",
+            &create(agent, &binding("t-a", "b", "berth-tenant-viewer", stranger)).await,
         );
     }
     let itself = service_account("berth-system", "berth-agent");
@@ -513,7 +525,7 @@ async fn as_the_tenant(admin: &Client, agent: &Client) {
     for (name, writes, secrets) in [
         ("alice", true, true),
         ("bob", true, false),
-        ("system:serviceaccount:ci:robot", false, false),
+        ("system:serviceaccount:t-a--ci:robot", false, false),
     ] {
         let as_user = async |method, path: &str, body: Option<&Value>| {
             ask_as(admin, Some(name), method, path, body).await

@@ -1,6 +1,9 @@
 //! What the tests on a real control plane share.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub(crate) mod walls;
+pub(crate) mod work;
+
 use std::time::Duration;
 
 use berth_agent::manifest::{ManifestOptions, render};
@@ -52,6 +55,7 @@ pub(crate) async fn ask_as(
 ) -> Answer {
     let content = match method {
         Method::PATCH if path.contains("force=") => "application/apply-patch+yaml",
+        Method::PATCH if body.is_some_and(Value::is_array) => "application/json-patch+json",
         Method::PATCH => "application/merge-patch+json",
         _ => "application/json",
     };
@@ -59,8 +63,12 @@ pub(crate) async fn ask_as(
         .method(method)
         .uri(path)
         .header("content-type", content);
-    if let Some(user) = user {
+    // `user|group` for a member of a group.
+    if let Some((user, group)) = user.map(|user| user.split_once('|').unwrap_or((user, ""))) {
         request = request.header("impersonate-user", user);
+        if !group.is_empty() {
+            request = request.header("impersonate-group", group);
+        }
     }
     let body = body.map_or_else(Vec::new, |body| body.to_string().into_bytes());
     let response = client
@@ -73,7 +81,7 @@ pub(crate) async fn ask_as(
 }
 
 /// The collection that an object belongs to.
-fn collection(object: &Value) -> String {
+pub(crate) fn collection(object: &Value) -> String {
     let (version, kind) = (
         object["apiVersion"].as_str().unwrap(),
         object["kind"].as_str().unwrap(),
@@ -83,6 +91,8 @@ fn collection(object: &Value) -> String {
             kind.to_lowercase().replace("policy", "policies")
         }
         "PriorityClass" => "priorityclasses".into(),
+        "Ingress" => "ingresses".into(),
+        "Endpoints" => "endpoints".into(),
         _ => format!("{}s", kind.to_lowercase()),
     };
     let root = if version.contains('/') { "apis" } else { "api" };

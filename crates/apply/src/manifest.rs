@@ -6,16 +6,26 @@ use berth_model::label::AGENT_NAMESPACE;
 use serde_json::{Value, json};
 
 /// Every cluster gets these, in this order.
-const ALWAYS: [&str; 6] = [
+const ALWAYS: [&str; 13] = [
     include_str!("../../../deploy/agent/namespace.yaml"),
     include_str!("../../../deploy/agent/rbac.yaml"),
     include_str!("../../../deploy/agent/tenant-roles.yaml"),
     include_str!("../../../deploy/agent/priority-classes.yaml"),
     include_str!("../../../deploy/agent/agent-bounds.yaml"),
     include_str!("../../../deploy/agent/pool-bounds.yaml"),
+    include_str!("../../../deploy/agent/walls/pods.yaml"),
+    include_str!("../../../deploy/agent/walls/pod-security.yaml"),
+    include_str!("../../../deploy/agent/walls/network.yaml"),
+    include_str!("../../../deploy/agent/walls/storage.yaml"),
+    include_str!("../../../deploy/agent/walls/accounts.yaml"),
+    include_str!("../../../deploy/agent/walls/ownership.yaml"),
+    include_str!("../../../deploy/agent/walls/lifetime.yaml"),
 ];
 /// Only where MutatingAdmissionPolicy is served.
-const MUTATING: &str = include_str!("../../../deploy/agent/pool-pinning.yaml");
+const MUTATING: [&str; 2] = [
+    include_str!("../../../deploy/agent/pool-pinning.yaml"),
+    include_str!("../../../deploy/agent/walls/budget-defaults.yaml"),
+];
 /// Last: the agent itself starts when everything else is there.
 const DEPLOYMENT: &str = include_str!("../../../deploy/agent/deployment.yaml");
 
@@ -56,7 +66,7 @@ pub fn render(options: &ManifestOptions) -> Vec<Value> {
     } = options;
     let mut objects: Vec<Value> = ALWAYS.iter().flat_map(|file| parse(file)).collect();
     if *mutating {
-        objects.extend(parse(MUTATING));
+        objects.extend(MUTATING.iter().flat_map(|file| parse(file)));
     }
     let mut args = vec![
         format!("--hub={}", hub_urls.join(",")),
