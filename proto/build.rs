@@ -4,13 +4,14 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
     "berth/v1/tenant.proto",
     "berth/v1/tier.proto",
     "berth/v1/bundle.proto",
     "berth/v1/cluster.proto",
     "berth/v1/join_token.proto",
     "berth/v1/operation.proto",
+    "berth/v1/evidence.proto",
     "berth/v1/hub.proto",
     "berth/agent/v1/agent.proto",
     "berth/record/v1/record.proto",

@@ -60,7 +60,7 @@ fn web() -> (BundleName, BundleVersion) {
 /// The store as that version's hub left it: one of each record, under the keys it used.
 async fn left_by(version: &Path, kind: &str) -> Arc<dyn Store> {
     let (name, number) = web();
-    let shelves: [(&str, Key); 10] = [
+    let shelves: [(&str, Key); 11] = [
         ("TenantRecord", keys::tenant(&acme())),
         ("TierRecord", keys::tier(&TierName::new("premium").unwrap())),
         ("BundleRecord", keys::bundle(&name, &number)),
@@ -71,6 +71,7 @@ async fn left_by(version: &Path, kind: &str) -> Arc<dyn Store> {
         ("StatusRecord", keys::status(&acme())),
         ("JoinTokenRecord", keys::join_token("k7").unwrap()),
         ("FleetRecord", keys::fleet()),
+        ("EvidenceRecord", keys::evidence(&acme())),
     ];
     let mut txn = Txn::new();
     for (record, key) in shelves {

@@ -9,6 +9,7 @@ pub mod catalogue;
 pub mod cluster;
 pub mod condition;
 pub mod digest;
+pub mod evidence;
 pub mod health;
 pub mod id;
 pub mod infra;
@@ -30,6 +31,7 @@ pub use bundle::{Bundle, BundleRef, Parameter, ParameterKind};
 pub use cluster::{Cluster, ClusterFacts, ClusterPurpose, NetworkPolicyEnforcement, Provider};
 pub use condition::{Condition, ConditionKind, Conditions, Truth};
 pub use digest::Digest;
+pub use evidence::{Evidence, Findings, PolicySeen, Probe, ProbeOutcome, Verdict};
 pub use health::{Health, HealthState};
 pub use id::{
     BundleName, BundleVersion, ClusterName, FleetId, Generation, InvalidId, PoolName, Revision, TenantId,

@@ -4,7 +4,10 @@ use berth_model::{ClusterName, Timestamp};
 use berth_proto::agent::{
     LinkRequest, LinkResponse, link_request::Message as ToHub, link_response::Message as FromHub,
 };
-use berth_wire::link::{self, Assembler};
+use berth_wire::{
+    evidence,
+    link::{self, Assembler},
+};
 use prost::Message as _;
 
 use crate::examples;
@@ -47,6 +50,12 @@ fn by_the_hub(bytes: &[u8]) -> Vec<u8> {
         ToHub::Report(report) => {
             let report = link::report_from_proto(&report, now()).unwrap();
             ToHub::Report(link::report_to_proto(&report, now()))
+        }
+        ToHub::Evidence(report) => {
+            let (sealed, age) = link::evidence_from_proto(&report);
+            let statement = evidence::unpack(&sealed.statement_zstd).unwrap();
+            assert!(evidence::read_statement(&statement).is_ok());
+            ToHub::Evidence(link::evidence_to_proto(&sealed, age))
         }
         // These have no model of their own.
         plain @ (ToHub::Ack(_) | ToHub::Reply(_)) => plain,
