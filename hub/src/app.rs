@@ -10,9 +10,9 @@ use berth_proto::{
     agent::agent_service_server::AgentServiceServer,
     v1::{
         bundle_service_server::BundleServiceServer, cluster_service_server::ClusterServiceServer,
-        hub_service_server::HubServiceServer, join_token_service_server::JoinTokenServiceServer,
-        operation_service_server::OperationServiceServer, tenant_service_server::TenantServiceServer,
-        tier_service_server::TierServiceServer,
+        evidence_service_server::EvidenceServiceServer, hub_service_server::HubServiceServer,
+        join_token_service_server::JoinTokenServiceServer, operation_service_server::OperationServiceServer,
+        tenant_service_server::TenantServiceServer, tier_service_server::TierServiceServer,
     },
 };
 use berth_provision::{NoCloud, Provisioner};
@@ -30,8 +30,8 @@ use crate::{
     config::{Config, ConfigError},
     gate::Gate,
     grpc::{
-        Api, agent::Agents, bundle::Bundles, cluster::Clusters, hub::Hubs, join_token::JoinTokens,
-        operation::Operations, tenant::Tenants, tier::Tiers,
+        Api, agent::Agents, bundle::Bundles, cluster::Clusters, evidence::EvidenceOf, hub::Hubs,
+        join_token::JoinTokens, operation::Operations, tenant::Tenants, tier::Tiers,
     },
     home::{self, Home, HomeError},
     lead::{Lead, Leader},
@@ -408,6 +408,7 @@ fn api_router(
         .add_service(BundleServiceServer::new(Bundles(api.clone())))
         .add_service(ClusterServiceServer::new(Clusters(api.clone())))
         .add_service(JoinTokenServiceServer::new(JoinTokens(api.clone())))
+        .add_service(EvidenceServiceServer::new(EvidenceOf(api.clone())))
         .add_service(OperationServiceServer::new(Operations(api.clone()))))
 }
 

@@ -6,13 +6,15 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use berth_apply::{Engine, Kept, Refused, Reports};
-use berth_model::{ClusterFacts, ClusterName, TenantReport, Term, Timestamp};
+use berth_model::{ClusterFacts, ClusterName, TenantId, TenantReport, Term, Timestamp, Uid};
 use berth_proto::agent::{LinkRequest, LinkResponse, link_request::Message as ToHub};
 use berth_runtime::clock::Clock;
 use berth_wire::link::{Held, Keep, Withdraw};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::Status;
+
+use crate::evidence::{Desk, Fresh};
 
 use super::session::{Answer, Effect, End, Input, Session, greeting, heartbeat};
 
@@ -31,6 +33,7 @@ pub(crate) struct Driver {
     pub(crate) cluster: ClusterName,
     pub(crate) instance: String,
     pub(crate) facts: watch::Receiver<Arc<ClusterFacts>>,
+    pub(crate) evidence: Desk,
     /// Set while a hub listens.
     pub(crate) live: watch::Sender<bool>,
 }
@@ -71,6 +74,7 @@ impl Driver {
     {
         let mut facts = self.facts.clone();
         let mut reports = self.engine.reports();
+        let mut evidence = self.evidence.news();
         let hello = {
             let facts = facts.borrow_and_update().clone();
             greeting(&self.instance, self.engine.highest_term(), &facts, &self.held())
@@ -88,7 +92,12 @@ impl Driver {
             self.clock.monotonic(),
         );
         loop {
-            let inputs = self.next(&session, &mut stream, &mut reports, &mut facts).await?;
+            let inputs = tokio::select! {
+                biased;
+                inputs = self.next(&session, &mut stream, &mut reports, &mut facts) => inputs?,
+                // Last of all: it is large, and nothing waits for it.
+                fresh = evidence.next(), if session.live() => vec![self.aged(fresh)],
+            };
             for input in inputs {
                 if let Some(end) = self.perform(input, &mut session, &mut reports, &out).await? {
                     return Ok(Outcome::Ended(end));
@@ -188,6 +197,10 @@ impl Driver {
                     self.engine.release_breaker().await;
                     effects.extend(self.step(session, Input::BreakerReleased { id, answer: Ok(()) }));
                 }
+                Effect::Probe { id, tenant, uid } => {
+                    let answer = self.have_probed(tenant, &uid);
+                    effects.extend(self.step(session, Input::ProbeQueued { id, answer }));
+                }
                 Effect::End(end) => return Ok(Some(end)),
             }
         }
@@ -217,6 +230,22 @@ impl Driver {
             observed_at: report.observed_at.min(latest),
             ..report
         }
+    }
+
+    fn aged(&self, fresh: Fresh) -> Input {
+        let age = self.clock.monotonic().saturating_sub(fresh.began);
+        Input::Probed(fresh.sealed, age)
+    }
+
+    fn have_probed(&self, tenant: TenantId, uid: &Uid) -> Result<(), String> {
+        let held = self
+            .engine
+            .report(&tenant)
+            .is_some_and(|report| report.uid == *uid);
+        if !held {
+            return Err(format!("tenant {tenant} is not held here"));
+        }
+        self.evidence.ask(tenant)
     }
 
     fn heartbeat(&self) -> ToHub {

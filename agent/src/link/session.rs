@@ -5,14 +5,17 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use berth_apply::Refused;
-use berth_model::{Assignment, ClusterFacts, ClusterName, Object, TenantId, TenantReport, Term, Timestamp};
+use berth_model::{
+    Assignment, ClusterFacts, ClusterName, Object, TenantId, TenantReport, Term, Timestamp, Uid,
+};
 use berth_proto::agent::{
     self, link_request::Message as ToHub, link_response::Message as FromHub, request::Question,
 };
 use berth_wire::{
+    evidence::Sealed,
     link::{
         self, Assembler, Goodbye, Heartbeat, Held, Keep, LinkError, Nack, NackReason, Withdraw,
-        facts_to_proto, heartbeat_to_proto, held_chunks, nack_to_proto, report_to_proto,
+        evidence_to_proto, facts_to_proto, heartbeat_to_proto, held_chunks, nack_to_proto, report_to_proto,
     },
     objects,
     protocol::{self, Mismatch, Range},
@@ -49,6 +52,10 @@ pub(crate) enum Input {
     Facts(Box<ClusterFacts>),
     /// The breaker is closed again, or why not.
     BreakerReleased { id: u64, answer: Result<(), String> },
+    /// A tenant's walls were probed, so long ago.
+    Probed(Sealed, Duration),
+    /// A tenant will be probed, or why not.
+    ProbeQueued { id: u64, answer: Result<(), String> },
 }
 
 /// What the engine says to what it was given.
@@ -83,6 +90,8 @@ pub(crate) enum Effect {
     Withdraw(Withdraw),
     /// Close the breaker, and say how it went.
     ReleaseBreaker { id: u64 },
+    /// Have the tenant probed, and say whether it will be.
+    Probe { id: u64, tenant: TenantId, uid: Uid },
     /// The session is over.
     End(End),
 }
@@ -190,14 +199,17 @@ impl Session {
             Input::Facts(facts) if self.live() => send(ToHub::Facts(agent::FactsReport {
                 facts: Some(facts_to_proto(&facts)),
             })),
-            Input::Reported(_) | Input::Facts(_) => Vec::new(),
+            Input::Probed(sealed, age) if self.live() => {
+                send(ToHub::Evidence(evidence_to_proto(&sealed, Some(age))))
+            }
+            Input::Reported(_) | Input::Facts(_) | Input::Probed(..) => Vec::new(),
             Input::BreakerReleased { id, answer } => {
                 let done = agent::reply::Answer::BreakerReleased(agent::BreakerReleased {});
-                let (error, answer) = match answer {
-                    Ok(()) => (String::new(), Some(done)),
-                    Err(why) => (why, None),
-                };
-                send(ToHub::Reply(agent::Reply { id, error, answer }))
+                reply(id, answer.map(|()| done))
+            }
+            Input::ProbeQueued { id, answer } => {
+                let done = agent::reply::Answer::ProbeQueued(agent::ProbeQueued {});
+                reply(id, answer.map(|()| done))
             }
         }
     }
@@ -224,14 +236,18 @@ impl Session {
             (FromHub::SnapshotEnd(_), _) => Vec::new(),
             (FromHub::Request(request), _) => match request.question {
                 Some(Question::ReleaseBreaker(_)) => vec![Effect::ReleaseBreaker { id: request.id }],
-                None => {
-                    let error = "this agent does not know the question".to_owned();
-                    send(ToHub::Reply(agent::Reply {
+                Some(Question::ProbeTenant(probe)) => match link::probe_from_proto(&probe) {
+                    Ok((tenant, uid)) => vec![Effect::Probe {
                         id: request.id,
-                        error,
-                        answer: None,
-                    }))
-                }
+                        tenant,
+                        uid,
+                    }],
+                    Err(error) => reply(request.id, Err(error.to_string())),
+                },
+                None => reply(
+                    request.id,
+                    Err("this agent does not know the question".to_owned()),
+                ),
             },
         }
     }
@@ -367,6 +383,14 @@ fn silence(ping: Duration) -> Duration {
 
 fn send(message: ToHub) -> Vec<Effect> {
     vec![Effect::Send(Box::new(message))]
+}
+
+fn reply(id: u64, answer: Result<agent::reply::Answer, String>) -> Vec<Effect> {
+    let (error, answer) = match answer {
+        Ok(answer) => (String::new(), Some(answer)),
+        Err(why) => (why, None),
+    };
+    send(ToHub::Reply(agent::Reply { id, error, answer }))
 }
 
 /// The objects, if they are what the digest says.

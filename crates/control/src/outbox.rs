@@ -48,6 +48,13 @@ pub enum Outgoing {
     SnapshotEnd,
     /// An operator confirmed that deletions may go on.
     ReleaseBreaker,
+    /// Somebody wants a tenant's walls probed now.
+    Probe {
+        /// The tenant.
+        tenant: TenantId,
+        /// Its uid.
+        uid: Uid,
+    },
     /// The session is over.
     Goodbye {
         /// `Superseded`, `Draining`, `NotLeader` or `Refused`.
@@ -85,6 +92,8 @@ struct State {
     commands: BTreeMap<TenantId, Command>,
     snapshot_end: bool,
     release_breaker: bool,
+    /// Tenants to be probed; no more than there are.
+    probes: BTreeMap<TenantId, Uid>,
     goodbye: Option<(&'static str, String, String)>,
 }
 
@@ -125,6 +134,12 @@ impl Outbox {
         self.filled.notify_one();
     }
 
+    /// Asks for a tenant's walls to be probed.
+    pub fn probe(&self, tenant: TenantId, uid: Uid) {
+        self.state().probes.insert(tenant, uid);
+        self.filled.notify_one();
+    }
+
     /// Ends the session; what is waiting is not said any more.
     pub fn goodbye(&self, reason: &'static str, message: impl Into<String>) {
         self.goodbye_to(reason, message, "");
@@ -155,7 +170,10 @@ impl Outbox {
                 leader,
             });
         }
-        let silent = state.order.is_empty() && !state.release_breaker && !state.snapshot_end;
+        let silent = state.order.is_empty()
+            && state.probes.is_empty()
+            && !state.release_breaker
+            && !state.snapshot_end;
         // A hub that was paused past its lease goes on right here: what it had to say is not its to say any more.
         if !silent && self.gate.as_ref().is_some_and(|gate| !gate()) {
             return Some(Outgoing::Goodbye {
@@ -172,7 +190,11 @@ impl Outbox {
                 return Some(Outgoing::Command(command));
             }
         }
-        std::mem::take(&mut state.snapshot_end).then_some(Outgoing::SnapshotEnd)
+        if std::mem::take(&mut state.snapshot_end) {
+            return Some(Outgoing::SnapshotEnd);
+        }
+        let (tenant, uid) = state.probes.pop_first()?;
+        Some(Outgoing::Probe { tenant, uid })
     }
 }
 

@@ -24,7 +24,11 @@ pub fn sign(key_pem: &str, statement: &[u8]) -> Result<Vec<u8>, KeyError> {
 ///
 /// # Errors
 /// [`CertificateError`] when it is no certificate.
-pub fn verifies(certificate_der: &[u8], statement: &[u8], signature: &[u8]) -> Result<bool, CertificateError> {
+pub fn verifies(
+    certificate_der: &[u8],
+    statement: &[u8],
+    signature: &[u8],
+) -> Result<bool, CertificateError> {
     let parsed = certificate::parse(certificate_der)?;
     let key = &parsed.public_key().subject_public_key.data;
     let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, key.as_ref());

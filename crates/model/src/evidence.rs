@@ -160,7 +160,10 @@ impl Evidence {
         let (failed, not_tried) = (holes.len(), open.len() + aside.len());
         let (verdict, told) = if failed > 0 {
             let of = self.probes.len();
-            (Verdict::Failed, format!("{failed} of {of} probes failed: {}", listed(&holes)))
+            (
+                Verdict::Failed,
+                format!("{failed} of {of} probes failed: {}", listed(&holes)),
+            )
         } else if !open.is_empty() || passed == 0 {
             let told = match open.as_slice() {
                 [] => "nothing was tried".to_owned(),
@@ -170,7 +173,11 @@ impl Evidence {
         } else if aside.is_empty() {
             (Verdict::Passed, format!("{passed} probes passed"))
         } else {
-            let told = format!("{passed} probes passed, {} not tried ({})", aside.len(), listed(&aside));
+            let told = format!(
+                "{passed} probes passed, {} not tried ({})",
+                aside.len(),
+                listed(&aside)
+            );
             (Verdict::Passed, told)
         };
         Findings {
@@ -185,9 +192,8 @@ impl Evidence {
     /// Whether another pass found the same of the same assignment, policies and versions, whenever it was made.
     #[must_use]
     pub fn found_the_same(&self, other: &Self) -> bool {
-        let same_probe = |(a, b): (&Probe, &Probe)| {
-            (&a.name, a.required, &a.outcome) == (&b.name, b.required, &b.outcome)
-        };
+        let same_probe =
+            |(a, b): (&Probe, &Probe)| (&a.name, a.required, &a.outcome) == (&b.name, b.required, &b.outcome);
         (&self.tenant, &self.uid, &self.cluster) == (&other.tenant, &other.uid, &other.cluster)
             && (self.generation, &self.digest) == (other.generation, &other.digest)
             && self.policies == other.policies
@@ -254,9 +260,7 @@ mod tests {
     }
 
     fn not_tried() -> ProbeOutcome {
-        ProbeOutcome::NotTried {
-            reason: "why".into(),
-        }
+        ProbeOutcome::NotTried { reason: "why".into() }
     }
 
     #[test]
@@ -275,9 +279,17 @@ mod tests {
                 Verdict::Passed,
                 "1 probes passed, 1 not tried (b: why)",
             ),
-            (vec![probe("b", false, not_tried())], Verdict::NotTried, "nothing was tried"),
             (
-                vec![passed(), probe("b", true, not_tried()), probe("c", false, failed())],
+                vec![probe("b", false, not_tried())],
+                Verdict::NotTried,
+                "nothing was tried",
+            ),
+            (
+                vec![
+                    passed(),
+                    probe("b", true, not_tried()),
+                    probe("c", false, failed()),
+                ],
                 Verdict::Failed,
                 "1 of 3 probes failed: c: open",
             ),
@@ -290,10 +302,16 @@ mod tests {
 
     #[test]
     fn every_probe_is_counted_and_the_first_holes_are_named() {
-        let probes = (0..9).map(|at| probe(&format!("p{at}"), true, failed())).collect();
+        let probes = (0..9)
+            .map(|at| probe(&format!("p{at}"), true, failed()))
+            .collect();
         let findings = evidence(probes).findings();
         assert_eq!((findings.passed, findings.failed, findings.not_tried), (0, 9, 0));
-        assert!(findings.told.ends_with("p4: open; and 4 more"), "{}", findings.told);
+        assert!(
+            findings.told.ends_with("p4: open; and 4 more"),
+            "{}",
+            findings.told
+        );
     }
 
     #[test]

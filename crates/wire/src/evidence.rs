@@ -82,7 +82,10 @@ pub fn statement(evidence: &Evidence) -> Result<Vec<u8>, EvidenceError> {
 pub fn read_statement(statement: &[u8]) -> Result<Evidence, EvidenceError> {
     let document: Document = serde_json::from_slice(statement).map_err(EvidenceError::Read)?;
     if document.kind != KIND || document.api_version != API_VERSION {
-        return Err(EvidenceError::Kind(format!("{} {}", document.api_version, document.kind)));
+        return Err(EvidenceError::Kind(format!(
+            "{} {}",
+            document.api_version, document.kind
+        )));
     }
     let probes = document.evidence.probes.len();
     if probes > MOST_PROBES {
@@ -136,9 +139,15 @@ mod tests {
     fn another_document_is_no_evidence() {
         let text = String::from_utf8(statement(&testing::an_evidence()).unwrap()).unwrap();
         let other = text.replace(KIND, "Invoice");
-        assert!(matches!(read_statement(other.as_bytes()), Err(EvidenceError::Kind(_))));
+        assert!(matches!(
+            read_statement(other.as_bytes()),
+            Err(EvidenceError::Kind(_))
+        ));
         for nothing in ["", "{}", "[]", "null"] {
-            assert!(matches!(read_statement(nothing.as_bytes()), Err(EvidenceError::Read(_))), "{nothing}");
+            assert!(
+                matches!(read_statement(nothing.as_bytes()), Err(EvidenceError::Read(_))),
+                "{nothing}"
+            );
         }
     }
 
@@ -154,6 +163,9 @@ mod tests {
             ..testing::an_evidence()
         };
         let document = statement(&many).unwrap();
-        assert!(matches!(read_statement(&document), Err(EvidenceError::TooMany(_))));
+        assert!(matches!(
+            read_statement(&document),
+            Err(EvidenceError::TooMany(_))
+        ));
     }
 }

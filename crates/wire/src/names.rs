@@ -61,8 +61,13 @@ pub fn parse_tenant(path: &str, name: &str) -> Result<TenantId, Violation> {
 /// # Errors
 /// A violation at `path`.
 pub fn parse_evidence(path: &str, name: &str) -> Result<TenantId, Violation> {
-    let tenant = name.strip_prefix("tenants/").and_then(|rest| rest.strip_suffix("/evidence"));
-    id(path, tenant.ok_or_else(|| wrong_form(path, name, "tenants/ID/evidence"))?)
+    let tenant = name
+        .strip_prefix("tenants/")
+        .and_then(|rest| rest.strip_suffix("/evidence"));
+    id(
+        path,
+        tenant.ok_or_else(|| wrong_form(path, name, "tenants/ID/evidence"))?,
+    )
 }
 
 /// Reads `tiers/{name}`.

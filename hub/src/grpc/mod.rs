@@ -4,6 +4,7 @@ pub mod agent;
 pub mod bundle;
 pub mod cluster;
 mod error;
+pub mod evidence;
 pub mod hub;
 pub mod join_token;
 pub mod operation;

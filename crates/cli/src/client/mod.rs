@@ -6,8 +6,9 @@ use std::{future::Future, time::Duration};
 
 use berth_proto::v1::{
     self, bundle_service_client::BundleServiceClient, cluster_service_client::ClusterServiceClient,
-    join_token_service_client::JoinTokenServiceClient, operation_service_client::OperationServiceClient,
-    tenant_service_client::TenantServiceClient, tier_service_client::TierServiceClient,
+    evidence_service_client::EvidenceServiceClient, join_token_service_client::JoinTokenServiceClient,
+    operation_service_client::OperationServiceClient, tenant_service_client::TenantServiceClient,
+    tier_service_client::TierServiceClient,
 };
 use berth_wire::context::Context;
 use tonic::{
@@ -74,6 +75,8 @@ impl Hub {
         clusters: ClusterServiceClient;
         /// Operations.
         operations: OperationServiceClient;
+        /// Evidence of isolation.
+        evidences: EvidenceServiceClient;
         /// Join tokens.
         tokens: JoinTokenServiceClient;
     }
@@ -87,6 +90,8 @@ impl Hub {
         list_clusters: clusters.list_clusters(ListClustersRequest) -> clusters: Cluster;
         /// Operations that go on or failed.
         list_operations: operations.list_operations(ListOperationsRequest) -> operations: Operation;
+        /// The latest evidence of all tenants, without probes.
+        list_evidence: evidences.list_evidence(ListEvidenceRequest) -> evidence: Evidence;
         /// Tokens that can be used.
         list_tokens: tokens.list_join_tokens(ListJoinTokensRequest) -> join_tokens: JoinToken;
     }
@@ -148,6 +153,16 @@ impl Hub {
         };
         let answer = self.ask(&subject, self.clusters().get_cluster(request)).await?;
         answer.cluster.ok_or_else(|| empty(&subject))
+    }
+
+    /// The evidence of one tenant.
+    pub(crate) async fn evidence(&self, tenant: &str) -> Result<v1::Evidence, Failure> {
+        let subject = format!("evidence/{tenant}");
+        let request = v1::GetEvidenceRequest {
+            name: format!("tenants/{tenant}/evidence"),
+        };
+        let answer = self.ask(&subject, self.evidences().get_evidence(request)).await?;
+        answer.evidence.ok_or_else(|| empty(&subject))
     }
 
     /// One operation.

@@ -10,6 +10,7 @@ mod diff;
 mod explain;
 mod fleet;
 mod get;
+mod probe;
 pub(crate) mod store;
 mod token;
 pub(crate) mod wait;
@@ -96,6 +97,7 @@ async fn speak(common: Common, command: Command, terminal: &Terminal) -> Result<
         Command::Token(args) => token::run(&session, args).await,
         Command::Cordon(args) => cordon::run(&session, args, true).await,
         Command::Uncordon(args) => cordon::run(&session, args, false).await,
+        Command::Probe(args) => probe::run(&session, args).await,
         Command::Fleet(args) => fleet::run(&session, args).await,
         Command::ReleaseBreaker(args) => cordon::release_breaker(&session, args).await,
         Command::Completion(_)

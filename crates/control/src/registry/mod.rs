@@ -2,6 +2,7 @@
 
 mod bundles;
 mod clusters;
+mod evidence;
 mod tenants;
 mod tiers;
 mod tokens;

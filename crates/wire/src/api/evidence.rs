@@ -21,7 +21,12 @@ pub struct EvidenceView {
 pub fn evidence_to_proto(tenant: &TenantId, evidence: &Evidence, view: EvidenceView) -> v1::Evidence {
     let findings = evidence.findings();
     let whole = view.proof.is_some();
-    let probes = evidence.probes.iter().filter(|_| whole).map(probe_to_proto).collect();
+    let probes = evidence
+        .probes
+        .iter()
+        .filter(|_| whole)
+        .map(probe_to_proto)
+        .collect();
     let policies = evidence.policies.iter().filter(|_| whole);
     let policies = policies.map(|(name, policy)| v1::EvidencePolicy {
         name: name.clone(),

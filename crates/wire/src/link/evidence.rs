@@ -44,5 +44,8 @@ pub fn probe_to_proto(tenant: &TenantId, uid: &Uid) -> agent::ProbeTenant {
 /// # Errors
 /// [`LinkError::Name`].
 pub fn probe_from_proto(probe: &agent::ProbeTenant) -> Result<(TenantId, Uid), LinkError> {
-    Ok((name("ProbeTenant", &probe.tenant)?, name("ProbeTenant", &probe.tenant_uid)?))
+    Ok((
+        name("ProbeTenant", &probe.tenant)?,
+        name("ProbeTenant", &probe.tenant_uid)?,
+    ))
 }

@@ -55,15 +55,12 @@ impl Speaker {
                     .await
             }
             Outgoing::ReleaseBreaker => {
-                self.nonce += 1;
-                let question = Some(agent::request::Question::ReleaseBreaker(agent::ReleaseBreaker {}));
-                let deadline = Some(time::span_to_proto(HELLO));
-                let request = agent::Request {
-                    id: self.nonce,
-                    deadline,
-                    question,
-                };
-                self.send(link_response::Message::Request(request)).await
+                self.ask(agent::request::Question::ReleaseBreaker(agent::ReleaseBreaker {}))
+                    .await
+            }
+            Outgoing::Probe { tenant, uid } => {
+                let probe = link::probe_to_proto(&tenant, &uid);
+                self.ask(agent::request::Question::ProbeTenant(probe)).await
             }
             Outgoing::Goodbye {
                 reason,
@@ -81,6 +78,16 @@ impl Speaker {
             }
             Outgoing::Command(command) => self.tell(command).await,
         }
+    }
+
+    async fn ask(&mut self, question: agent::request::Question) -> bool {
+        self.nonce += 1;
+        let request = agent::Request {
+            id: self.nonce,
+            deadline: Some(time::span_to_proto(HELLO)),
+            question: Some(question),
+        };
+        self.send(link_response::Message::Request(request)).await
     }
 
     async fn tell(&mut self, command: Command) -> bool {
