@@ -93,7 +93,7 @@ fn play(sessions: Sessions, cluster: ClusterName, facts: ClusterFacts) -> Sessio
             };
             match outgoing {
                 Outgoing::Goodbye { .. } => return,
-                Outgoing::SnapshotEnd | Outgoing::ReleaseBreaker => {}
+                Outgoing::SnapshotEnd | Outgoing::ReleaseBreaker | Outgoing::Probe { .. } => {}
                 Outgoing::Command(command) => {
                     sessions.holds(&cluster, id, &command);
                     sessions.report(&cluster, id, answer(&command, &clock), Duration::ZERO);
