@@ -27,7 +27,7 @@ use berth_wire::{evidence, link, objects};
 use http::Method;
 use hub::{Fleet, Hub, Session};
 use serde_json::{Value, json};
-use support::{account, ask, control_plane, install, manifest_options};
+use support::{account, ask, control_plane, install, manifest_options, until};
 use tokio_util::sync::CancellationToken;
 
 const ADMISSION: &str = "/apis/admissionregistration.k8s.io/v1";
@@ -119,6 +119,7 @@ impl Stage {
         tokio::spawn(run_in(cluster, options, stop.clone()));
         let (session, _) = hub.session().await;
         session.welcome(1).await;
+        session.ping();
         for message in assign(1) {
             session.say(message).await;
         }
@@ -150,8 +151,22 @@ impl Stage {
         evidence::read_statement(&statement).unwrap()
     }
 
-    /// Has the tenant probed and takes what comes of it.
-    async fn probe(&mut self) -> Evidence {
+    /// What is proven as soon as it is as `wanted`: a pass that began before a change says nothing of it.
+    async fn until(&mut self, what: &str, wanted: impl Fn(&Evidence) -> bool) -> Evidence {
+        let search = async {
+            loop {
+                let evidence = self.proven().await;
+                if wanted(&evidence) {
+                    return evidence;
+                }
+            }
+        };
+        let found = tokio::time::timeout(std::time::Duration::from_secs(60), search).await;
+        found.unwrap_or_else(|_| panic!("not proven: {what}"))
+    }
+
+    /// Has the tenant probed.
+    async fn probe(&mut self) {
         let request = agent::Request {
             id: 7,
             deadline: None,
@@ -166,7 +181,19 @@ impl Stage {
             _ => None,
         });
         assert_eq!(reply.await.error, "");
-        self.proven().await
+    }
+
+    /// Whether the tenant's admins may change its quota, as the API server knows it now.
+    async fn may_patch_quotas(&self) -> bool {
+        let review = json!({
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SubjectAccessReview",
+            "spec": {"user": "somebody", "groups": ["acme-admins"], "resourceAttributes": {
+                "namespace": "t-acme", "verb": "patch", "resource": "resourcequotas",
+            }},
+        });
+        let path = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
+        self.admin(Method::POST, path, Some(&review)).await["status"]["allowed"] == true
     }
 
     async fn admin(&self, method: Method, path: &str, body: Option<&Value>) -> Value {
@@ -249,11 +276,16 @@ async fn with_the_manifest_every_wall_is_seen_to_hold_and_one_that_is_taken_away
 
     // A policy that only warns is no wall; its change is seen without anybody asking.
     let binding = format!("{ADMISSION}/validatingadmissionpolicybindings/berth-pool-bounds");
-    let actions = |action: &str| json!({"spec": {"validationActions": [action]}});
+    let before = stage.admin(Method::GET, &binding, None).await;
+    let actions = |actions: &Value| json!({"spec": {"validationActions": actions}});
     stage
-        .admin(Method::PATCH, &binding, Some(&actions("Audit")))
+        .admin(Method::PATCH, &binding, Some(&actions(&json!(["Audit"]))))
         .await;
-    let loose = stage.proven().await;
+    let loose = stage
+        .until("a policy that only warns", |now| {
+            !new_holes(now, &sound).is_empty()
+        })
+        .await;
     let found = new_holes(&loose, &sound);
     let hole = &found["stands-binding-berth-pool-bounds"];
     assert!(
@@ -261,9 +293,11 @@ async fn with_the_manifest_every_wall_is_seen_to_hold_and_one_that_is_taken_away
         "{hole}"
     );
     assert_eq!(loose.findings().verdict, berth_model::Verdict::Failed);
-    stage.admin(Method::PATCH, &binding, Some(&actions("Deny"))).await;
-    let mended = stage.proven().await;
-    assert_eq!(new_holes(&mended, &sound), BTreeMap::new());
+    let sound_again = actions(&before["spec"]["validationActions"]);
+    stage.admin(Method::PATCH, &binding, Some(&sound_again)).await;
+    stage
+        .until("mended", |now| new_holes(now, &sound).is_empty())
+        .await;
 
     // A role that gives too much is named with who has it.
     let role = "/apis/rbac.authorization.k8s.io/v1/clusterroles/berth-tenant-admin";
@@ -276,7 +310,11 @@ async fn with_the_manifest_every_wall_is_seen_to_hold_and_one_that_is_taken_away
     stage
         .admin(Method::PATCH, role, Some(&json!({"rules": rules})))
         .await;
-    let loose = stage.probe().await;
+    until("the role is in force", async || stage.may_patch_quotas().await).await;
+    stage.probe().await;
+    let loose = stage
+        .until("a loose role", |now| !new_holes(now, &sound).is_empty())
+        .await;
     let found = new_holes(&loose, &sound);
     assert_eq!(found.keys().collect::<Vec<_>>(), ["rights-admins-walls"]);
     let hole = &found["rights-admins-walls"];
@@ -294,7 +332,12 @@ async fn with_the_manifest_every_wall_is_seen_to_hold_and_one_that_is_taken_away
     });
     let networks = "/apis/networking.k8s.io/v1/namespaces/t-acme/networkpolicies";
     stage.admin(Method::POST, networks, Some(&opening)).await;
-    let open = stage.probe().await;
+    stage.probe().await;
+    let open = stage
+        .until("an open network", |now| {
+            new_holes(now, &sound).contains_key("stands-network")
+        })
+        .await;
     let found = new_holes(&open, &sound);
     assert_eq!(found.keys().collect::<Vec<_>>(), ["stands-network"]);
     assert!(
@@ -308,7 +351,11 @@ async fn with_the_manifest_every_wall_is_seen_to_hold_and_one_that_is_taken_away
     // Without the policy nothing refuses what it was there for.
     let policy = format!("{ADMISSION}/validatingadmissionpolicies/berth-pool-bounds");
     stage.admin(Method::DELETE, &policy, None).await;
-    let gone = stage.proven().await;
+    let gone = stage
+        .until("no policy", |now| {
+            new_holes(now, &sound).contains_key("stands-policy-berth-pool-bounds")
+        })
+        .await;
     let found = new_holes(&gone, &sound);
     assert!(
         found["stands-policy-berth-pool-bounds"].contains("is not there"),

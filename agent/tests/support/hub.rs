@@ -205,6 +205,21 @@ impl Session {
         .await;
     }
 
+    /// Lets the agent know that the hub is there, for as long as the session goes on.
+    pub(crate) fn ping(&self) {
+        let say = self.say.clone();
+        tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(Duration::from_secs(3));
+            loop {
+                ticks.tick().await;
+                let message = Some(ToAgent::Ping(agent::Ping {}));
+                if say.send(Ok(LinkResponse { message })).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
     /// What the agent says next; `None` when it has closed the stream.
     pub(crate) async fn hear(&mut self) -> Option<FromAgent> {
         let message = tokio::time::timeout(PATIENCE, self.heard.message())

@@ -93,15 +93,19 @@ pub fn render(options: &ManifestOptions) -> Vec<Value> {
 /// The admission policies and bindings among the objects, as an agent in `namespace` wants to see them.
 #[must_use]
 pub(crate) fn policies(namespace: &str, mutating: bool) -> Vec<Value> {
-    let files = ALWAYS.iter().chain(mutating.then_some(&MUTATING));
-    let mut objects: Vec<Value> = files.flat_map(|file| parse(file)).collect();
+    let mut objects = render(&ManifestOptions {
+        hub_urls: Vec::new(),
+        ca_pin: String::new(),
+        token: None,
+        image: String::new(),
+        namespace: namespace.to_owned(),
+        mutating,
+        api_url: None,
+    });
     objects.retain(|object| {
         let kind = object["kind"].as_str().unwrap_or_default();
         kind.ends_with("AdmissionPolicy") || kind.ends_with("AdmissionPolicyBinding")
     });
-    if namespace != AGENT_NAMESPACE {
-        objects.iter_mut().for_each(|object| rename(object, namespace));
-    }
     objects
 }
 

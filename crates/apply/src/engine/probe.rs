@@ -1,6 +1,13 @@
 //! Probing the walls of a tenant that is applied.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use berth_model::{Evidence, TenantId, report::ApplyState};
 use tokio::sync::watch;
@@ -56,7 +63,7 @@ impl Engine {
                 interval_seconds: by.interval.as_secs(),
                 agent_version: by.agent_version.clone(),
                 kubernetes_version: String::new(),
-                policies: std::collections::BTreeMap::new(),
+                policies: BTreeMap::new(),
                 probes: Vec::new(),
                 refused_attempts: 0,
             };
@@ -118,7 +125,8 @@ async fn follow(core: Arc<Core>, kind: &'static str, plural: &'static str, chang
         kind,
         plural,
         changed,
-        known: std::sync::Mutex::default(),
+        known: Mutex::default(),
+        complete: AtomicBool::new(false),
     };
     crate::watch::run(
         target,
@@ -130,24 +138,21 @@ async fn follow(core: Arc<Core>, kind: &'static str, plural: &'static str, chang
 }
 
 /// What tells one version of a policy from another: its uid and generation.
-type Versions = std::collections::BTreeMap<String, (String, Option<i64>)>;
+type Versions = BTreeMap<String, (String, Option<i64>)>;
 
 struct PolicyTarget {
     kind: &'static str,
     plural: &'static str,
     changed: Arc<watch::Sender<u64>>,
-    known: std::sync::Mutex<Versions>,
+    known: Mutex<Versions>,
+    /// The first look is complete: before that nothing is another than it was.
+    complete: AtomicBool,
 }
 
 impl PolicyTarget {
     fn change(&self, change: impl FnOnce(&mut Versions) -> bool) {
-        let changed = change(
-            &mut self
-                .known
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner),
-        );
-        if changed {
+        let changed = change(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner));
+        if changed && self.complete.load(Ordering::Relaxed) {
             self.changed.send_modify(|count| *count += 1);
         }
     }
@@ -186,12 +191,13 @@ impl Target for PolicyTarget {
 
     fn advanced(&self, _version: u64) {}
 
-    fn looked(&self, _version: u64, present: std::collections::BTreeSet<String>) {
+    fn looked(&self, _version: u64, present: BTreeSet<String>) {
         self.change(|known| {
             let before = known.len();
             known.retain(|name, _| present.contains(name));
             known.len() != before
         });
+        self.complete.store(true, Ordering::Relaxed);
     }
 
     fn name(&self) -> &'static str {

@@ -211,7 +211,7 @@ impl Tried<'_> {
                 "pod-static-annotation",
                 "a pod that says it is a node's static pod",
                 &|pod| {
-                    pod["metadata"]["annotations"] = json!({"kubernetes.io/config.mirror": "probe"});
+                    pod["metadata"]["annotations"] = json!({"kubernetes.io/config.source": "file"});
                 },
             ),
             pod(
