@@ -4,7 +4,7 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 11] = [
+const FILES: [&str; 12] = [
     "berth/v1/tenant.proto",
     "berth/v1/tier.proto",
     "berth/v1/organisation.proto",
@@ -12,6 +12,7 @@ const FILES: [&str; 11] = [
     "berth/v1/cluster.proto",
     "berth/v1/join_token.proto",
     "berth/v1/operation.proto",
+    "berth/v1/evidence.proto",
     "berth/v1/hub.proto",
     "berth/v1/network.proto",
     "berth/agent/v1/agent.proto",

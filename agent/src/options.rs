@@ -7,6 +7,9 @@ use berth_identity::CaPin;
 use berth_runtime::telemetry::Format;
 use http::Uri;
 
+/// How often tenants' walls are probed, in seconds.
+pub const EVIDENCE_INTERVAL: u64 = 600;
+
 /// The agent of one cluster: dials the hub, keeps this cluster as the hub assigns it, and reports back.
 ///
 /// The first start needs --token-file and --ca-pin, as `berth token create CLUSTER` prints them. The identity got for them is
@@ -53,6 +56,10 @@ pub struct Options {
     /// The window of --withdraw-limit and --withdraw-percent, in seconds.
     #[arg(long, value_name = "SECONDS", env = "BERTH_WITHDRAW_WINDOW", default_value_t = BreakerLimits::default().window.as_secs())]
     pub withdraw_window: u64,
+
+    /// How often each tenant's walls are probed, in seconds, besides after every change; evidence is believed for three of it.
+    #[arg(long, value_name = "SECONDS", env = "BERTH_EVIDENCE_INTERVAL", default_value_t = EVIDENCE_INTERVAL, value_parser = clap::value_parser!(u64).range(1..=28_800))]
+    pub evidence_interval: u64,
 
     /// Serve /livez, /readyz and /metrics here.
     #[arg(long, value_name = "ADDR", env = "BERTH_OPS_LISTEN")]

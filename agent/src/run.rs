@@ -19,6 +19,7 @@ use crate::{
     acting,
     cluster::Cluster,
     error::Error,
+    evidence::{Desk, Prober},
     facts::Facts,
     identity::{self, Joining, renew::keep_renewed, secret::IdentitySecret},
     lease::ActingLease,
@@ -56,6 +57,7 @@ pub async fn run_in(cluster: Cluster, options: Options, shutdown: CancellationTo
         withdraw_limit,
         withdraw_percent,
         withdraw_window,
+        evidence_interval,
         ops_listen,
         instance,
         log_format: _,
@@ -81,6 +83,7 @@ pub async fn run_in(cluster: Cluster, options: Options, shutdown: CancellationTo
             percent: withdraw_percent,
             window: Duration::from_secs(withdraw_window),
         },
+        evidence_interval: Duration::from_secs(evidence_interval),
         instance: instance.unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
         clock,
     };
@@ -96,6 +99,7 @@ struct Agent {
     joining: Joining,
     namespace: String,
     breaker: BreakerLimits,
+    evidence_interval: Duration,
     instance: String,
     clock: Arc<dyn Clock>,
 }
@@ -176,8 +180,17 @@ impl Agent {
                 self.hubs.clone(),
                 self.clock.clone(),
             );
+            let evidence = Desk::new();
+            let prober = Prober {
+                engine: engine.clone(),
+                desk: evidence.clone(),
+                identity: identity.subscribe(),
+                clock: self.clock.clone(),
+                interval: self.evidence_interval,
+            };
             tokio::select! {
-                ended = keep_linked(engine.clone(), me, self.hubs.clone(), dial, live) => ended,
+                ended = keep_linked(engine.clone(), me, self.hubs.clone(), dial, live, evidence) => ended,
+                () = prober.run() => Error::Engine("its reports have ended".into()),
                 () = renewing => Error::Engine("the renewal ended".into()),
                 () = ready_once(listened, linked) => Error::Engine("the link ended".into()),
             }
@@ -230,6 +243,7 @@ pub(crate) async fn keep_linked<D: Dial>(
     hubs: Hubs,
     dial: D,
     live: watch::Sender<bool>,
+    evidence: Desk,
 ) -> Error {
     if !engine.ready().await {
         return Error::Engine("before it was ready".into());
@@ -241,6 +255,7 @@ pub(crate) async fn keep_linked<D: Dial>(
         cluster: me.name,
         instance: me.instance,
         facts: facts.subscribe(),
+        evidence,
         live,
     };
     tokio::select! {

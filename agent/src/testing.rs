@@ -9,7 +9,7 @@ use http::Uri;
 use tokio::sync::watch;
 
 pub use crate::link::{Dial, DialError};
-use crate::{cluster::Cluster, error::Error, link::Hubs, run};
+use crate::{cluster::Cluster, error::Error, evidence::Desk, link::Hubs, run};
 
 /// Who the agent is, and where.
 #[derive(Debug)]
@@ -38,5 +38,7 @@ pub async fn keep_linked<D: Dial>(engine: Engine, me: Me, hubs: Vec<Uri>, dial: 
         cluster,
         clock,
     };
-    run::keep_linked(engine, me, Hubs::new(hubs), dial, watch::Sender::new(false)).await
+    let live = watch::Sender::new(false);
+    // Nobody probes: without an identity there is nothing to sign with.
+    run::keep_linked(engine, me, Hubs::new(hubs), dial, live, Desk::new()).await
 }

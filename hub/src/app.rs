@@ -10,8 +10,8 @@ use berth_proto::{
     agent::agent_service_server::AgentServiceServer,
     v1::{
         bundle_service_server::BundleServiceServer, cluster_service_server::ClusterServiceServer,
-        hub_service_server::HubServiceServer, join_token_service_server::JoinTokenServiceServer,
-        operation_service_server::OperationServiceServer,
+        evidence_service_server::EvidenceServiceServer, hub_service_server::HubServiceServer,
+        join_token_service_server::JoinTokenServiceServer, operation_service_server::OperationServiceServer,
         organisation_service_server::OrganisationServiceServer, tenant_service_server::TenantServiceServer,
         tier_service_server::TierServiceServer,
     },
@@ -31,8 +31,8 @@ use crate::{
     config::{Config, ConfigError},
     gate::Gate,
     grpc::{
-        Api, agent::Agents, bundle::Bundles, cluster::Clusters, hub::Hubs, join_token::JoinTokens,
-        operation::Operations, organisation::Organisations, tenant::Tenants, tier::Tiers,
+        Api, agent::Agents, bundle::Bundles, cluster::Clusters, evidence::EvidenceOf, hub::Hubs,
+        join_token::JoinTokens, operation::Operations, organisation::Organisations, tenant::Tenants, tier::Tiers,
     },
     home::{self, Home, HomeError},
     lead::{Lead, Leader},
@@ -410,6 +410,7 @@ fn api_router(
         .add_service(BundleServiceServer::new(Bundles(api.clone())))
         .add_service(ClusterServiceServer::new(Clusters(api.clone())))
         .add_service(JoinTokenServiceServer::new(JoinTokens(api.clone())))
+        .add_service(EvidenceServiceServer::new(EvidenceOf(api.clone())))
         .add_service(OperationServiceServer::new(Operations(api.clone()))))
 }
 

@@ -6,7 +6,7 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use berth_apply::{Engine, Kept, Refused, Reports};
-use berth_model::{ClusterFacts, ClusterName, TenantReport, Term, Timestamp};
+use berth_model::{ClusterFacts, ClusterName, TenantId, TenantReport, Term, Timestamp, Uid};
 use berth_proto::agent::{LinkRequest, LinkResponse, link_request::Message as ToHub};
 use berth_runtime::clock::Clock;
 use berth_wire::link::{Held, Keep, Withdraw};
@@ -18,6 +18,7 @@ use super::{
     minting::Minting,
     session::{Answer, Effect, End, Input, Session, greeting, heartbeat},
 };
+use crate::evidence::{Desk, Fresh};
 
 /// Messages that may wait for the hub.
 const QUEUE: usize = 64;
@@ -34,6 +35,7 @@ pub(crate) struct Driver {
     pub(crate) cluster: ClusterName,
     pub(crate) instance: String,
     pub(crate) facts: watch::Receiver<Arc<ClusterFacts>>,
+    pub(crate) evidence: Desk,
     /// Set while a hub listens.
     pub(crate) live: watch::Sender<bool>,
 }
@@ -74,6 +76,7 @@ impl Driver {
     {
         let mut facts = self.facts.clone();
         let mut reports = self.engine.reports();
+        let mut evidence = self.evidence.news();
         let hello = {
             let facts = facts.borrow_and_update().clone();
             greeting(&self.instance, self.engine.highest_term(), &facts, &self.held())
@@ -96,6 +99,8 @@ impl Driver {
                 biased;
                 inputs = self.next(&session, &mut stream, &mut reports, &mut facts) => inputs?,
                 answered = minting.next() => vec![answered],
+                // Last of all: it is large, and nothing waits for it.
+                fresh = evidence.next(), if session.live() => vec![self.aged(fresh)],
             };
             for input in inputs {
                 let ended = self.perform(input, &mut session, &mut reports, &mut minting, &out);
@@ -203,6 +208,9 @@ impl Driver {
                     if let Some(refused) = minting.begin(engine, clock, id, wanted, within) {
                         effects.extend(self.step(session, refused));
                     }
+                Effect::Probe { id, tenant, uid } => {
+                    let answer = self.have_probed(tenant, &uid);
+                    effects.extend(self.step(session, Input::ProbeQueued { id, answer }));
                 }
                 Effect::End(end) => return Ok(Some(end)),
             }
@@ -233,6 +241,22 @@ impl Driver {
             observed_at: report.observed_at.min(latest),
             ..report
         }
+    }
+
+    fn aged(&self, fresh: Fresh) -> Input {
+        let age = self.clock.monotonic().saturating_sub(fresh.began);
+        Input::Probed(fresh.sealed, age)
+    }
+
+    fn have_probed(&self, tenant: TenantId, uid: &Uid) -> Result<(), String> {
+        let held = self
+            .engine
+            .report(&tenant)
+            .is_some_and(|report| report.uid == *uid);
+        if !held {
+            return Err(format!("tenant {tenant} is not held here"));
+        }
+        self.evidence.ask(tenant)
     }
 
     fn heartbeat(&self) -> ToHub {

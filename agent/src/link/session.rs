@@ -7,15 +7,16 @@ use std::{collections::BTreeMap, time::Duration};
 use berth_apply::Refused;
 use berth_model::{
     AccessToken, Assignment, ClusterFacts, ClusterName, NoToken, Object, TenantId, TenantReport, Term,
-    Timestamp, TokenRefused, TokenWanted,
+    Timestamp, TokenRefused, TokenWanted, Uid,
 };
 use berth_proto::agent::{
     self, link_request::Message as ToHub, link_response::Message as FromHub, request::Question,
 };
 use berth_wire::{
+    evidence::Sealed,
     link::{
         self, Assembler, Goodbye, Heartbeat, Held, Keep, LinkError, Nack, NackReason, Withdraw,
-        facts_to_proto, heartbeat_to_proto, held_chunks, nack_to_proto, report_to_proto,
+        evidence_to_proto, facts_to_proto, heartbeat_to_proto, held_chunks, nack_to_proto, report_to_proto,
     },
     objects,
     protocol::{self, Mismatch, Range},
@@ -59,6 +60,10 @@ pub(crate) enum Input {
         id: u64,
         answer: Result<AccessToken, TokenRefused>,
     },
+    /// A tenant's walls were probed, so long ago.
+    Probed(Sealed, Duration),
+    /// A tenant will be probed, or why not.
+    ProbeQueued { id: u64, answer: Result<(), String> },
 }
 
 /// What the engine says to what it was given.
@@ -99,6 +104,8 @@ pub(crate) enum Effect {
         wanted: TokenWanted,
         within: Duration,
     },
+    /// Have the tenant probed, and say whether it will be.
+    Probe { id: u64, tenant: TenantId, uid: Uid },
     /// The session is over.
     End(End),
 }
@@ -206,20 +213,17 @@ impl Session {
             Input::Facts(facts) if self.live() => send(ToHub::Facts(agent::FactsReport {
                 facts: Some(facts_to_proto(&facts)),
             })),
-            Input::Reported(_) | Input::Facts(_) => Vec::new(),
+            Input::Probed(sealed, age) if self.live() => {
+                send(ToHub::Evidence(evidence_to_proto(&sealed, Some(age))))
+            }
+            Input::Reported(_) | Input::Facts(_) | Input::Probed(..) => Vec::new(),
             Input::BreakerReleased { id, answer } => {
                 let done = agent::reply::Answer::BreakerReleased(agent::BreakerReleased {});
-                let (error, answer) = match answer {
-                    Ok(()) => (String::new(), Some(done)),
-                    Err(why) => (why, None),
-                };
-                let reason = String::new();
-                send(ToHub::Reply(agent::Reply {
-                    id,
-                    error,
-                    reason,
-                    answer,
-                }))
+                reply(id, answer.map(|()| done))
+            }
+            Input::ProbeQueued { id, answer } => {
+                let done = agent::reply::Answer::ProbeQueued(agent::ProbeQueued {});
+                reply(id, answer.map(|()| done))
             }
             Input::TokenMinted { id, answer } => send(ToHub::Reply(link::token_reply_to_proto(id, &answer))),
         }
@@ -398,12 +402,25 @@ fn asked(request: &agent::Request) -> Vec<Effect> {
                 send(ToHub::Reply(link::token_reply_to_proto(id, &Err(refused))))
             }
         },
-        None => send(ToHub::Reply(agent::Reply {
-            id,
-            error: "this agent does not know the question".to_owned(),
-            ..agent::Reply::default()
-        })),
+        Some(Question::ProbeTenant(probe)) => match link::probe_from_proto(probe) {
+            Ok((tenant, uid)) => vec![Effect::Probe { id, tenant, uid }],
+            Err(error) => reply(id, Err(error.to_string())),
+        },
+        None => reply(id, Err("this agent does not know the question".to_owned())),
     }
+}
+
+fn reply(id: u64, answer: Result<agent::reply::Answer, String>) -> Vec<Effect> {
+    let (error, answer) = match answer {
+        Ok(answer) => (String::new(), Some(answer)),
+        Err(why) => (why, None),
+    };
+    send(ToHub::Reply(agent::Reply {
+        id,
+        error,
+        answer,
+        ..agent::Reply::default()
+    }))
 }
 
 /// The objects, if they are what the digest says.

@@ -629,6 +629,9 @@ fn a_session_does_what_hubs_of_every_version_say() {
             "request" if name.starts_with("request.mint_token") => {
                 matches!(&effects[..], [Effect::MintToken { .. }])
             }
+            "request" if name.starts_with("request.probe_tenant") => {
+                matches!(&effects[..], [Effect::Probe { tenant, .. }] if tenant.as_str() == "acme")
+            }
             "request" => matches!(&effects[..], [Effect::ReleaseBreaker { .. }]),
             "goodbye" => matches!(&effects[..], [Effect::End(End::Goodbye(_))]),
             "snapshot_end" | "ping" => effects.is_empty(),
@@ -636,6 +639,51 @@ fn a_session_does_what_hubs_of_every_version_say() {
         };
         assert!(as_said, "{name}: {effects:?}");
     }
+}
+
+#[test]
+fn a_question_for_a_probe_is_answered_whether_there_will_be_one() {
+    let mut session = live(0);
+    for (answer, error) in [(Ok(()), ""), (Err("not held".to_owned()), "not held")] {
+        let effects = session.step(Input::ProbeQueued { id: 7, answer }, second(1), TIME);
+        let [Effect::Send(message)] = &effects[..] else {
+            panic!("{effects:?}")
+        };
+        let ToHub::Reply(reply) = message.as_ref() else {
+            panic!("{message:?}")
+        };
+        assert_eq!(
+            (reply.id, reply.error.as_str(), reply.answer.is_some()),
+            (7, error, error.is_empty())
+        );
+    }
+    let nonsense = Question::ProbeTenant(agent::ProbeTenant {
+        tenant: "Not A Name".into(),
+        tenant_uid: "u".into(),
+    });
+    let request = agent::Request {
+        id: 8,
+        deadline: None,
+        question: Some(nonsense),
+    };
+    let effects = hear(&mut session, FromHub::Request(request));
+    assert!(
+        matches!(&effects[..], [Effect::Send(message)] if matches!(message.as_ref(), ToHub::Reply(reply) if !reply.error.is_empty())),
+        "{effects:?}"
+    );
+}
+
+#[test]
+fn evidence_is_told_while_the_hub_listens_and_not_before() {
+    let sealed = || Sealed {
+        statement_zstd: vec![1],
+        signature: vec![2],
+    };
+    let probed = || Input::Probed(sealed(), second(3));
+    let mut session = Session::new(cluster(), Term(0), second(0));
+    assert_eq!(session.step(probed(), second(0), TIME), []);
+    let expected = ToHub::Evidence(link::evidence_to_proto(&sealed(), Some(second(3))));
+    assert_eq!(live(0).step(probed(), second(1), TIME), send(expected));
 }
 
 #[test]

@@ -57,6 +57,8 @@ pub(crate) struct Fleet {
     pub(crate) joins: AtomicUsize,
     /// The last public key that was signed, as its certificate's hash.
     pub(crate) signed: Mutex<Option<String>>,
+    /// The last certificate that was issued.
+    pub(crate) issued: Mutex<Option<String>>,
     pub(crate) lifetime: Mutex<Duration>,
     pub(crate) renewals: AtomicUsize,
 }
@@ -75,6 +77,7 @@ impl Fleet {
             token: Mutex::default(),
             joins: AtomicUsize::default(),
             signed: Mutex::default(),
+            issued: Mutex::default(),
             lifetime: Mutex::new(AGENT_LIFETIME),
             renewals: AtomicUsize::default(),
         })
@@ -100,6 +103,7 @@ impl Fleet {
             .issue_agent(&fleet(), &cluster, csr, now(), lifetime);
         let issued = issued.map_err(|e| Status::invalid_argument(e.to_string()))?;
         *self.signed.lock().unwrap() = Some(issued.key_sha256);
+        *self.issued.lock().unwrap() = Some(issued.certificate_pem.clone());
         Ok(issued.certificate_pem)
     }
 }
@@ -199,6 +203,21 @@ impl Session {
             ping_interval: None,
         }))
         .await;
+    }
+
+    /// Lets the agent know that the hub is there, for as long as the session goes on.
+    pub(crate) fn ping(&self) {
+        let say = self.say.clone();
+        tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(Duration::from_secs(3));
+            loop {
+                ticks.tick().await;
+                let message = Some(ToAgent::Ping(agent::Ping {}));
+                if say.send(Ok(LinkResponse { message })).await.is_err() {
+                    return;
+                }
+            }
+        });
     }
 
     /// What the agent says next; `None` when it has closed the stream.

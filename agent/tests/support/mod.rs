@@ -186,6 +186,7 @@ pub(crate) fn options(hub: http::Uri) -> berth_agent::Options {
         withdraw_limit: 3,
         withdraw_percent: 10,
         withdraw_window: 600,
+        evidence_interval: 600,
         ops_listen: None,
         instance: None,
         log_format: berth_agent::options::LogFormat::Text,

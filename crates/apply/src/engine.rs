@@ -8,6 +8,7 @@ mod core;
 mod drift;
 mod judge;
 mod namespace;
+mod probe;
 mod prune;
 mod slot;
 mod start;

@@ -69,6 +69,11 @@ impl Facts {
         self.nodes.changed()
     }
 
+    /// Whether containers really run here.
+    pub(crate) fn containers_run(&self) -> bool {
+        self.nodes.run_containers()
+    }
+
     /// Everything, as of now.
     pub(crate) async fn read(&self, caller: &Caller) -> Result<ClusterFacts, ApplyError> {
         let looks = async {

@@ -100,6 +100,25 @@ pub fn render(options: &ManifestOptions) -> Vec<Value> {
     objects
 }
 
+/// The admission policies and bindings among the objects, as an agent in `namespace` wants to see them.
+#[must_use]
+pub(crate) fn policies(namespace: &str, mutating: bool) -> Vec<Value> {
+    let mut objects = render(&ManifestOptions {
+        hub_urls: Vec::new(),
+        ca_pin: String::new(),
+        token: None,
+        image: String::new(),
+        namespace: namespace.to_owned(),
+        mutating,
+        api_url: None,
+    });
+    objects.retain(|object| {
+        let kind = object["kind"].as_str().unwrap_or_default();
+        kind.ends_with("AdmissionPolicy") || kind.ends_with("AdmissionPolicyBinding")
+    });
+    objects
+}
+
 /// The objects as one YAML text for `kubectl apply -f -`. JSON is YAML.
 #[must_use]
 pub fn to_yaml(objects: &[Value]) -> String {

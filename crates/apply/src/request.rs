@@ -203,6 +203,27 @@ impl Caller {
         self.ask(Lane::Look, &Call::get(path, JSON)).await
     }
 
+    /// Posts a question, or an object for a dry run, as the agent or as the deployer of `namespace`. Stands in no queue: whoever
+    /// asks bounds how much is under way.
+    pub(crate) async fn ask_for<T: DeserializeOwned>(
+        &self,
+        path: String,
+        body: &serde_json::Value,
+        asked_as: AppliedAs,
+        namespace: &str,
+    ) -> Result<T, RequestError> {
+        let body = body.to_string();
+        let call = Call {
+            method: Method::POST,
+            path,
+            accept: JSON,
+            content_type: JSON,
+            body: body.as_bytes(),
+            user: (asked_as == AppliedAs::Deployer).then(|| deployer(namespace)),
+        };
+        self.ask(Lane::Look, &call).await
+    }
+
     /// A page of a collection, metadata only where that is all that matters.
     pub(crate) async fn page<T: DeserializeOwned>(
         &self,
@@ -358,9 +379,10 @@ impl Call<'_> {
 fn user(object: &ObjectRef, applied_as: AppliedAs) -> Option<String> {
     match (applied_as, object.kind()) {
         (AppliedAs::Agent, _) | (AppliedAs::Deployer, Kind::Namespace) => None,
-        (AppliedAs::Deployer, _) => Some(format!(
-            "system:serviceaccount:{}:{DEPLOYER_ACCOUNT}",
-            object.home()
-        )),
+        (AppliedAs::Deployer, _) => Some(deployer(object.home())),
     }
+}
+
+fn deployer(namespace: &str) -> String {
+    format!("system:serviceaccount:{namespace}:{DEPLOYER_ACCOUNT}")
 }

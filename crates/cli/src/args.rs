@@ -37,7 +37,7 @@ pub(crate) struct Common {
 pub(crate) enum Command {
     /// Bring tenants, tiers, organisations and bundles to what files say
     Apply(Apply),
-    /// Show tenants, tiers, organisations, bundles, clusters, operations or tokens
+    /// Show tenants, tiers, organisations, bundles, clusters, operations, tokens or evidence
     Get(Get),
     /// Show everything about one or more of them, for people
     Describe(Describe),
@@ -73,6 +73,8 @@ pub(crate) enum Command {
     /// them, uncounted. What is asked for later is counted anew. The limits are in the hub's configuration (breaker) and in the
     /// agent's options (--withdraw-limit, --withdraw-percent, --withdraw-window).
     ReleaseBreaker(Cordon),
+    /// Have tenants' walls probed now, and show what comes of it; exit code 1 when one does not hold
+    Probe(Probe),
     /// Show how the hub is, what the clusters hold against what it has, and let it take command after a restore
     #[command(subcommand)]
     Fleet(Fleet),
@@ -140,7 +142,7 @@ pub(crate) enum Format {
     Name,
 }
 
-/// Show tenants, tiers, organisations, bundles, clusters, operations or tokens.
+/// Show tenants, tiers, organisations, bundles, clusters, operations, tokens or evidence.
 #[derive(Args, Debug)]
 pub(crate) struct Get {
     /// KIND [NAME...] or KIND/NAME...
@@ -350,6 +352,17 @@ pub(crate) struct AcceptGap {
     /// Take the acceptance back for tenants to come
     #[arg(long, conflicts_with = "reason")]
     pub revoke: bool,
+}
+
+/// Have tenants' walls probed now.
+#[derive(Args, Debug)]
+pub(crate) struct Probe {
+    /// tenant NAME... or tenant/NAME...
+    #[arg(required = true, value_name = "tenant NAME")]
+    pub targets: Vec<String>,
+    /// Longest wait for all of it
+    #[arg(long, default_value = "1m", value_name = "DURATION", value_parser = duration)]
+    pub timeout: Duration,
 }
 
 /// Print a completion script.

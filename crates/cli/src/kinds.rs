@@ -21,6 +21,8 @@ pub(crate) enum Kind {
     Operation,
     /// Join tokens.
     Token,
+    /// Evidence of tenants' isolation.
+    Evidence,
 }
 
 const NAMES: [(Kind, &str, &[&str]); 7] = [
@@ -35,10 +37,11 @@ const NAMES: [(Kind, &str, &[&str]); 7] = [
     (Kind::Cluster, "cluster", &["clusters", "cl"]),
     (Kind::Operation, "operation", &["operations", "op", "ops"]),
     (Kind::Token, "token", &["tokens", "jointoken", "jointokens", "jt"]),
+    (Kind::Evidence, "evidence", &["evidence", "ev"]),
 ];
 
 impl Kind {
-    /// `tenant`, `tier`, `organisation`, `bundle`, `cluster`, `operation` or `token`.
+    /// `tenant`, `tier`, `organisation`, `bundle`, `cluster`, `operation`, `token` or `evidence`.
     #[must_use]
     pub(crate) fn as_str(self) -> &'static str {
         NAMES
@@ -92,7 +95,7 @@ pub(crate) struct Targets {
 pub(crate) fn targets(arguments: &[String]) -> Result<Targets, Failure> {
     let Some((first, rest)) = arguments.split_first() else {
         return Err(Failure::usage(
-            "say of which kind: tenants, tiers, organisations, bundles, clusters, operations or tokens",
+            "say of which kind: tenants, tiers, organisations, bundles, clusters, operations, tokens or evidence",
         ));
     };
     let Some((kind, name)) = first.split_once('/') else {

@@ -10,7 +10,7 @@ use berth_plan::{
 use tracing::error;
 
 use crate::{
-    keys,
+    evidence, keys,
     load::{self, RecordProblem},
     sessions::Sessions,
 };
@@ -162,6 +162,15 @@ pub(crate) fn try_take(
             }
         }
         changes.tenants.insert(id);
+    } else if let Some(id) = key.strip_prefix(keys::EVIDENCE) {
+        let id = load::id(id)?;
+        let kept = value.and_then(|value| evidence::kept(&id, value));
+        if let Some(known) = view.tenants.get_mut(&id) {
+            let kept = kept.map(|kept| evidence::probed(&kept.evidence, kept.record.probed_at));
+            known.probed = kept.filter(|probed| probed.uid == known.tenant.uid);
+            hear_of_walls(known, sessions);
+        }
+        changes.tenants.insert(id);
     } else if let Some(name) = key.strip_prefix(keys::BREAKERS) {
         let name: berth_model::ClusterName = load::name(name)?;
         match value {
@@ -239,10 +248,19 @@ pub(crate) fn fresh(tenant: Arc<berth_model::Tenant>) -> TenantView {
         assigned: None,
         infra: InfraView::default(),
         report: None,
+        probed: None,
         render_error: None,
         conditions: berth_model::Conditions::new(),
         stalled: None,
     }
+}
+
+/// Takes what the tenant's cluster has proven of its walls, where that is later than what is known.
+pub(crate) fn hear_of_walls(known: &mut TenantView, sessions: &Sessions) {
+    let cluster = known.assigned.as_ref().map(|assigned| &assigned.cluster);
+    let said = cluster.and_then(|cluster| sessions.probed(cluster, &known.tenant.id));
+    let said = said.filter(|said| said.uid == known.tenant.uid);
+    known.probed = evidence::latest(known.probed.take(), said);
 }
 
 /// Takes what the sessions know of a cluster.

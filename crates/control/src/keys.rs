@@ -24,6 +24,8 @@ pub const ASSIGNMENTS: &str = "assignments/";
 pub const INFRA: &str = "infra/";
 /// Shelf of mass-delete breakers, by cluster. The loop counts and trips, the API releases, each by compare-and-swap.
 pub const BREAKERS: &str = "breakers/";
+/// Shelf of evidence of isolation, the latest of each tenant.
+pub const EVIDENCE: &str = "evidence/";
 /// Shelf of conditions.
 pub const STATUS: &str = "status/";
 
@@ -150,6 +152,12 @@ pub fn assignment(id: &TenantId) -> Key {
 #[must_use]
 pub fn infra(id: &TenantId) -> Key {
     key(format!("{INFRA}{id}"))
+}
+
+/// Evidence of a tenant's isolation.
+#[must_use]
+pub fn evidence(id: &TenantId) -> Key {
+    key(format!("{EVIDENCE}{id}"))
 }
 
 /// A tenant's conditions.

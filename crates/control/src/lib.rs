@@ -6,6 +6,7 @@
 pub mod board;
 pub mod difference;
 mod event;
+pub mod evidence;
 mod execute;
 pub mod fleet;
 pub mod keys;

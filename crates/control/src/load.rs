@@ -337,6 +337,7 @@ pub(crate) async fn view(
         keys::INFRA,
         keys::FLEET,
         keys::BREAKERS,
+        keys::EVIDENCE,
     ] {
         for entry in all(store, shelf).await?.0 {
             let key = entry.key.as_str();

@@ -57,6 +57,13 @@ pub enum Outgoing {
         /// Which.
         wanted: TokenWanted,
     },
+    /// Somebody wants a tenant's walls probed now.
+    Probe {
+        /// The tenant.
+        tenant: TenantId,
+        /// Its uid.
+        uid: Uid,
+    },
     /// The session is over.
     Goodbye {
         /// `Superseded`, `Draining`, `NotLeader` or `Refused`.
@@ -95,6 +102,8 @@ struct State {
     snapshot_end: bool,
     release_breaker: bool,
     questions: Questions,
+    /// Tenants to be probed; no more than there are.
+    probes: BTreeMap<TenantId, Uid>,
     goodbye: Option<(&'static str, String, String)>,
 }
 
@@ -150,6 +159,12 @@ impl Outbox {
         self.state().questions.answer(id, answer);
     }
 
+    /// Asks for a tenant's walls to be probed.
+    pub fn probe(&self, tenant: TenantId, uid: Uid) {
+        self.state().probes.insert(tenant, uid);
+        self.filled.notify_one();
+    }
+
     /// Ends the session; what is waiting is not said any more.
     pub fn goodbye(&self, reason: &'static str, message: impl Into<String>) {
         self.goodbye_to(reason, message, "");
@@ -184,6 +199,7 @@ impl Outbox {
             });
         }
         let silent = state.order.is_empty()
+            && state.probes.is_empty()
             && !state.release_breaker
             && !state.snapshot_end
             && state.questions.silent();
@@ -207,7 +223,11 @@ impl Outbox {
                 return Some(Outgoing::Command(command));
             }
         }
-        std::mem::take(&mut state.snapshot_end).then_some(Outgoing::SnapshotEnd)
+        if std::mem::take(&mut state.snapshot_end) {
+            return Some(Outgoing::SnapshotEnd);
+        }
+        let (tenant, uid) = state.probes.pop_first()?;
+        Some(Outgoing::Probe { tenant, uid })
     }
 }
 

@@ -1,6 +1,7 @@
 //! The live sessions of the agents and what they said: soft state, in memory, said again on reconnect.
 
 mod asking;
+mod proofs;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -60,6 +61,8 @@ struct ClusterState {
     evidence_at: Option<Moment>,
     facts: Option<ClusterFacts>,
     reports: BTreeMap<TenantId, (TenantReport, Moment)>,
+    /// Stays when a session ends: it is signed, and grows old by itself.
+    proofs: BTreeMap<TenantId, proofs::Proof>,
 }
 
 /// A moment by the monotonic clock, in milliseconds; before this process it is negative. What was done to the wall clock since
@@ -97,6 +100,8 @@ pub struct SessionChanges {
     pub tenants: BTreeSet<TenantId>,
     /// Clusters whose session or facts changed.
     pub clusters: BTreeSet<ClusterName>,
+    /// Tenants of which something was proven that is not kept yet.
+    pub proven: BTreeSet<TenantId>,
     /// Clusters with a new session that has not been told anything yet.
     pub opened: BTreeSet<ClusterName>,
 }
@@ -344,6 +349,7 @@ impl Sessions {
     pub fn forget(&self, tenant: &TenantId) {
         for known in self.state().clusters.values_mut() {
             known.reports.remove(tenant);
+            known.proofs.remove(tenant);
         }
     }
 

@@ -179,7 +179,10 @@ fn play(sessions: Sessions) -> watch::Receiver<BTreeMap<TenantId, bool>> {
         loop {
             let command = match outbox.next().await {
                 Outgoing::Goodbye { .. } => return,
-                Outgoing::SnapshotEnd | Outgoing::ReleaseBreaker | Outgoing::MintToken { .. } => continue,
+                Outgoing::SnapshotEnd
+                | Outgoing::ReleaseBreaker
+                | Outgoing::MintToken { .. }
+                | Outgoing::Probe { .. } => continue,
                 Outgoing::Command(command) => command,
             };
             sessions.holds(&cluster(), session, &command);

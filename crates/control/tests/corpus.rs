@@ -76,6 +76,7 @@ async fn left_by(version: &Path, kind: &str) -> Arc<dyn Store> {
         ("StatusRecord", keys::status(&acme())),
         ("JoinTokenRecord", keys::join_token("k7").unwrap()),
         ("FleetRecord", keys::fleet()),
+        ("EvidenceRecord", keys::evidence(&acme())),
     ];
     let mut txn = Txn::new();
     for (record, key) in shelves {

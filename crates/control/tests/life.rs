@@ -93,7 +93,10 @@ fn play(sessions: Sessions, cluster: ClusterName, facts: ClusterFacts) -> Sessio
             };
             match outgoing {
                 Outgoing::Goodbye { .. } => return,
-                Outgoing::SnapshotEnd | Outgoing::ReleaseBreaker | Outgoing::MintToken { .. } => {}
+                Outgoing::SnapshotEnd
+                | Outgoing::ReleaseBreaker
+                | Outgoing::MintToken { .. }
+                | Outgoing::Probe { .. } => {}
                 Outgoing::Command(command) => {
                     sessions.holds(&cluster, id, &command);
                     sessions.report(&cluster, id, answer(&command, &clock), Duration::ZERO);

@@ -57,6 +57,8 @@ pub struct PeerInfo {
     pub remote: SocketAddr,
     /// Whose certificate it showed; `None` when it showed none, which only the link's listener allows.
     pub peer: Option<Peer>,
+    /// That certificate, DER: what it signs beside this connection is verified by it.
+    pub certificate: Option<Arc<[u8]>>,
 }
 
 /// A connection after its handshake.
@@ -216,12 +218,16 @@ async fn handshake(
     let stream = tokio::time::timeout(options.handshake_timeout, TlsAcceptor::from(config).accept(tcp))
         .await
         .map_err(|_| HandshakeError::Slow(options.handshake_timeout))??;
-    let peer = match stream.get_ref().1.peer_certificates().and_then(<[_]>::first) {
+    let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+    let peer = match shown {
         Some(certificate) => Some(Peer::of_certificate(certificate, &options.fleet)?),
         None => None,
     };
-    Ok(Connection {
-        stream,
-        info: PeerInfo { remote, peer },
-    })
+    let certificate = shown.map(|certificate| Arc::from(certificate.as_ref()));
+    let info = PeerInfo {
+        remote,
+        peer,
+        certificate,
+    };
+    Ok(Connection { stream, info })
 }

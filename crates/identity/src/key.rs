@@ -15,6 +15,9 @@ pub enum KeyError {
     /// The request could not be signed.
     #[error("sign the certificate request")]
     Request(#[source] rcgen::Error),
+    /// A statement could not be signed.
+    #[error("sign a statement")]
+    Sign(#[source] rcgen::Error),
 }
 
 /// A new ECDSA P-256 key, PKCS#8 PEM.

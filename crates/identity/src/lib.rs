@@ -9,6 +9,7 @@ pub mod incoming;
 pub mod key;
 pub mod peer;
 pub mod pin;
+pub mod seal;
 pub mod tls;
 pub mod token;
 

@@ -11,6 +11,7 @@ pub mod cluster;
 pub mod condition;
 pub mod digest;
 pub mod gap;
+pub mod evidence;
 pub mod health;
 pub mod id;
 pub mod infra;
@@ -37,6 +38,7 @@ pub use cluster::{Cluster, ClusterFacts, ClusterPurpose, NetworkPolicyEnforcemen
 pub use condition::{Condition, ConditionKind, Conditions, Truth};
 pub use digest::Digest;
 pub use gap::{AcceptedGaps, Gap};
+pub use evidence::{Evidence, Findings, PolicySeen, Probe, ProbeOutcome, Verdict};
 pub use health::{Health, HealthState};
 pub use id::{
     BundleName, BundleVersion, ClusterName, FleetId, Generation, InvalidId, OrganisationName, PoolName,

@@ -97,6 +97,7 @@ pub fn explain_spec(view: &View, id: &TenantId, spec: &TenantSpec) -> Explanatio
         assigned: None,
         infra: InfraView::default(),
         report: None,
+        probed: None,
         render_error: None,
         conditions: Conditions::new(),
         stalled: None,

@@ -7,7 +7,7 @@ use std::{
 };
 
 use berth_model::{
-    AcceptedGaps, BundleName, BundleVersion, Capacity, Cluster, ClusterName, Conditions, Digest, FleetId,
+    AcceptedGaps, BundleName, BundleVersion, Capacity, Cluster, ClusterName, Conditions, Digest, Findings, FleetId,
     Generation, Infra, Organisation, OrganisationName, Placement, Revision, TenantId, TenantReport, Term,
     Tier, TierName, Timestamp, Uid, breaker::BreakerMemory, tenant::Tenant,
 };
@@ -149,6 +149,8 @@ pub struct TenantView {
     pub infra: InfraView,
     /// What its cluster's agent last said of it; soft.
     pub report: Option<Evidence>,
+    /// What its cluster's agent last proved of its walls.
+    pub probed: Option<Probed>,
     /// A failure to render it, until its generation, tier or bundles change.
     pub render_error: Option<String>,
     /// The conditions as last saved, for their transition times.
@@ -219,6 +221,25 @@ pub struct Evidence {
     pub report: TenantReport,
     /// When it was true by the hub's clock: heard, less its age on arrival.
     pub at: Timestamp,
+}
+
+/// What an agent proved of a tenant's walls, and when that was so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probed {
+    /// Of which tenant.
+    pub uid: Uid,
+    /// In which cluster.
+    pub cluster: ClusterName,
+    /// Of which assignment.
+    pub generation: Generation,
+    /// Of its objects.
+    pub digest: Digest,
+    /// What was found.
+    pub findings: Findings,
+    /// When the pass began, by the hub's clock.
+    pub at: Timestamp,
+    /// How long it is believed.
+    pub believed_for: Duration,
 }
 
 /// One cluster with everything known of it.

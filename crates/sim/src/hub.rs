@@ -147,7 +147,11 @@ impl Hub {
                 store: self.store.clone(),
                 term: leading.term,
             };
-            return ends.begin(cluster, key, ReceiverStream::new(incoming)).await;
+            // Below TLS there is no certificate: nothing that is signed is believed here.
+            let certificate = Arc::default();
+            return ends
+                .begin(cluster, key, certificate, ReceiverStream::new(incoming))
+                .await;
         }
         let leader = self.lead.elsewhere().map(|leader| leader.agent_url);
         let goodbye = Goodbye {

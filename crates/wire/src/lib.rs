@@ -6,6 +6,7 @@
 
 pub mod api;
 pub mod context;
+pub mod evidence;
 mod faults;
 pub mod file;
 pub mod json;

@@ -13,6 +13,12 @@ pub fn tenant(id: &TenantId) -> String {
     format!("tenants/{id}")
 }
 
+/// `tenants/{id}/evidence`.
+#[must_use]
+pub fn evidence(id: &TenantId) -> String {
+    format!("tenants/{id}/evidence")
+}
+
 /// `tiers/{name}`.
 #[must_use]
 pub fn tier(name: &TierName) -> String {
@@ -55,6 +61,20 @@ pub fn join_token(id: &str) -> String {
 /// A violation at `path`; the other readers here do the same.
 pub fn parse_tenant(path: &str, name: &str) -> Result<TenantId, Violation> {
     parse(path, "tenants", name)
+}
+
+/// Reads `tenants/{id}/evidence`.
+///
+/// # Errors
+/// A violation at `path`.
+pub fn parse_evidence(path: &str, name: &str) -> Result<TenantId, Violation> {
+    let tenant = name
+        .strip_prefix("tenants/")
+        .and_then(|rest| rest.strip_suffix("/evidence"));
+    id(
+        path,
+        tenant.ok_or_else(|| wrong_form(path, name, "tenants/ID/evidence"))?,
+    )
 }
 
 /// Reads `tiers/{name}`.

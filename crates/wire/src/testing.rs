@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use berth_model::{
     BundleRef, Bytes, Capacity, Cluster, ClusterFacts, ClusterName, ClusterPurpose, Condition, Conditions,
-    Digest, Generation, Health, HealthState, Isolation, MilliCpu, NetworkPolicyEnforcement, OrganisationSpec,
-    Parameter, ParameterKind, Placement, PoolName, Provider, Quantity, Revision, Tenant, TenantId,
+    Digest, Evidence, Generation, Health, HealthState, Isolation, MilliCpu, NetworkPolicyEnforcement, OrganisationSpec,
+    Parameter, ParameterKind, Placement, PolicySeen, PoolName, Probe, ProbeOutcome, Provider, Quantity, Revision, Tenant, TenantId,
     TenantReport, TenantSpec, TierName, TierSpec, Timestamp, Truth, Uid,
     bundle::BundleSpec,
     cluster::PoolFacts,
@@ -781,6 +781,44 @@ pub(crate) fn a_report(observed_at: Timestamp) -> TenantReport {
         apply: ApplyState::Applied,
         health: Health::healthy(),
         observed_at,
+    }
+}
+
+/// Evidence with one probe of each outcome.
+pub(crate) fn an_evidence() -> Evidence {
+    let probe = |name: &str, outcome| Probe {
+        name: name.into(),
+        what: "a pod".into(),
+        expected: "refused".into(),
+        seen: "something".into(),
+        required: true,
+        outcome,
+    };
+    let at = Timestamp::from_second(1_000).unwrap();
+    Evidence {
+        tenant: TenantId::new("acme").unwrap(),
+        uid: Uid::new("u-1").unwrap(),
+        cluster: ClusterName::new("eu-1").unwrap(),
+        generation: Generation(3),
+        digest: crate::objects::digest(b"x").unwrap(),
+        started_at: at,
+        finished_at: at,
+        interval_seconds: 600,
+        agent_version: "0.1.0".into(),
+        kubernetes_version: "v1.36.3".into(),
+        policies: BTreeMap::from([(
+            "ValidatingAdmissionPolicy p".to_owned(),
+            PolicySeen {
+                uid: "u".into(),
+                generation: 1,
+            },
+        )]),
+        probes: vec![
+            probe("a", ProbeOutcome::Passed),
+            probe("b", ProbeOutcome::Failed { hole: "open".into() }),
+            probe("c", ProbeOutcome::NotTried { reason: "why".into() }),
+        ],
+        refused_attempts: 2,
     }
 }
 

@@ -5,6 +5,7 @@ pub mod bundle;
 pub mod cluster;
 mod credential;
 mod error;
+pub mod evidence;
 pub mod hub;
 pub mod join_token;
 pub mod operation;

@@ -8,6 +8,7 @@ mod api_away;
 mod bad_input;
 mod cluster;
 mod command_line;
+mod evidence;
 mod files;
 mod history;
 mod kills;
@@ -115,6 +116,8 @@ fn tests() -> Vec<Test> {
         silence:
             a_silent_agent_turns_its_tenants_unknown_and_nothing_is_deleted,
             without_a_hub_the_cluster_keeps_everything_and_drift_is_mended;
+        evidence:
+            walls_are_seen_to_hold_and_a_policy_that_is_taken_away_makes_its_tenants_unready;
         history:
             what_clients_see_while_the_hub_is_killed_is_linearizable_and_watches_miss_nothing;
         restart:

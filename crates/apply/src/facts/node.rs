@@ -41,6 +41,14 @@ struct Taint {
 struct Status {
     allocatable: BTreeMap<String, String>,
     conditions: Vec<Condition>,
+    #[serde(rename = "nodeInfo")]
+    node_info: NodeInfo,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct NodeInfo {
+    container_runtime_version: String,
 }
 
 #[derive(Deserialize)]
@@ -58,6 +66,8 @@ struct Node {
     pool: Option<Box<str>>,
     region: Box<str>,
     eks: bool,
+    /// It names a container runtime (`containerd://2.1`); nodes that are only played name none.
+    runs_containers: bool,
     capacity: Capacity,
 }
 
@@ -96,6 +106,7 @@ impl Node {
                 .into(),
             // Both: other clusters run on the same machines too.
             eks: eks_label && wire.spec.provider_id.starts_with("aws:///"),
+            runs_containers: wire.status.node_info.container_runtime_version.contains("://"),
             capacity: Capacity {
                 cpu: amount("cpu").map_or(MilliCpu(0), |cpu| cpu.milli_cpu()),
                 memory: amount("memory").map_or(Bytes(0), |memory| memory.bytes()),
@@ -158,6 +169,13 @@ impl Nodes {
     /// Returns once all nodes were looked at. `false` when that cannot come about any more.
     pub(super) async fn looked(&self) -> bool {
         self.looked.subscribe().wait_for(|looked| *looked).await.is_ok()
+    }
+
+    /// Whether any Ready node runs containers.
+    pub(super) fn run_containers(&self) -> bool {
+        self.lock()
+            .values()
+            .any(|node| node.ready && node.runs_containers)
     }
 
     /// What the nodes say together.

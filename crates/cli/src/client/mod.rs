@@ -6,7 +6,8 @@ use std::{future::Future, time::Duration};
 
 use berth_proto::v1::{
     self, bundle_service_client::BundleServiceClient, cluster_service_client::ClusterServiceClient,
-    join_token_service_client::JoinTokenServiceClient, operation_service_client::OperationServiceClient,
+    evidence_service_client::EvidenceServiceClient, join_token_service_client::JoinTokenServiceClient,
+    operation_service_client::OperationServiceClient,
     organisation_service_client::OrganisationServiceClient, tenant_service_client::TenantServiceClient,
     tier_service_client::TierServiceClient,
 };
@@ -77,6 +78,8 @@ impl Hub {
         clusters: ClusterServiceClient;
         /// Operations.
         operations: OperationServiceClient;
+        /// Evidence of isolation.
+        evidences: EvidenceServiceClient;
         /// Join tokens.
         tokens: JoinTokenServiceClient;
     }
@@ -92,6 +95,8 @@ impl Hub {
         list_clusters: clusters.list_clusters(ListClustersRequest) -> clusters: Cluster;
         /// Operations that go on or failed.
         list_operations: operations.list_operations(ListOperationsRequest) -> operations: Operation;
+        /// The latest evidence of all tenants, without probes.
+        list_evidence: evidences.list_evidence(ListEvidenceRequest) -> evidence: Evidence;
         /// Tokens that can be used.
         list_tokens: tokens.list_join_tokens(ListJoinTokensRequest) -> join_tokens: JoinToken;
     }
@@ -165,6 +170,16 @@ impl Hub {
         };
         let answer = self.ask(&subject, self.clusters().get_cluster(request)).await?;
         answer.cluster.ok_or_else(|| empty(&subject))
+    }
+
+    /// The evidence of one tenant.
+    pub(crate) async fn evidence(&self, tenant: &str) -> Result<v1::Evidence, Failure> {
+        let subject = format!("evidence/{tenant}");
+        let request = v1::GetEvidenceRequest {
+            name: format!("tenants/{tenant}/evidence"),
+        };
+        let answer = self.ask(&subject, self.evidences().get_evidence(request)).await?;
+        answer.evidence.ok_or_else(|| empty(&subject))
     }
 
     /// One operation.

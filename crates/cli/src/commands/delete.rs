@@ -119,6 +119,11 @@ async fn delete(session: &Session<'_>, kind: Kind, name: &str, subject: &str) ->
             };
             hub.ask(subject, hub.tokens().delete_join_token(request)).await?;
         }
+        Kind::Evidence => {
+            return Err(Failure::usage(
+                "evidence goes with its tenant and cannot be deleted",
+            ));
+        }
         Kind::Operation => {
             return Err(Failure::usage(
                 "operations end by themselves and cannot be deleted",

@@ -5,7 +5,7 @@ use crate::{
     args,
     exit::{Failure, Outcome},
     kinds::{self, Kind, Targets},
-    output::Describe,
+    output::{Describe, Proven, Shown},
 };
 
 pub(super) async fn run(session: &Session<'_>, args: args::Describe) -> Result<(), Failure> {
@@ -17,6 +17,19 @@ pub(super) async fn run(session: &Session<'_>, args: args::Describe) -> Result<(
             let found = match names.as_slice() {
                 [] => hub.list_tenants("").await?,
                 names => get::each(&mut outcome, names, async |name| hub.tenant(name).await).await,
+            };
+            let mut proven = Vec::with_capacity(found.len());
+            for tenant in found {
+                // A tenant without evidence is described all the same; its condition says why there is none.
+                let evidence = hub.evidence(&Shown::name(&tenant)).await.ok();
+                proven.push(Proven { tenant, evidence });
+            }
+            print(session, &proven)?;
+        }
+        Kind::Evidence => {
+            let found = match names.as_slice() {
+                [] => hub.list_evidence().await?,
+                names => get::each(&mut outcome, names, async |name| hub.evidence(name).await).await,
             };
             print(session, &found)?;
         }

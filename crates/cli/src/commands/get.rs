@@ -86,6 +86,19 @@ pub(super) async fn run(session: &Session<'_>, args: Get) -> Result<(), Failure>
             };
             shown(session, &operations, &output, &names)?;
         }
+        Kind::Evidence => match names.as_slice() {
+            [] => shown(session, &hub.list_evidence().await?, &output, &names)?,
+            [only] if matches!(output.output, Format::Table | Format::Wide) => {
+                let evidence = hub.evidence(only).await?;
+                session
+                    .terminal
+                    .print(&output::probes(session.terminal, &evidence, &output))?;
+            }
+            names => {
+                let found = each(&mut outcome, names, async |name| hub.evidence(name).await).await;
+                shown(session, &found, &output, names)?;
+            }
+        },
         Kind::Token => {
             let tokens = named(&mut outcome, hub.list_tokens().await?, &names);
             shown(session, &tokens, &output, &names)?;

@@ -11,6 +11,7 @@ mod explain;
 mod fleet;
 mod get;
 pub(crate) mod kubeconfig;
+mod probe;
 pub(crate) mod store;
 mod token;
 pub(crate) mod wait;
@@ -99,6 +100,7 @@ async fn speak(common: Common, command: Command, terminal: &Terminal) -> Result<
         Command::Cordon(args) => cordon::run(&session, args, true).await,
         Command::Uncordon(args) => cordon::run(&session, args, false).await,
         Command::AcceptGap(args) => cordon::accept_gap(&session, args).await,
+        Command::Probe(args) => probe::run(&session, args).await,
         Command::Fleet(args) => fleet::run(&session, args).await,
         Command::ReleaseBreaker(args) => cordon::release_breaker(&session, args).await,
         Command::Completion(_)

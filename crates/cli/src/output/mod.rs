@@ -4,6 +4,7 @@ pub(crate) mod age;
 mod bundle;
 mod cluster;
 mod describe;
+mod evidence;
 mod operation;
 mod organisation;
 pub(crate) mod table;
@@ -23,6 +24,7 @@ use crate::{
 use table::{Cell, Column, Table};
 
 pub(crate) use describe::Describe;
+pub(crate) use evidence::{Proven, probes};
 pub(crate) use tenant::condition;
 
 /// Something that lists show.

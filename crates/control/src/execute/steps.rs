@@ -234,7 +234,8 @@ impl Executor {
                     .delete(keys::placement(&tenant.id))
                     .delete(keys::assignment(&tenant.id))
                     .delete(keys::infra(&tenant.id))
-                    .delete(keys::status(&tenant.id));
+                    .delete(keys::status(&tenant.id))
+                    .delete(keys::evidence(&tenant.id));
                 let after = match &known.assigned {
                     Some(assigned) => {
                         objects::keys_under(self.store.as_ref(), &keys::object_parts(&assigned.digest))

@@ -132,6 +132,8 @@ pub struct Fleet {
     unsaved: BTreeSet<TenantId>,
     /// Clusters whose facts may have changed and are not saved yet.
     unsaved_facts: BTreeSet<ClusterName>,
+    /// Tenants of which something was proven that is not kept yet.
+    unsaved_proofs: BTreeSet<TenantId>,
     /// An agent has accepted a higher term: this hub stops commanding, until an operator starts it again.
     fenced: bool,
     mode: Mode,
@@ -189,6 +191,7 @@ impl Fleet {
             fresh: BTreeMap::new(),
             unsaved: BTreeSet::new(),
             unsaved_facts: BTreeSet::new(),
+            unsaved_proofs: BTreeSet::new(),
             fenced: fenced_by.is_some(),
             mode: parts.mode,
             trouble: None,
@@ -266,6 +269,7 @@ impl Fleet {
         if self.clock.monotonic() >= *sweep_at {
             self.sweep(&mut changes);
             self.save_conditions().await?;
+            self.save_proofs().await?;
             *sweep_at = self.clock.monotonic() + SWEEP;
         }
         let now = self.clock.now();

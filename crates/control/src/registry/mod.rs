@@ -3,6 +3,7 @@
 mod bundles;
 mod clusters;
 mod organisations;
+mod evidence;
 mod tenants;
 mod tiers;
 mod tokens;

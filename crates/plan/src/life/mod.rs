@@ -5,6 +5,7 @@ mod accept;
 mod deleting;
 mod evidence;
 mod ground;
+mod isolation;
 mod pace;
 mod sheet;
 mod workload;

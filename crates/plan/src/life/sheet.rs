@@ -133,14 +133,15 @@ impl<'a> Sheet<'a> {
         );
     }
 
+    /// What is told of a wall that does not hold.
+    fn hole(&self) -> Option<String> {
+        let isolated = self.conditions.get(ConditionKind::Isolated)?;
+        (isolated.status == Truth::False).then(|| format!("Isolated: {}", isolated.message))
+    }
+
     /// Sums up.
     pub(super) fn finish(mut self) -> Outcome {
-        self.set(
-            ConditionKind::Isolated,
-            Truth::Unknown,
-            "NotProbed",
-            "the walls have not been probed",
-        );
+        self.isolate();
         let open = STAGES.iter().find_map(|kind| {
             let condition = self.conditions.get(*kind)?;
             (condition.status != Truth::True).then(|| {
@@ -160,6 +161,10 @@ impl<'a> Sheet<'a> {
                 "it is being deleted",
             ),
             Some((status, reason, message)) => self.set(ConditionKind::Ready, status, reason, message),
+            // That nobody knows does not make it unready; that a wall is open does.
+            None if let Some(hole) = self.hole() => {
+                self.set(ConditionKind::Ready, Truth::False, "NotIsolated", hole);
+            }
             None => self.set(
                 ConditionKind::Ready,
                 Truth::True,

@@ -167,6 +167,7 @@ pub fn tenant(id: &str, tier: &str) -> TenantView {
         assigned: None,
         infra: InfraView::default(),
         report: None,
+        probed: None,
         render_error: None,
         conditions: Conditions::new(),
         stalled: None,

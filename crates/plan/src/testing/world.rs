@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use berth_model::{
-    Cluster, ClusterFacts, ClusterInfra, ClusterName, ClusterPurpose, Digest, Generation, Health,
-    NodePoolInfra, Observed, Organisation, OrganisationName, Placement, Revision, TenantId, TenantReport,
+    Cluster, ClusterFacts, ClusterInfra, ClusterName, ClusterPurpose, Digest, Findings, Generation, Health,
+    NodePoolInfra, Observed, Organisation, OrganisationName, Placement, Revision, TenantId, TenantReport, Verdict,
     breaker::{BreakerMemory, Released},
     cluster::PoolFacts,
     infra::InfraPhase,
@@ -15,8 +15,11 @@ use super::shared;
 use crate::{
     Changes, Finding, Plan, Scope, closure, lint, plan,
     plan::Step,
-    view::{Assigned, Evidence, Placed, SessionView, View},
+    view::{Assigned, Evidence, Placed, Probed, SessionView, View},
 };
+
+/// How long evidence of walls is believed here.
+pub const BELIEVED: Duration = Duration::from_secs(1_800);
 
 /// A fleet whose plans are done.
 #[derive(Clone, Debug)]
@@ -352,6 +355,30 @@ impl World {
             at: now,
         });
         self.changes.tenants.insert(id.clone());
+    }
+
+    /// The tenant's agent proves something of its walls, as of now.
+    pub fn prove(&mut self, id: &TenantId, verdict: Verdict) {
+        let now = self.view.now;
+        let Some(known) = self.view.tenants.get_mut(id) else {
+            return;
+        };
+        let Some(assigned) = &known.assigned else { return };
+        known.probed = Some(Probed {
+            uid: known.tenant.uid.clone(),
+            cluster: assigned.cluster.clone(),
+            generation: assigned.generation,
+            digest: assigned.digest.clone(),
+            findings: Findings {
+                verdict,
+                passed: 1,
+                failed: 0,
+                not_tried: 0,
+                told: "found".into(),
+            },
+            at: now,
+            believed_for: BELIEVED,
+        });
     }
 
     /// A person changes a tenant's record.

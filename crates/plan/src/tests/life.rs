@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use berth_model::{
-    ConditionKind, Health, HealthState, Infra, Observed, Truth,
+    ClusterName, ConditionKind, Digest, Health, HealthState, Infra, Observed, Truth, Uid, Verdict,
     infra::{Trouble, TroubleClass},
     report::ApplyState,
     tier::SizeName,
@@ -14,7 +14,11 @@ use super::{conditions, turn};
 use crate::{
     Scope, plan,
     plan::Step,
-    testing::{connect, empty, shared, tenant, tenant_id, world::World},
+    testing::{
+        connect, empty, shared, tenant, tenant_id,
+        world::{BELIEVED, World},
+    },
+    view::Probed,
 };
 
 fn world(id: &str, tier: &str) -> World {
@@ -359,4 +363,90 @@ fn transition_times_change_with_the_status_only() {
     assert!(
         conditions(&world.view, &acme).contains("Healthy False Degraded: deployment web: ImagePullBackOff")
     );
+}
+
+#[test]
+fn walls_are_isolated_only_by_fresh_evidence_of_what_is_assigned_and_a_hole_makes_unready() {
+    let acme = tenant_id("acme");
+    let mut world = world("acme", "standard");
+    world.settle();
+    let isolated = |world: &World| {
+        let conditions = &world.view.tenants[&acme].conditions;
+        let (isolated, ready) = (
+            conditions.get(ConditionKind::Isolated).unwrap(),
+            conditions.get(ConditionKind::Ready).unwrap(),
+        );
+        (isolated.status, isolated.reason.clone(), ready.status)
+    };
+    assert_eq!(
+        isolated(&world),
+        (Truth::Unknown, "NotProbed".into(), Truth::True)
+    );
+    let cases = [
+        (Verdict::Passed, Truth::True, "WallsHold", Truth::True),
+        (Verdict::NotTried, Truth::Unknown, "NotTried", Truth::True),
+        (Verdict::Failed, Truth::False, "ProbeFailed", Truth::False),
+    ];
+    for (verdict, status, reason, ready) in cases {
+        world.prove(&acme, verdict);
+        turn(&mut world);
+        assert_eq!(isolated(&world), (status, reason.to_owned(), ready));
+    }
+    world.prove(&acme, Verdict::Passed);
+    let wake = world.turn().wake[&acme];
+    world.pass(BELIEVED - Duration::from_secs(1));
+    world.agents_act();
+    turn(&mut world);
+    assert_eq!(isolated(&world).0, Truth::True);
+    world.pass(Duration::from_secs(2));
+    world.agents_act();
+    assert!(wake <= world.view.now, "it is looked at again by itself");
+    turn(&mut world);
+    assert_eq!(
+        isolated(&world),
+        (Truth::Unknown, "EvidenceTooOld".into(), Truth::True)
+    );
+    world.prove(&acme, Verdict::Failed);
+    world.change(&acme, |tenant| tenant.spec.size = Some(SizeName::Medium));
+    world.settle();
+    assert_eq!(
+        isolated(&world),
+        (Truth::Unknown, "NotProbed".into(), Truth::True),
+        "what was seen of another assignment says nothing of this one"
+    );
+    assert_eq!(world.findings, []);
+}
+
+#[test]
+fn evidence_of_an_earlier_tenant_of_the_name_or_of_another_cluster_says_nothing() {
+    let acme = tenant_id("acme");
+    let mut world = world("acme", "standard");
+    world.settle();
+    let changes: [fn(&mut Probed); 3] = [
+        |probed| probed.uid = Uid::new("another").unwrap(),
+        |probed| probed.cluster = ClusterName::new("elsewhere").unwrap(),
+        |probed| probed.digest = Digest::new("f".repeat(64)).unwrap(),
+    ];
+    for change in changes {
+        world.prove(&acme, Verdict::Passed);
+        change(
+            world
+                .view
+                .tenants
+                .get_mut(&acme)
+                .unwrap()
+                .probed
+                .as_mut()
+                .unwrap(),
+        );
+        turn(&mut world);
+        let condition = world.view.tenants[&acme]
+            .conditions
+            .get(ConditionKind::Isolated)
+            .unwrap();
+        assert_eq!(
+            (condition.status, condition.reason.as_str()),
+            (Truth::Unknown, "NotProbed")
+        );
+    }
 }

@@ -4,11 +4,11 @@
 //! form) it gets a line here; the tests of the corpus say so.
 
 use berth_model::{
-    ClusterInfra, Infra, NodePoolInfra, Object, Observed,
+    ClusterInfra, Evidence, Infra, NodePoolInfra, Object, Observed,
     assignment::{AppliedAs, ApplyPhase},
     infra::InfraPhase,
 };
-use berth_wire::objects;
+use berth_wire::{evidence, objects};
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Value};
 
 /// Fields that are there in every message that Berth has ever written; minimal examples have only these.
@@ -25,6 +25,10 @@ pub(crate) const ALWAYS: &[&str] = &[
     "berth.agent.v1.Report.digest",
     "berth.agent.v1.Report.apply_state",
     "berth.agent.v1.Reply.id",
+    "berth.agent.v1.EvidenceReport.statement_zstd",
+    "berth.agent.v1.EvidenceReport.signature",
+    "berth.agent.v1.ProbeTenant.tenant",
+    "berth.agent.v1.ProbeTenant.tenant_uid",
     "berth.agent.v1.Welcome.session",
     "berth.agent.v1.Welcome.protocol",
     "berth.agent.v1.Assign.nonce",
@@ -73,6 +77,10 @@ pub(crate) const ALWAYS: &[&str] = &[
     "berth.record.v1.JoinTokenRecord.secret_sha256",
     "berth.record.v1.JoinTokenRecord.cluster",
     "berth.record.v1.JoinTokenRecord.expires_at",
+    "berth.record.v1.EvidenceRecord.tenant_uid",
+    "berth.record.v1.EvidenceRecord.cluster",
+    "berth.record.v1.EvidenceRecord.statement_zstd",
+    "berth.record.v1.EvidenceRecord.probed_at",
     "berth.record.v1.FleetRecord.fleet_id",
     "berth.v1.Tenant.name",
     "berth.v1.Tenant.uid",
@@ -99,6 +107,8 @@ pub(crate) const ALWAYS: &[&str] = &[
     "berth.v1.Cluster.name",
     "berth.v1.Cluster.uid",
     "berth.v1.Cluster.create_time",
+    "berth.v1.Evidence.name",
+    "berth.v1.Evidence.result",
     "berth.v1.Placement.isolation",
     "berth.v1.Placement.cluster",
     "berth.v1.Placement.pool",
@@ -146,6 +156,11 @@ const WORDS: &[(&str, &str, &str)] = &[
     ("WatchTenantsResponse", "deleted", "tenants/acme"),
     ("CreateTenantRequest", "tenant_id", "acme"),
     ("ListTenantsRequest", "filter", "tier=premium,ready=True"),
+    ("Evidence", "name", "tenants/acme/evidence"),
+    ("Evidence", "result", "Passed"),
+    ("EvidenceProbe", "result", "Passed"),
+    ("GetEvidenceRequest", "name", "tenants/acme/evidence"),
+    ("ProbeTenantRequest", "name", "tenants/acme"),
     ("Tier", "name", "tiers/premium"),
     ("GetTierRequest", "name", "tiers/premium"),
     ("DeleteTierRequest", "name", "tiers/premium"),
@@ -299,6 +314,7 @@ fn text(field: &FieldDescriptor) -> String {
 fn bytes(field: &FieldDescriptor) -> Vec<u8> {
     match field.name() {
         "objects_zstd" => objects::compress(&lines()).unwrap_or_default(),
+        "statement_zstd" => statement().unwrap_or_default(),
         _ => vec![0x30, 0x01, 0x02],
     }
 }
@@ -316,6 +332,34 @@ fn lines() -> Vec<u8> {
         manifest,
     };
     objects::encode_objects(&[object]).unwrap_or_default()
+}
+
+/// Evidence as an agent signs it.
+fn statement() -> Option<Vec<u8>> {
+    let evidence: Evidence = serde_json::from_value(serde_json::json!({
+        "tenant": "acme",
+        "uid": "u-1",
+        "cluster": "eu-1",
+        "generation": 3,
+        "digest": SHA256,
+        "startedAt": "2026-01-01T00:00:00Z",
+        "finishedAt": "2026-01-01T00:00:01Z",
+        "intervalSeconds": 600,
+        "agentVersion": "0.1.0",
+        "kubernetesVersion": "v1.33.1",
+        "policies": {"ValidatingAdmissionPolicy berth-pool-bounds": {"uid": "p-1", "generation": 1}},
+        "probes": [{
+            "name": "pod-privileged",
+            "what": "a privileged pod",
+            "expected": "refused",
+            "seen": "refused by pod security",
+            "required": true,
+            "outcome": {"result": "passed"},
+        }],
+        "refusedAttempts": 2,
+    }))
+    .ok()?;
+    evidence::pack(&evidence::statement(&evidence).ok()?).ok()
 }
 
 fn infra() -> Infra {

@@ -3,6 +3,7 @@
 mod bundle;
 mod cluster;
 mod condition;
+mod evidence;
 mod mask;
 mod network;
 mod operation;
@@ -22,6 +23,7 @@ pub use cluster::{
 pub use condition::{
     condition_from_proto, condition_to_proto, conditions_from_proto, conditions_to_proto, plain_condition,
 };
+pub use evidence::{EvidenceView, evidence_to_proto};
 pub use mask::tenant_spec_masked;
 pub use operation::{CandidateView, candidate_to_proto, operation_to_proto};
 pub use organisation::{

@@ -5,6 +5,7 @@
 
 mod answer;
 mod assign;
+mod evidence;
 mod held;
 mod report;
 mod token;
@@ -18,6 +19,7 @@ pub use assign::{
     Assembled, Assembler, Keep, Withdraw, chunk_assign, keep_from_proto, keep_to_proto, withdraw_from_proto,
     withdraw_to_proto,
 };
+pub use evidence::{evidence_from_proto, evidence_to_proto, probe_from_proto, probe_to_proto};
 pub use held::{Held, held_chunks, held_from_proto, held_to_proto};
 pub use report::{Heartbeat, heartbeat_from_proto, heartbeat_to_proto, report_from_proto, report_to_proto};
 pub use token::{

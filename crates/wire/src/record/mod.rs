@@ -7,6 +7,7 @@ mod assignment;
 mod breaker;
 mod bundle;
 mod cluster;
+mod evidence;
 mod fleet;
 mod infra;
 mod organisation;
@@ -21,6 +22,7 @@ pub use assignment::{AssignmentRecord, decode_assignment, encode_assignment};
 pub use breaker::{decode_breaker, encode_breaker};
 pub use bundle::{decode_bundle, encode_bundle};
 pub use cluster::{ClusterRecord, decode_cluster, encode_cluster};
+pub use evidence::{EvidenceRecord, decode_evidence, encode_evidence};
 pub use fleet::{FleetRecord, decode_fleet, encode_fleet};
 pub use infra::{InfraRecord, decode_infra, encode_infra};
 pub use organisation::{decode_organisation, encode_organisation};
@@ -170,6 +172,7 @@ mod tests {
             let _ = decode_join_token(&bytes);
             let _ = decode_fleet(&bytes);
             let _ = decode_restore(&bytes);
+            let _ = decode_evidence(&bytes);
         }
     }
 

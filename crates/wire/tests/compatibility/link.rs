@@ -5,7 +5,10 @@ use berth_proto::agent::{
     LinkRequest, LinkResponse, link_request::Message as ToHub, link_response::Message as FromHub,
     reply::Answer, request::Question,
 };
-use berth_wire::link::{self, Assembler};
+use berth_wire::{
+    evidence,
+    link::{self, Assembler},
+};
 use prost::Message as _;
 
 use crate::examples;
@@ -54,6 +57,12 @@ fn by_the_hub(bytes: &[u8]) -> Vec<u8> {
                 *minted = link::minted_to_proto(&link::minted_from_proto(minted.clone()).unwrap());
             }
             ToHub::Reply(reply)
+        }
+        ToHub::Evidence(report) => {
+            let (sealed, age) = link::evidence_from_proto(&report);
+            let statement = evidence::unpack(&sealed.statement_zstd).unwrap();
+            assert!(evidence::read_statement(&statement).is_ok());
+            ToHub::Evidence(link::evidence_to_proto(&sealed, age))
         }
         // These have no model of their own.
         plain @ ToHub::Ack(_) => plain,

@@ -22,6 +22,7 @@ fn at_rest(name: &str) -> fn(&[u8]) -> Vec<u8> {
         "FleetRecord" => |bytes| r::encode_fleet(&r::decode_fleet(bytes).unwrap()),
         "RestoreRecord" => |bytes| r::encode_restore(&r::decode_restore(bytes).unwrap()),
         "BreakerRecord" => |bytes| r::encode_breaker(&r::decode_breaker(bytes).unwrap()),
+        "EvidenceRecord" => |bytes| r::encode_evidence(&r::decode_evidence(bytes).unwrap()),
         other => panic!("{other} is not read here: add how a hub reads and writes it"),
     }
 }

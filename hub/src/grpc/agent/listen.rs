@@ -7,7 +7,7 @@ use std::{
 };
 
 use berth_control::{
-    Sessions,
+    Sessions, evidence,
     outbox::{Command, Outbox},
     sessions::SessionId,
 };
@@ -58,6 +58,8 @@ pub(super) struct Link {
     pub(super) told: Arc<Told>,
     /// What both sides speak.
     pub(super) protocol: u32,
+    /// The agent's certificate, DER.
+    pub(super) certificate: Arc<[u8]>,
 }
 
 impl Link {
@@ -146,8 +148,21 @@ impl Link {
                 Err(error) => warn!(cluster = %self.cluster, %error, "a report cannot be read"),
             },
             Some(M::Reply(reply)) => outbox.answer(reply.id, link::token_reply_from_proto(reply)),
+            Some(M::Evidence(report)) => self.told_of_walls(&report),
             // A newer agent may say more than this hub knows; a second Hello changes nothing.
             Some(M::Hello(_) | M::Held(_) | M::Facts(_)) | None => {}
+        }
+    }
+
+    /// Evidence of a tenant's walls: believed only when the key that speaks here has signed it.
+    fn told_of_walls(&self, report: &agent::EvidenceReport) {
+        let (sealed, age) = link::evidence_from_proto(report);
+        match evidence::believe(sealed, &self.certificate, &self.cluster) {
+            // An agent that does not say how old its evidence is has none.
+            Ok(proven) => self
+                .sessions
+                .prove(&self.cluster, self.session, proven, age.unwrap_or(NEVER)),
+            Err(error) => warn!(cluster = %self.cluster, %error, "evidence is not believed"),
         }
     }
 

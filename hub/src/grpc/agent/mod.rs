@@ -106,7 +106,13 @@ impl AgentService for Agents {
             store: self.store.clone(),
             term: leading.term,
         };
-        let messages = ends.begin(cluster, key_sha256, request.into_inner()).await?;
+        let shown = request.extensions().get::<PeerInfo>();
+        let certificate = shown
+            .and_then(|info| info.certificate.clone())
+            .unwrap_or_default();
+        let messages = ends
+            .begin(cluster, key_sha256, certificate, request.into_inner())
+            .await?;
         Ok(Response::new(Box::pin(ReceiverStream::new(messages))))
     }
 }

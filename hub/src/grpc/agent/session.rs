@@ -40,8 +40,8 @@ pub struct Ends {
 }
 
 impl Ends {
-    /// Begins a session with the agent of `cluster` that has proved to have the key; returns what is said to it. The session
-    /// goes on in a task of its own until either side ends it.
+    /// Begins a session with the agent of `cluster` that has proved to have the key of the certificate (DER); returns what is said
+    /// to it. The session goes on in a task of its own until either side ends it.
     ///
     /// # Errors
     /// The agent is not in the fleet, its key was replaced, or it did not say properly who it is.
@@ -49,6 +49,7 @@ impl Ends {
         self,
         cluster: ClusterName,
         key_sha256: String,
+        certificate: Arc<[u8]>,
         mut incoming: impl Stream<Item = Result<agent::LinkRequest, Status>> + Send + Unpin + 'static,
     ) -> Result<mpsc::Receiver<Result<agent::LinkResponse, Status>>, Status> {
         let (hello, protocol) = tokio::select! {
@@ -76,6 +77,7 @@ impl Ends {
             session,
             told,
             protocol,
+            certificate,
         };
         tokio::spawn(link.run(incoming, speaker, outbox));
         Ok(messages)

@@ -66,6 +66,10 @@ impl Speaker {
                 self.ask(id, Question::MintToken(link::mint_to_proto(&wanted)))
                     .await
             }
+            Outgoing::Probe { tenant, uid } => {
+                self.ask(0, Question::ProbeTenant(link::probe_to_proto(&tenant, &uid)))
+                    .await
+            }
             Outgoing::Goodbye {
                 reason,
                 message,
