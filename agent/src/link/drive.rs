@@ -208,6 +208,7 @@ impl Driver {
                     if let Some(refused) = minting.begin(engine, clock, id, wanted, within) {
                         effects.extend(self.step(session, refused));
                     }
+                }
                 Effect::Probe { id, tenant, uid } => {
                     let answer = self.have_probed(tenant, &uid);
                     effects.extend(self.step(session, Input::ProbeQueued { id, answer }));

@@ -25,7 +25,7 @@ pub(crate) enum Kind {
     Evidence,
 }
 
-const NAMES: [(Kind, &str, &[&str]); 7] = [
+const NAMES: [(Kind, &str, &[&str]); 8] = [
     (Kind::Tenant, "tenant", &["tenants", "tn"]),
     (Kind::Tier, "tier", &["tiers"]),
     (

@@ -99,6 +99,7 @@ fn every_example_is_admitted_and_rendered() {
             tier,
             placement: &placement,
             bundles: &used,
+            istio: false,
         };
         let rendered = berth_render::render(&input);
         assert!(rendered.is_ok(), "{id}: {:?}", rendered.unwrap_err());
