@@ -71,6 +71,7 @@ fn assign(nonce: u64) -> Vec<ToAgent> {
             cluster: cluster.clone(),
         },
         bundles: &[],
+        istio: false,
     })
     .unwrap();
     let assignment = Assignment {

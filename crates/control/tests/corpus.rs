@@ -61,7 +61,7 @@ fn web() -> (BundleName, BundleVersion) {
 /// The store as that version's hub left it: one of each record, under the keys it used.
 async fn left_by(version: &Path, kind: &str) -> Arc<dyn Store> {
     let (name, number) = web();
-    let shelves: [(&str, Key); 11] = [
+    let shelves: [(&str, Key); 12] = [
         ("TenantRecord", keys::tenant(&acme())),
         ("TierRecord", keys::tier(&TierName::new("premium").unwrap())),
         (
