@@ -2,6 +2,7 @@
 //! hostile ones, each different from it in one thing. Pure.
 
 mod objects;
+mod pods;
 
 use berth_model::Probe;
 use serde_json::Value;

@@ -4,17 +4,15 @@ use std::collections::BTreeSet;
 
 use berth_model::{ClusterName, Revision, TenantId, Term};
 use berth_plan::Changes;
-use berth_store::{StoreError, Txn};
+use berth_store::StoreError;
 use futures::{FutureExt as _, StreamExt as _};
 use tracing::{error, info, warn};
 
 use super::{Fleet, FleetError, Mode};
-use crate::{event, evidence, execute::InfraDone, keys, load, outbox::Command};
+use crate::{event, execute::InfraDone, keys, load, outbox::Command};
 
 /// Changes of the store taken before the loop plans.
 const MOST_CHANGES: usize = 2_000;
-/// What was proven of tenants that is kept in one sweep.
-const MOST_PROOFS: usize = 200;
 /// Milliseconds by which clocks may go apart between two looks without anybody having set one.
 const CLOCK_SET: u64 = 500;
 
@@ -304,55 +302,6 @@ impl Fleet {
         self.began
             .replace(began)
             .is_some_and(|before| before.abs_diff(began) > CLOCK_SET)
-    }
-
-    /// Keeps what was proven of tenants' walls, some at a time; the rest waits for the next sweep.
-    pub(super) async fn save_proofs(&mut self) -> Result<(), FleetError> {
-        if self.silent() {
-            return Ok(());
-        }
-        for _ in 0..MOST_PROOFS {
-            let Some(tenant) = self.unsaved_proofs.first().cloned() else {
-                break;
-            };
-            self.save_proof(&tenant).await?;
-            // Only now: what the store could not take is tried again.
-            self.unsaved_proofs.remove(&tenant);
-        }
-        Ok(())
-    }
-
-    async fn save_proof(&mut self, tenant: &TenantId) -> Result<(), FleetError> {
-        let known = self.view.tenants.get(tenant);
-        let Some((known, assigned)) = known.and_then(|known| Some((known, known.assigned.as_ref()?))) else {
-            return Ok(());
-        };
-        // Only the tenant's own cluster speaks for it, and only of what is assigned there now.
-        let cluster = assigned.cluster.clone();
-        let Some((proven, at)) = self.sessions.unkept(&cluster, tenant) else {
-            return Ok(());
-        };
-        let uid = known.tenant.uid.clone();
-        if proven.evidence.uid == uid && proven.evidence.generation == assigned.generation {
-            let key = keys::evidence(tenant);
-            let entry = self.store.get(&key).await?;
-            let kept = entry.and_then(|entry| evidence::kept(tenant, &entry.value));
-            let kept = kept.filter(|kept| kept.evidence.uid == uid);
-            if evidence::worth_keeping(&proven, at, kept.as_ref()) {
-                let value = berth_wire::record::encode_evidence(&evidence::to_record(&proven, at));
-                let txn = Txn::new().if_exists(keys::tenant(tenant)).put(key, value);
-                match self.store.txn(txn).await {
-                    // The tenant is gone.
-                    Ok(_) | Err(StoreError::Conflict { .. }) => {}
-                    Err(error @ StoreError::Invalid { .. }) => {
-                        warn!(%tenant, %error, "the evidence cannot be kept");
-                    }
-                    Err(error) => return Err(error.into()),
-                }
-            }
-        }
-        self.sessions.kept(&cluster, tenant, &proven);
-        Ok(())
     }
 
     /// Keeps what a cluster reported, so that a restarted hub can place at once.

@@ -3,6 +3,7 @@
 mod act;
 mod handle;
 mod hear;
+mod prove;
 mod trouble;
 
 use std::{

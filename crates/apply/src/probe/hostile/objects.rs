@@ -1,4 +1,4 @@
-//! The objects.
+//! Everything that is tried besides pods, and how any of it is written.
 
 use berth_model::label;
 use serde_json::{Value, json};
@@ -6,10 +6,8 @@ use serde_json::{Value, json};
 use super::{DryRun, Meant, Sort};
 use crate::probe::{Aim, survey::Home};
 
-/// A neighbour's node pool; no pool is called so.
-const FOREIGN_POOL: &str = "berth-probe-neighbour";
 /// A name nobody serves (RFC 6761).
-const FOREIGN_HOST: &str = "neighbour.invalid";
+pub(super) const FOREIGN_HOST: &str = "neighbour.invalid";
 
 /// Everything that is tried in one namespace.
 pub(in crate::probe) fn probes(home: &Home, first: bool) -> Vec<DryRun> {
@@ -21,20 +19,18 @@ pub(in crate::probe) fn probes(home: &Home, first: bool) -> Vec<DryRun> {
     all
 }
 
-struct Tried<'a> {
-    home: &'a Home,
+pub(super) struct Tried<'a> {
+    pub(super) home: &'a Home,
     first: bool,
 }
 
 impl Tried<'_> {
-    fn run(
+    pub(super) fn run(
         &self,
         sort: Sort,
         meant: Meant,
-        name: &str,
-        what: &str,
-        group_version: &str,
-        plural: &str,
+        (name, what): (&str, &str),
+        (group_version, plural): (&str, &str),
         body: Value,
     ) -> DryRun {
         let namespace = &self.home.name;
@@ -65,197 +61,13 @@ impl Tried<'_> {
         }
     }
 
-    fn object(&self, group_version: &str, kind: &str, spec: Value) -> Value {
+    pub(super) fn object(&self, group_version: &str, kind: &str, spec: Value) -> Value {
         json!({
             "apiVersion": group_version,
             "kind": kind,
             "metadata": {"generateName": "berth-probe-", "namespace": self.home.name},
             "spec": spec,
         })
-    }
-
-    /// A pod that nobody could mind, as this namespace wants its pods.
-    fn ordinary_pod(&self) -> Value {
-        let registry = self.home.granted(label::REGISTRIES);
-        let image = match registry.first() {
-            Some(prefix) => format!("{}/berth-probe:1", prefix.trim_end_matches('/')),
-            None => "registry.k8s.io/pause:3.10".to_owned(),
-        };
-        let mut pod = self.object("v1", "Pod", json!({
-            "serviceAccountName": label::WORKLOAD_ACCOUNT,
-            "securityContext": {"runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
-            "containers": [{
-                "name": "probe",
-                "image": image,
-                "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
-            }],
-        }));
-        for key in self.home.granted(label::REQUIRED_LABELS) {
-            pod["metadata"]["labels"][key] = json!("probe");
-        }
-        if let Some(pool) = self.home.pool() {
-            pod["spec"]["nodeSelector"] = json!({label::POOL: pool});
-            pod["spec"]["tolerations"] = json!([tolerated(pool)]);
-        }
-        pod
-    }
-
-    fn pods(&self) -> Vec<DryRun> {
-        use Meant::{Nothing, PodSecurity, Policy};
-        let pod = |meant, name: &str, what: &str, change: &dyn Fn(&mut Value)| {
-            let mut body = self.ordinary_pod();
-            change(&mut body);
-            self.run(Sort::Pod, meant, name, what, "v1", "pods", body)
-        };
-        let mut all = vec![
-            pod(Nothing, "pod-ordinary", "an ordinary pod", &|_| {}),
-            pod(PodSecurity, "pod-privileged", "a privileged pod", &|pod| {
-                pod["spec"]["containers"][0]["securityContext"] = json!({"privileged": true});
-            }),
-            pod(
-                PodSecurity,
-                "pod-host-path",
-                "a pod that mounts the node's disk",
-                &|pod| {
-                    pod["spec"]["volumes"] = json!([{"name": "host", "hostPath": {"path": "/"}}]);
-                },
-            ),
-            pod(
-                PodSecurity,
-                "pod-host-network",
-                "a pod in the node's network",
-                &|pod| {
-                    pod["spec"]["hostNetwork"] = json!(true);
-                },
-            ),
-            pod(
-                PodSecurity,
-                "pod-host-processes",
-                "a pod that sees the node's processes",
-                &|pod| {
-                    pod["spec"]["hostPID"] = json!(true);
-                },
-            ),
-            pod(Policy, "pod-node-name", "a pod that names its node", &|pod| {
-                pod["spec"]["nodeName"] = json!("berth-probe-node");
-            }),
-            pod(
-                Policy,
-                "pod-foreign-pool",
-                "a pod that tolerates a neighbour's node pool",
-                &|pod| {
-                    push(&mut pod["spec"]["tolerations"], tolerated(FOREIGN_POOL));
-                },
-            ),
-            pod(
-                Policy,
-                "pod-foreign-pool-selector",
-                "a pod that selects a neighbour's node pool",
-                &|pod| {
-                    pod["spec"]["affinity"] = json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
-                        "nodeSelectorTerms": [{"matchExpressions": [{"key": label::POOL, "operator": "In", "values": [FOREIGN_POOL]}]}],
-                    }}});
-                },
-            ),
-            pod(
-                Policy,
-                "pod-system-priority",
-                "a pod of a priority kept for the system",
-                &|pod| {
-                    pod["spec"]["priorityClassName"] = json!("system-cluster-critical");
-                },
-            ),
-            pod(
-                Policy,
-                "pod-deployer-account",
-                "a pod that runs as the deployer",
-                &|pod| {
-                    pod["spec"]["serviceAccountName"] = json!(label::DEPLOYER_ACCOUNT);
-                },
-            ),
-            pod(
-                Policy,
-                "pod-other-scheduler",
-                "a pod for another scheduler",
-                &|pod| {
-                    pod["spec"]["schedulerName"] = json!("berth-probe-scheduler");
-                },
-            ),
-            pod(
-                Policy,
-                "pod-foreign-affinity",
-                "a pod that looks for neighbours' pods",
-                &|pod| {
-                    pod["spec"]["affinity"] = json!({"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{
-                        "topologyKey": "kubernetes.io/hostname", "labelSelector": {}, "namespaceSelector": {},
-                    }]}});
-                },
-            ),
-            pod(
-                Policy,
-                "pod-user-namespace",
-                "a pod with uid 0 in a user namespace",
-                &|pod| {
-                    pod["spec"]["hostUsers"] = json!(false);
-                    pod["spec"]["securityContext"] =
-                        json!({"runAsUser": 0, "seccompProfile": {"type": "RuntimeDefault"}});
-                },
-            ),
-            pod(Policy, "pod-windows", "a pod for Windows nodes", &|pod| {
-                pod["spec"]["os"] = json!({"name": "windows"});
-                pod["spec"]["securityContext"] = json!({"runAsNonRoot": true});
-                pod["spec"]["containers"][0]["securityContext"] = json!({});
-            }),
-            pod(
-                Policy,
-                "pod-static-annotation",
-                "a pod that says it is a node's static pod",
-                &|pod| {
-                    pod["metadata"]["annotations"] = json!({"kubernetes.io/config.source": "file"});
-                },
-            ),
-            pod(
-                Policy,
-                "pod-long-grace",
-                "a pod that wants an hour to end",
-                &|pod| {
-                    pod["spec"]["terminationGracePeriodSeconds"] = json!(3600);
-                },
-            ),
-            pod(
-                Policy,
-                "pod-unknown-finalizer",
-                "a pod with a finalizer that nobody takes off",
-                &|pod| {
-                    pod["metadata"]["finalizers"] = json!(["berth-probe.invalid/stay"]);
-                },
-            ),
-            pod(
-                Policy,
-                "pod-inline-csi",
-                "a pod with an inline CSI volume",
-                &|pod| {
-                    pod["spec"]["volumes"] = json!([{"name": "csi", "csi": {"driver": "probe.invalid"}}]);
-                },
-            ),
-        ];
-        if self.home.pod_security() == "restricted" {
-            all.push(pod(PodSecurity, "pod-root", "a pod that runs as root", &|pod| {
-                pod["spec"]["securityContext"] =
-                    json!({"runAsUser": 0, "seccompProfile": {"type": "RuntimeDefault"}});
-            }));
-        }
-        if !self.home.granted(label::REGISTRIES).is_empty() {
-            all.push(pod(
-                Policy,
-                "pod-foreign-image",
-                "a pod with an image from another registry",
-                &|pod| {
-                    pod["spec"]["containers"][0]["image"] = json!(format!("{FOREIGN_HOST}/image:1"));
-                },
-            ));
-        }
-        all
     }
 
     fn services(&self) -> Vec<DryRun> {
@@ -266,7 +78,7 @@ impl Tried<'_> {
                 spec[key] = value.clone();
             }
             let body = self.object("v1", "Service", spec);
-            self.run(Sort::Service, meant, name, what, "v1", "services", body)
+            self.run(Sort::Service, meant, (name, what), ("v1", "services"), body)
         };
         let mut all = vec![
             service(Nothing, "service-ordinary", "an ordinary Service", json!({})),
@@ -325,10 +137,8 @@ impl Tried<'_> {
             self.run(
                 Sort::Claim,
                 meant,
-                name,
-                what,
-                "v1",
-                "persistentvolumeclaims",
+                (name, what),
+                ("v1", "persistentvolumeclaims"),
                 body,
             )
         };
@@ -359,10 +169,8 @@ impl Tried<'_> {
             self.run(
                 Sort::Alone,
                 Policy,
-                name,
-                what,
-                "networking.k8s.io/v1",
-                "ingresses",
+                (name, what),
+                ("networking.k8s.io/v1", "ingresses"),
                 body,
             )
         };
@@ -409,50 +217,37 @@ impl Tried<'_> {
             self.run(
                 Sort::Alone,
                 Rights,
-                "binding-cluster-admin",
-                "a RoleBinding to cluster-admin",
-                rbac,
-                "rolebindings",
+                ("binding-cluster-admin", "a RoleBinding to cluster-admin"),
+                (rbac, "rolebindings"),
                 binding,
             ),
             self.run(
                 Sort::Alone,
                 Rights,
-                "network-policy-open",
-                "a NetworkPolicy that opens the namespace",
-                "networking.k8s.io/v1",
-                "networkpolicies",
+                ("network-policy-open", "a NetworkPolicy that opens the namespace"),
+                ("networking.k8s.io/v1", "networkpolicies"),
                 self.object("networking.k8s.io/v1", "NetworkPolicy", everywhere),
             ),
             self.run(
                 Sort::Alone,
                 Policy,
-                "secret-account-token",
-                "a Secret that asks for the deployer's token",
-                "v1",
-                "secrets",
+                (
+                    "secret-account-token",
+                    "a Secret that asks for the deployer's token",
+                ),
+                ("v1", "secrets"),
                 token,
             ),
             self.run(
                 Sort::Alone,
                 Policy,
-                "budget-no-eviction",
-                "a disruption budget that stops every eviction",
-                "policy/v1",
-                "poddisruptionbudgets",
+                (
+                    "budget-no-eviction",
+                    "a disruption budget that stops every eviction",
+                ),
+                ("policy/v1", "poddisruptionbudgets"),
                 self.object("policy/v1", "PodDisruptionBudget", stay),
             ),
         ]
-    }
-}
-
-fn tolerated(pool: &str) -> Value {
-    json!({"key": label::POOL, "operator": "Equal", "value": pool, "effect": "NoSchedule"})
-}
-
-fn push(list: &mut Value, value: Value) {
-    match list {
-        Value::Array(items) => items.push(value),
-        other => *other = json!([value]),
     }
 }
