@@ -13,6 +13,7 @@ use berth_fake::control_plane::{Binaries, ControlPlane, Options};
 use http::Method;
 use kube::Client;
 use serde_json::{Value, json};
+use support::nodes::{get, node};
 use support::walls::{ADMIN, CONTROLLER, USER, VIEWER, compliant_pod, dry_run, made, tenants};
 use support::work::{granted_work, work};
 use support::{Answer, apply, ask, ask_as, collection, create, install, manifest_options, refused, until};
@@ -62,34 +63,7 @@ async fn ordinary_work_succeeds_and_controllers_nodes_and_the_scheduler_do_their
 /// One node for everybody, and two that are kept.
 async fn nodes(client: &Client) {
     for (name, pool) in [("plain", None), ("n1", Some("p1")), ("n2", Some("p2"))] {
-        let mut node = json!({"apiVersion": "v1", "kind": "Node",
-            "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name}},
-            "status": {"allocatable": {"cpu": "32", "memory": "64Gi", "pods": "110"},
-                "capacity": {"cpu": "32", "memory": "64Gi", "pods": "110"}}});
-        let taints = pool.map_or(json!([]), |pool| {
-            node["metadata"]["labels"]["berth.dev/pool"] = json!(pool);
-            json!([{"key": "berth.dev/pool", "value": pool, "effect": "NoSchedule"}])
-        });
-        node["spec"] = json!({"taints": taints});
-        made("a node", &create(client, &node).await);
-        let path = format!("/api/v1/nodes/{name}");
-        until("the node is ready", async || {
-            let node = get(client, &path).await;
-            let conditions = node["status"]["conditions"]
-                .as_array()
-                .cloned()
-                .unwrap_or_default();
-            conditions
-                .iter()
-                .any(|c| c["type"] == "Ready" && c["status"] == "True")
-        })
-        .await;
-        // The controller that takes the taint off new nodes gives up for a while when somebody else writes the node.
-        let ready = json!({"spec": {"taints": taints}});
-        made(
-            "a ready node",
-            &ask(client, Method::PATCH, &path, Some(&ready)).await,
-        );
+        node(client, name, pool, "32").await;
     }
 }
 
@@ -105,10 +79,6 @@ async fn users_work(client: &Client) {
             &dry_run(client, Some(USER), &object).await,
         );
     }
-}
-
-async fn get(client: &Client, path: &str) -> Value {
-    ask(client, Method::GET, path, None).await.1
 }
 
 /// Everything that was asked for runs, and where it belongs.

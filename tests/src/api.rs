@@ -9,6 +9,7 @@ use berth_model::Timestamp;
 use berth_proto::v1;
 use berth_proto::v1::bundle_service_client::BundleServiceClient;
 use berth_proto::v1::cluster_service_client::ClusterServiceClient;
+use berth_proto::v1::evidence_service_client::EvidenceServiceClient;
 use berth_proto::v1::hub_service_client::HubServiceClient;
 use berth_proto::v1::join_token_service_client::JoinTokenServiceClient;
 use berth_proto::v1::tenant_service_client::TenantServiceClient;
@@ -92,6 +93,12 @@ impl Api {
     #[must_use]
     pub fn clusters(&self) -> ClusterServiceClient<Channel> {
         ClusterServiceClient::new(self.channel.clone())
+    }
+
+    /// Evidence of isolation.
+    #[must_use]
+    pub fn evidence(&self) -> EvidenceServiceClient<Channel> {
+        EvidenceServiceClient::new(self.channel.clone())
     }
 
     /// Join tokens.

@@ -1,6 +1,7 @@
 //! What the tests on a real control plane share.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub(crate) mod nodes;
 pub(crate) mod walls;
 pub(crate) mod work;
 

@@ -148,7 +148,7 @@ pub(crate) struct Get {
     /// KIND [NAME...] or KIND/NAME...
     #[arg(required = true, value_name = "KIND [NAME]")]
     pub targets: Vec<String>,
-    /// Only those with `key=value,...`: labels; for tenants also tier, isolation, cluster and ready
+    /// Only those with `key=value,...`: labels; for tenants also tier, isolation, cluster, ready, organisation, team, project, costCentre and environment
     #[arg(short = 'l', long, alias = "filter", value_name = "FILTER")]
     pub selector: Option<String>,
     /// Go on and show changes (tenants only)

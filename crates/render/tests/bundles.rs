@@ -160,11 +160,11 @@ fn each_forbidden_thing_is_told_where_it_stands() {
         ),
         (
             json!({"kind": "ServiceAccount", "apiVersion": "v1", "metadata": {"name": "berth-deployer"}}),
-            "spec.manifests[0].metadata.name: ServiceAccount \"berth-deployer\" is there in every namespace",
+            "spec.manifests[0].metadata.name: \"berth-deployer\" is a name of Berth's",
         ),
         (
             json!({"kind": "ServiceAccount", "apiVersion": "v1", "metadata": {"name": "berth-admin"}}),
-            "spec.manifests[0].metadata.name: ServiceAccount \"berth-admin\" is there in every namespace",
+            "spec.manifests[0].metadata.name: \"berth-admin\" is a name of Berth's",
         ),
         (
             json!({"kind": "Service", "apiVersion": "v1", "metadata": {"name": "a.b"}}),

@@ -367,6 +367,19 @@ fn outcome(tenant: &Tenant, snapshot: Option<&TenantSnapshot>) -> Outcome {
     )
 }
 
+/// What a list of tenants can be narrowed by, besides labels.
+const FILTERS: [&str; 9] = [
+    "tier",
+    "isolation",
+    "cluster",
+    "ready",
+    "organisation",
+    "team",
+    "project",
+    "costCentre",
+    "environment",
+];
+
 /// Which tenants a list is of.
 struct Filter(Vec<(String, String)>);
 
@@ -381,10 +394,8 @@ impl Filter {
                     "write key=value, such as tier=free",
                 ));
             };
-            let known =
-                matches!(key, "tier" | "isolation" | "cluster" | "ready") || key.starts_with("label.");
-            if !known {
-                let hint = "use tier, isolation, cluster, ready or label.<key>";
+            if !FILTERS.contains(&key) && !key.starts_with("label.") {
+                let hint = format!("use {} or label.<key>", FILTERS.join(", "));
                 return Err(Violation::new(
                     "filter",
                     format!("{key:?} cannot be filtered by"),
@@ -402,6 +413,8 @@ impl Filter {
         let spec = tenant.spec.as_ref().unwrap_or(&empty_spec);
         let status = tenant.status.as_ref().unwrap_or(&empty_status);
         let placement = status.placement.clone().unwrap_or_default();
+        let owner = spec.owner.clone().unwrap_or_default();
+        let billing = spec.billing.clone().unwrap_or_default();
         let ready = status
             .conditions
             .iter()
@@ -412,6 +425,14 @@ impl Filter {
             "isolation" => placement.isolation == *value,
             "cluster" => placement.cluster == *value,
             "ready" => ready.eq_ignore_ascii_case(value),
+            "organisation" => owner.organisation == *value,
+            "team" => owner.team == *value,
+            "project" => owner.project == *value,
+            "costCentre" => billing.cost_centre == *value,
+            "environment" => {
+                spec.environments.contains(value)
+                    || (spec.environments.is_empty() && spec.environment == *value)
+            }
             label => label
                 .strip_prefix("label.")
                 .is_some_and(|label| spec.labels.get(label) == Some(value)),

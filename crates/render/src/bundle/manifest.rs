@@ -15,13 +15,9 @@ use crate::text;
 /// Fields of `metadata` that a bundle may set; the rest is the API server's, or would outlive the bundle.
 const METADATA: [&str; 4] = ["name", "namespace", "labels", "annotations"];
 /// Objects that are in every tenant's namespace already.
-const TAKEN: [(&str, &str); 7] = [
+const TAKEN: [(&str, &str); 3] = [
     ("ServiceAccount", "default"),
     ("ServiceAccount", label::WORKLOAD_ACCOUNT),
-    ("ServiceAccount", label::DEPLOYER_ACCOUNT),
-    ("ServiceAccount", label::ACCESS_ACCOUNT_ADMIN),
-    ("ServiceAccount", label::ACCESS_ACCOUNT_USER),
-    ("ServiceAccount", label::ACCESS_ACCOUNT_VIEWER),
     ("ConfigMap", "kube-root-ca.crt"),
 ];
 
@@ -131,6 +127,13 @@ fn check_metadata(kind: &str, metadata: &Value, namespace: Option<&str>, faults:
                 "use lower-case letters, digits and '-'",
             );
         }
+        Some(name) if kind == "ServiceAccount" && name.starts_with("berth-") => {
+            faults.add(
+                ".metadata.name",
+                format!("{name:?} is a name of Berth's"),
+                "give it another name",
+            );
+        }
         Some(name) if TAKEN.contains(&(kind, name)) => {
             faults.add(
                 ".metadata.name",
@@ -176,6 +179,9 @@ pub(super) fn check_texts(metadata: &Value, path: &str, faults: &mut Faults<'_>)
                 );
             }
             match value.as_str() {
+                Some(label::MANAGED_BY_BERTH) if key == label::MANAGED_BY => {
+                    faults.add(&path, "marks what is Berth's", "leave it out");
+                }
                 None => faults.add(&path, format!("{value} is no text"), "write it in quotes"),
                 Some(value) if list == "labels" && !text::is_label_value(value) => {
                     faults.add(

@@ -10,7 +10,27 @@ pub(super) fn check(kind: &str, manifest: &Value, faults: &mut Faults<'_>) {
     match kind {
         "Service" => service(spec, faults),
         "Ingress" => ingress(spec, faults),
-        "PersistentVolumeClaim" => claim(spec, ".spec", faults),
+        "PersistentVolumeClaim" => {
+            claim(spec, ".spec", faults);
+            let annotations = manifest["metadata"]["annotations"]
+                .as_object()
+                .into_iter()
+                .flatten();
+            let controllers = [
+                "pv.kubernetes.io/",
+                "volume.kubernetes.io/",
+                "volume.beta.kubernetes.io/",
+            ];
+            for (key, _) in
+                annotations.filter(|(key, _)| controllers.iter().any(|owner| key.starts_with(owner)))
+            {
+                faults.add(
+                    &format!(".metadata.annotations.{key}"),
+                    "is the controllers' own",
+                    "name the class in storageClassName",
+                );
+            }
+        }
         "StatefulSet" => {
             for (at, template) in spec["volumeClaimTemplates"]
                 .as_array()
@@ -61,6 +81,13 @@ fn service(spec: &Value, faults: &mut Faults<'_>) {
             );
         }
     }
+    if kind == "LoadBalancer" && spec["externalTrafficPolicy"] == "Local" {
+        faults.add(
+            ".spec.externalTrafficPolicy",
+            "Local takes a port of every node for health checks",
+            "leave it out",
+        );
+    }
     if kind == "LoadBalancer" && spec["allocateLoadBalancerNodePorts"] != false {
         faults.add(
             ".spec.allocateLoadBalancerNodePorts",
@@ -78,11 +105,54 @@ fn ingress(spec: &Value, faults: &mut Faults<'_>) {
             "name hosts in rules",
         );
     }
+    for (at, rule) in spec["rules"].as_array().into_iter().flatten().enumerate() {
+        for (number, path) in rule["http"]["paths"].as_array().into_iter().flatten().enumerate() {
+            let field = format!(".spec.rules[{at}].http.paths[{number}]");
+            let text = path["path"].as_str().unwrap_or("/");
+            if !text.starts_with('/') || !text.bytes().all(is_of_a_path) {
+                faults.add(
+                    &format!("{field}.path"),
+                    format!("{text:?} could be taken for configuration"),
+                    "letters, digits and the usual marks, without spaces, quotes, braces and semicolons",
+                );
+            }
+            if path["backend"]["service"].is_null() {
+                faults.add(&format!("{field}.backend"), "is no Service", "name a Service");
+            }
+        }
+    }
     for (host, path) in hosts(spec) {
         if host.is_empty() || host.contains('*') {
             faults.add(&path, format!("{host:?} is no single host"), "name it in full");
         }
     }
+}
+
+/// As the cluster's policy has it: also what expressions are made of.
+const fn is_of_a_path(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'/' | b'_'
+                | b'.'
+                | b'~'
+                | b'%'
+                | b'+'
+                | b'='
+                | b':'
+                | b'@'
+                | b','
+                | b'('
+                | b')'
+                | b'*'
+                | b'?'
+                | b'|'
+                | b'^'
+                | b'&'
+                | b'!'
+                | b'$'
+                | b'-'
+        )
 }
 
 /// Every host with its path; an empty one where none is named.

@@ -79,6 +79,21 @@ pub(super) fn check(pod: &Value, path: &str, faults: &mut Faults<'_>) {
     }
     volumes(&spec["volumes"], &format!("{at}.volumes"), faults);
     affinity(&spec["affinity"], &format!("{at}.affinity"), faults);
+    for (key, os) in spec["nodeSelector"].as_object().into_iter().flatten() {
+        // Also by its old name, which begins with `beta.`.
+        if key.ends_with("kubernetes.io/os") && os != "linux" {
+            faults.add(
+                &format!("{at}.nodeSelector.{key}"),
+                format!("{os} is not Linux"),
+                "leave it out",
+            );
+        }
+    }
+    sysctls(
+        &spec["securityContext"]["sysctls"],
+        &format!("{at}.securityContext.sysctls"),
+        faults,
+    );
     if spec["nodeSelector"].get("kubernetes.io/hostname").is_some() {
         faults.add(
             &format!("{at}.nodeSelector.kubernetes.io/hostname"),
@@ -150,6 +165,35 @@ fn container(container: &Value, path: &str, faults: &mut Faults<'_>) {
             &format!("{path}.{probe}.terminationGracePeriodSeconds"),
             faults,
         );
+    }
+}
+
+/// What the Pod Security Standards call safe.
+const SYSCTLS: [&str; 12] = [
+    "kernel.shm_rmid_forced",
+    "net.ipv4.ip_local_port_range",
+    "net.ipv4.ip_unprivileged_port_start",
+    "net.ipv4.tcp_syncookies",
+    "net.ipv4.ping_group_range",
+    "net.ipv4.ip_local_reserved_ports",
+    "net.ipv4.tcp_keepalive_time",
+    "net.ipv4.tcp_fin_timeout",
+    "net.ipv4.tcp_keepalive_intvl",
+    "net.ipv4.tcp_keepalive_probes",
+    "net.ipv4.tcp_rmem",
+    "net.ipv4.tcp_wmem",
+];
+
+fn sysctls(list: &Value, path: &str, faults: &mut Faults<'_>) {
+    for (at, sysctl) in list.as_array().into_iter().flatten().enumerate() {
+        let name = sysctl["name"].as_str().unwrap_or_default();
+        if !SYSCTLS.contains(&name) {
+            faults.add(
+                &format!("{path}[{at}].name"),
+                format!("{name} is the node's"),
+                "leave it out",
+            );
+        }
     }
 }
 
@@ -231,7 +275,12 @@ fn affinity(affinity: &Value, path: &str, faults: &mut Faults<'_>) {
         }
         for expression in term["matchExpressions"].as_array().into_iter().flatten() {
             let key = expression["key"].as_str().unwrap_or_default();
-            if text::is_berths(key) || key == "kubernetes.io/hostname" {
+            let linux =
+                expression["operator"] == "In" && expression["values"] == serde_json::json!(["linux"]);
+            if text::is_berths(key)
+                || key == "kubernetes.io/hostname"
+                || (key.ends_with("kubernetes.io/os") && !linux)
+            {
                 faults.add(
                     &format!("{path}.nodeAffinity"),
                     format!("names nodes by {key}"),
@@ -292,15 +341,29 @@ pub(super) fn check_terms(pod: &Value, path: &str, terms: &Terms, faults: &mut F
             );
         }
     }
-    for (container, at) in containers(spec, &at) {
-        let image = container["image"].as_str().unwrap_or_default();
+    let volumes = spec["volumes"].as_array().into_iter().flatten().enumerate();
+    let mounted = volumes
+        .filter(|(_, volume)| !volume["image"].is_null())
+        .map(|(number, volume)| {
+            (
+                &volume["image"]["reference"],
+                format!("{at}.volumes[{number}].image.reference"),
+            )
+        });
+    let run = containers(spec, &at)
+        .into_iter()
+        .map(|(container, at)| (&container["image"], format!("{at}.image")));
+    for (image, at) in run.chain(mounted) {
+        let image = image.as_str().unwrap_or_default();
         if !terms.registries.is_empty() && !super::images::within(image, &terms.registries) {
             faults.add(
-                &format!("{at}.image"),
+                &at,
                 format!("{image:?} is from none of the tenant's registries"),
                 format!("from {}", terms.registries.join(", ")),
             );
         }
+    }
+    for (container, at) in containers(spec, &at) {
         for list in ["requests", "limits"] {
             for (name, _) in container["resources"][list].as_object().into_iter().flatten() {
                 let usual = matches!(name.as_str(), "cpu" | "memory" | "ephemeral-storage");

@@ -30,6 +30,21 @@ pub(super) fn check(manifest: &Value, template: &str, faults: &mut Faults<'_>) {
             );
         }
         manifest::check_texts(&pod["metadata"], &format!("{path}.metadata"), faults);
+        // Controllers copy the rest onto pods in their own name.
+        let others = pod["metadata"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(field, _)| field);
+        for field in
+            others.filter(|field| !matches!(field.as_str(), "labels" | "annotations" | "creationTimestamp"))
+        {
+            faults.add(
+                &format!("{path}.metadata.{field}"),
+                "cannot be set on pods",
+                "leave it out",
+            );
+        }
     }
     pod_rules::check(pod, &path, faults);
     let (spec, path) = (&pod["spec"], format!("{path}.spec"));

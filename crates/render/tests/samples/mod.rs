@@ -271,12 +271,20 @@ pub(crate) fn place(tier: &Tier) -> Placement {
 
 /// Renders a tenant of a built-in tier; every bundle it names is one of `bundles`, taken in turn.
 pub(crate) fn rendered(tenant: &Tenant, bundles: &[Bundle]) -> Result<Rendered, Vec<Violation>> {
-    let tier = tier(tenant.spec.tier.as_str());
-    let placement = place(&tier);
+    rendered_on(tenant, &tier(tenant.spec.tier.as_str()), bundles)
+}
+
+/// The same on a tier that is not as in the catalogue.
+pub(crate) fn rendered_on(
+    tenant: &Tenant,
+    tier: &Tier,
+    bundles: &[Bundle],
+) -> Result<Rendered, Vec<Violation>> {
+    let placement = place(tier);
     let used: Vec<_> = tenant.spec.bundles.iter().zip(bundles).collect();
     render(&Input {
         tenant,
-        tier: &tier,
+        tier,
         placement: &placement,
         bundles: &used,
         istio: false,

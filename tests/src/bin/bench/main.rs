@@ -16,6 +16,7 @@ mod propagation;
 mod report;
 mod restart;
 mod statistics;
+mod walls;
 
 use std::path::PathBuf;
 
@@ -34,6 +35,9 @@ struct Arguments {
     /// Tenants of the bulk.
     #[arg(long, default_value_t = 200)]
     tenants: usize,
+    /// Tenants that are present when walls are measured the second time.
+    #[arg(long, default_value_t = 500)]
+    crowd: usize,
     /// Agents on the embedded API.
     #[arg(long, default_value_t = 200)]
     agents: usize,
@@ -55,6 +59,8 @@ enum Section {
     Drift,
     /// Many tenants at once, then restarts and memory with them.
     Bulk,
+    /// Tenants until they are seen to be isolated, and what admission policies add.
+    Walls,
     /// From the hub's answer to one of many clusters.
     Agents,
     /// Several hubs on etcd: how long there is no leader.
@@ -66,12 +72,13 @@ enum Section {
 }
 
 /// In the order in which they are measured.
-const USUAL: [Section; 8] = [
+const USUAL: [Section; 9] = [
     Section::Decisions,
     Section::Apply,
     Section::Propagation,
     Section::Drift,
     Section::Bulk,
+    Section::Walls,
     Section::Agents,
     Section::Failover,
     Section::Large,
@@ -107,6 +114,7 @@ async fn measure(sections: &[Section], arguments: &Arguments, report: &mut Repor
         Section::Propagation,
         Section::Drift,
         Section::Bulk,
+        Section::Walls,
     ];
     if sections.iter().any(|section| on_clusters.contains(section)) {
         let mut world = fleet::start().await?;
@@ -155,6 +163,9 @@ async fn on_clusters_of(
             &bulk::measure(world, arguments.tenants).await?,
         );
         report.add("Restarts", &restart::measure(world, arguments.tenants).await?);
+    }
+    if sections.contains(&Section::Walls) {
+        report.add("Walls and their evidence", &walls::measure(world, arguments.crowd).await?);
     }
     Ok(())
 }
