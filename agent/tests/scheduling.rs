@@ -41,7 +41,11 @@ fn pod(namespace: &str, name: &str, class: &str) -> Value {
 }
 
 fn path(pod: &Value) -> String {
-    format!("{}/{}", collection(pod), pod["metadata"]["name"].as_str().unwrap())
+    format!(
+        "{}/{}",
+        collection(pod),
+        pod["metadata"]["name"].as_str().unwrap()
+    )
 }
 
 async fn runs(client: &Client, pod: &Value) {
@@ -78,20 +82,29 @@ async fn production_evicts_development_and_never_the_other_way() {
         runs(&client, pod).await;
     }
 
-    let production = [pod("prod", "one", "berth-standard"), pod("prod", "two", "berth-standard")];
+    let production = [
+        pod("prod", "one", "berth-standard"),
+        pod("prod", "two", "berth-standard"),
+    ];
     for pod in &production {
         made("a pod of production", &create(&client, pod).await);
         runs(&client, pod).await;
     }
     for pod in &development {
-        assert!(is_gone(&client, pod).await, "development is still on the full node");
+        assert!(
+            is_gone(&client, pod).await,
+            "development is still on the full node"
+        );
     }
 
     let late = pod("dev", "late", "berth-low");
     made("a late pod of development", &create(&client, &late).await);
     until("the scheduler finds no room for it", async || {
         let seen = get(&client, &path(&late)).await;
-        let conditions = seen["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        let conditions = seen["status"]["conditions"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
         conditions
             .iter()
             .any(|c| c["type"] == "PodScheduled" && c["reason"] == "Unschedulable")

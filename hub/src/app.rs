@@ -32,7 +32,8 @@ use crate::{
     gate::Gate,
     grpc::{
         Api, agent::Agents, bundle::Bundles, cluster::Clusters, evidence::EvidenceOf, hub::Hubs,
-        join_token::JoinTokens, operation::Operations, organisation::Organisations, tenant::Tenants, tier::Tiers,
+        join_token::JoinTokens, operation::Operations, organisation::Organisations, tenant::Tenants,
+        tier::Tiers,
     },
     home::{self, Home, HomeError},
     lead::{Lead, Leader},

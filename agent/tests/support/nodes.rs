@@ -34,10 +34,10 @@ pub(crate) async fn node(client: &Client, name: &str, pool: Option<&str>, cpus: 
             .any(|c| c["type"] == "Ready" && c["status"] == "True")
     })
     .await;
-    // The controller that takes the taint off new nodes gives up for a while when somebody else writes the node.
-    let ready = json!({"spec": {"taints": taints}});
-    made(
-        "a ready node",
-        &ask(client, Method::PATCH, &path, Some(&ready)).await,
-    );
+    until("the node takes pods", async || {
+        let node = get(client, &path).await;
+        let left = node["spec"]["taints"].as_array().cloned().unwrap_or_default();
+        left.iter().all(|taint| taint["key"] == "berth.dev/pool")
+    })
+    .await;
 }

@@ -10,8 +10,8 @@ pub mod catalogue;
 pub mod cluster;
 pub mod condition;
 pub mod digest;
-pub mod gap;
 pub mod evidence;
+pub mod gap;
 pub mod health;
 pub mod id;
 pub mod infra;
@@ -37,8 +37,8 @@ pub use bundle::{Bundle, BundleRef, Parameter, ParameterKind};
 pub use cluster::{Cluster, ClusterFacts, ClusterPurpose, NetworkPolicyEnforcement, Provider};
 pub use condition::{Condition, ConditionKind, Conditions, Truth};
 pub use digest::Digest;
-pub use gap::{AcceptedGaps, Gap};
 pub use evidence::{Evidence, Findings, PolicySeen, Probe, ProbeOutcome, Verdict};
+pub use gap::{AcceptedGaps, Gap};
 pub use health::{Health, HealthState};
 pub use id::{
     BundleName, BundleVersion, ClusterName, FleetId, Generation, InvalidId, OrganisationName, PoolName,

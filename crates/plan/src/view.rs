@@ -7,9 +7,9 @@ use std::{
 };
 
 use berth_model::{
-    AcceptedGaps, BundleName, BundleVersion, Capacity, Cluster, ClusterName, Conditions, Digest, Findings, FleetId,
-    Generation, Infra, Organisation, OrganisationName, Placement, Revision, TenantId, TenantReport, Term,
-    Tier, TierName, Timestamp, Uid, breaker::BreakerMemory, tenant::Tenant,
+    AcceptedGaps, BundleName, BundleVersion, Capacity, Cluster, ClusterName, Conditions, Digest, Findings,
+    FleetId, Generation, Infra, Organisation, OrganisationName, Placement, Revision, TenantId, TenantReport,
+    Term, Tier, TierName, Timestamp, Uid, breaker::BreakerMemory, tenant::Tenant,
 };
 
 pub use crate::gate::BreakerSettings;

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use berth_model::{
     BundleRef, Bytes, Capacity, Cluster, ClusterFacts, ClusterName, ClusterPurpose, Condition, Conditions,
-    Digest, Evidence, Generation, Health, HealthState, Isolation, MilliCpu, NetworkPolicyEnforcement, OrganisationSpec,
-    Parameter, ParameterKind, Placement, PolicySeen, PoolName, Probe, ProbeOutcome, Provider, Quantity, Revision, Tenant, TenantId,
-    TenantReport, TenantSpec, TierName, TierSpec, Timestamp, Truth, Uid,
+    Digest, Evidence, Generation, Health, HealthState, Isolation, MilliCpu, NetworkPolicyEnforcement,
+    OrganisationSpec, Parameter, ParameterKind, Placement, PolicySeen, PoolName, Probe, ProbeOutcome,
+    Provider, Quantity, Revision, Tenant, TenantId, TenantReport, TenantSpec, TierName, TierSpec, Timestamp,
+    Truth, Uid,
     bundle::BundleSpec,
     cluster::PoolFacts,
     condition::ConditionKind,

@@ -2,8 +2,8 @@
 
 mod bundles;
 mod clusters;
-mod organisations;
 mod evidence;
+mod organisations;
 mod tenants;
 mod tiers;
 mod tokens;

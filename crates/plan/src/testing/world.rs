@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use berth_model::{
     Cluster, ClusterFacts, ClusterInfra, ClusterName, ClusterPurpose, Digest, Findings, Generation, Health,
-    NodePoolInfra, Observed, Organisation, OrganisationName, Placement, Revision, TenantId, TenantReport, Verdict,
+    NodePoolInfra, Observed, Organisation, OrganisationName, Placement, Revision, TenantId, TenantReport,
+    Verdict,
     breaker::{BreakerMemory, Released},
     cluster::PoolFacts,
     infra::InfraPhase,

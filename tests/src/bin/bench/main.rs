@@ -165,7 +165,10 @@ async fn on_clusters_of(
         report.add("Restarts", &restart::measure(world, arguments.tenants).await?);
     }
     if sections.contains(&Section::Walls) {
-        report.add("Walls and their evidence", &walls::measure(world, arguments.crowd).await?);
+        report.add(
+            "Walls and their evidence",
+            &walls::measure(world, arguments.crowd).await?,
+        );
     }
     Ok(())
 }

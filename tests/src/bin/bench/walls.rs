@@ -33,15 +33,25 @@ pub(crate) async fn measure(world: &World, present: usize) -> anyhow::Result<Tab
         futures::future::try_join_all(made).await?;
         futures::future::try_join_all(lot.iter().map(|id| api.ready(id))).await?;
     }
-    becoming(world, "crowded", &format!("with {present} tenants present"), &mut table).await?;
+    becoming(
+        world,
+        "crowded",
+        &format!("with {present} tenants present"),
+        &mut table,
+    )
+    .await?;
     Ok(table)
 }
 
 /// Tenants one after another, each until it is applied, Ready and Isolated.
 async fn becoming(world: &World, prefix: &str, when: &str, table: &mut Table) -> anyhow::Result<()> {
     let api = world.api()?;
-    let (mut applied, mut ready, mut isolated, mut pass) =
-        (Samples::default(), Samples::default(), Samples::default(), Samples::default());
+    let (mut applied, mut ready, mut isolated, mut pass) = (
+        Samples::default(),
+        Samples::default(),
+        Samples::default(),
+        Samples::default(),
+    );
     for number in 0..TENANTS {
         let id = format!("{prefix}-{number}");
         let watch = Watch::start();
@@ -115,7 +125,8 @@ async fn admission(world: &World, table: &mut Table) -> anyhow::Result<()> {
     };
     let (mut judged, mut free) = (Samples::default(), Samples::default());
     for namespace in ["t-judged", "nobodys"] {
-        let accounts = kube::Api::<k8s_openapi::api::core::v1::ServiceAccount>::namespaced(kube.clone(), namespace);
+        let accounts =
+            kube::Api::<k8s_openapi::api::core::v1::ServiceAccount>::namespaced(kube.clone(), namespace);
         accounts
             .create(&PostParams::default(), &serde_json::from_value(account.clone())?)
             .await?;
@@ -132,7 +143,12 @@ async fn admission(world: &World, table: &mut Table) -> anyhow::Result<()> {
     namespaces.delete("nobodys", &DeleteParams::default()).await?;
     api.remove("judged").await?;
     table.line("a pod where no policy judges it", free.line(), "", "");
-    table.line("a pod in a tenant's namespace, with quota and limits", judged.line(), "", "");
+    table.line(
+        "a pod in a tenant's namespace, with quota and limits",
+        judged.line(),
+        "",
+        "",
+    );
     let added = judged.quantile(99).saturating_sub(free.quantile(99));
     table.line(
         "added at p50 and p99",
