@@ -35,10 +35,6 @@ pub const API_VERSION: &str = "berth.dev/v1";
 
 /// What is in a file.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a text holds a handful of them, and none is moved often"
-)]
 pub enum Document {
     /// A tenant.
     Tenant {
