@@ -31,7 +31,7 @@ async fn namespace(client: &Client, name: &str, environment: &str, classes: &str
     made("an account", &apply(client, &account).await);
 }
 
-/// A pod that takes half of the node.
+/// A pod of which the node, with the agent on it, holds two.
 fn pod(namespace: &str, name: &str, class: &str) -> Value {
     let mut pod = compliant_pod(namespace, name);
     pod["spec"]["priorityClassName"] = json!(class);
@@ -67,7 +67,7 @@ async fn production_evicts_development_and_never_the_other_way() {
         .unwrap();
     install(&plane, &manifest_options()).await;
     let client = plane.client();
-    node(&client, "small", None, "2").await;
+    node(&client, "small", None, "2500m").await;
     namespace(&client, "dev", "dev", "berth-low").await;
     namespace(&client, "prod", "production", "berth-low,berth-standard").await;
 

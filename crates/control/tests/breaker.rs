@@ -164,6 +164,9 @@ fn play(sessions: Sessions) -> watch::Receiver<BTreeMap<TenantId, bool>> {
             memory: berth_model::Bytes(2_560 << 30),
             pods: 5_000,
         },
+        // Its walls hold.
+        network_policy: berth_model::NetworkPolicyEnforcement::Enforced,
+        validating_admission_policy: true,
         ..ClusterFacts::default()
     };
     let hello = Hello {

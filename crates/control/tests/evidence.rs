@@ -92,6 +92,9 @@ fn hello() -> Hello {
             memory: berth_model::Bytes(256 << 30),
             pods: 500,
         },
+        // Its walls hold.
+        network_policy: berth_model::NetworkPolicyEnforcement::Enforced,
+        validating_admission_policy: true,
         ..ClusterFacts::default()
     };
     Hello {

@@ -59,6 +59,9 @@ fn facts() -> ClusterFacts {
         },
         provider: Provider::Eks,
         region: "eu-central-1".into(),
+        // Its walls hold.
+        network_policy: berth_model::NetworkPolicyEnforcement::Enforced,
+        validating_admission_policy: true,
         ..ClusterFacts::default()
     }
 }
@@ -159,11 +162,6 @@ impl Rig {
             default_region: "eu-central-1".into(),
             infra_poll: Duration::from_millis(5),
             retry_first: Duration::from_millis(5),
-            accept_gaps: [
-                (berth_model::Gap::NetworkPolicy, "test".into()),
-                (berth_model::Gap::AdmissionPolicy, "test".into()),
-            ]
-            .into(),
             ..Settings::default()
         };
         let (fleet, _) = Fleet::start(Parts {

@@ -157,8 +157,8 @@ fn workload() -> impl Strategy<Value = WorkloadPolicy> {
             },
         );
     let disruption = prop_oneof![
-        any::<u32>().prop_map(Disruption::MinAvailable),
-        any::<u32>().prop_map(Disruption::MaxUnavailable),
+        (1..u32::MAX).prop_map(Disruption::MinAvailable),
+        (1..u32::MAX).prop_map(Disruption::MaxUnavailable),
     ];
     (
         any::<bool>(),

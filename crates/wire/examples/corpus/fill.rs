@@ -87,6 +87,11 @@ fn inside(field: &FieldDescriptor) -> Vec<(String, Value, Value)> {
 }
 
 fn whole(field: &FieldDescriptor) -> Value {
+    // Of what has alternatives, a list holds one each.
+    if let (true, false, Kind::Message(message)) = (field.is_list(), field.is_map(), field.kind()) {
+        let all = alternatives(&message).into_iter();
+        return Value::List(all.map(|(_, full, _)| Value::Message(full)).collect());
+    }
     value(field, &|kind, field| match kind {
         Kind::Message(message) => alternatives(&message).into_iter().next().map_or_else(
             || Value::Message(DynamicMessage::new(message)),

@@ -3,7 +3,7 @@
 use berth_model::workload::{
     Autoscaling, Disruption, PodMetric, SCALE_DOWN_SECONDS, WorkloadKind, WorkloadPolicy,
 };
-use berth_proto::v1::{self, disruption};
+use berth_proto::v1::{self, workload_policy};
 
 use crate::{faults::Faults, words};
 
@@ -23,11 +23,9 @@ pub(crate) fn workload_to_proto(policy: &WorkloadPolicy) -> v1::WorkloadPolicy {
             scale_down_seconds: Some(scaling.scale_down_seconds),
             scale_down_percent: scaling.scale_down_percent.unwrap_or_default(),
         }),
-        disruption: policy.disruption.map(|budget| v1::Disruption {
-            budget: Some(match budget {
-                Disruption::MinAvailable(pods) => disruption::Budget::MinAvailable(pods),
-                Disruption::MaxUnavailable(pods) => disruption::Budget::MaxUnavailable(pods),
-            }),
+        disruption: policy.disruption.map(|budget| match budget {
+            Disruption::MinAvailable(pods) => workload_policy::Disruption::MinAvailable(pods),
+            Disruption::MaxUnavailable(pods) => workload_policy::Disruption::MaxUnavailable(pods),
         }),
     }
 }
@@ -74,19 +72,10 @@ fn workload_from_proto(
         scale_down_seconds: scaling.scale_down_seconds.unwrap_or(SCALE_DOWN_SECONDS),
         scale_down_percent: some(scaling.scale_down_percent),
     });
-    let disruption = match policy.disruption.as_ref().map(|disruption| &disruption.budget) {
-        None => None,
-        Some(Some(disruption::Budget::MinAvailable(pods))) => Some(Disruption::MinAvailable(*pods)),
-        Some(Some(disruption::Budget::MaxUnavailable(pods))) => Some(Disruption::MaxUnavailable(*pods)),
-        Some(None) => {
-            faults.add(
-                &format!("{path}.disruption"),
-                "says nothing",
-                "set minAvailable or maxUnavailable",
-            );
-            None
-        }
-    };
+    let disruption = policy.disruption.map(|budget| match budget {
+        workload_policy::Disruption::MinAvailable(pods) => Disruption::MinAvailable(pods),
+        workload_policy::Disruption::MaxUnavailable(pods) => Disruption::MaxUnavailable(pods),
+    });
     Some(WorkloadPolicy {
         kind: kind?,
         name: policy.name.clone(),
