@@ -121,7 +121,18 @@ async fn strangers_stay_out(world: &World, of_pool: &[String]) -> anyhow::Result
     let api = world.api()?;
     api.create("envious", of_tier("free")).await?;
     api.ready("envious").await?;
-    let greedy = pod("greedy", json!([{"key": label::POOL, "operator": "Exists"}]))?;
+    let mut greedy = pod("greedy", json!([{"key": label::POOL, "operator": "Exists"}]))?;
+    if let Some(spec) = &mut greedy.spec {
+        // Nothing else is wrong with it.
+        spec.security_context = Some(serde_json::from_value(
+            json!({"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}}),
+        )?);
+        for container in &mut spec.containers {
+            container.security_context = Some(serde_json::from_value(
+                json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}}),
+            )?);
+        }
+    }
     let refused = Api::<Pod>::namespaced(kube.clone(), "t-envious")
         .create(&PostParams::default(), &greedy)
         .await;

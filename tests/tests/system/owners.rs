@@ -20,9 +20,20 @@ spec:
     - name: blue
 ";
 
+/// A tier whose tenants may ask for more than the organisation has.
+const TIER: &str = "apiVersion: berth.dev/v1
+kind: Tier
+metadata:
+  name: dyed
+spec:
+  isolation: namespace
+  defaultSize: micro
+  quotaMax: {requests.cpu: \"100\", limits.cpu: \"100\"}
+";
+
 fn tenant(name: &str, team: &str, cpu: &str) -> String {
     format!(
-        "apiVersion: berth.dev/v1\nkind: Tenant\nmetadata: {{name: {name}}}\nspec:\n  tier: free\n  \
+        "apiVersion: berth.dev/v1\nkind: Tenant\nmetadata: {{name: {name}}}\nspec:\n  tier: dyed\n  \
          owner: {{organisation: dyes, team: {team}}}\n  quota: {{requests.cpu: {cpu:?}, limits.cpu: \"8\"}}\n"
     )
 }
@@ -37,6 +48,7 @@ pub(crate) async fn a_team_takes_no_more_than_it_may_hold_and_says_who_holds_it(
     world: &World,
 ) -> anyhow::Result<()> {
     let (api, cli) = (world.api()?, world.cli());
+    cli.apply(TIER).await?;
     cli.apply(DYES).await?;
     cli.apply(&tenant("dye-a", "red", "1500m")).await?;
     cli.apply(&tenant("dye-b", "blue", "1")).await?;
@@ -118,5 +130,6 @@ pub(crate) async fn a_team_takes_no_more_than_it_may_hold_and_says_who_holds_it(
         "{}",
         unbound.said()
     );
+    cli.output(&["delete", "tier", "dyed"]).await?;
     Ok(())
 }
