@@ -1,7 +1,7 @@
 //! EvidenceService.
 
 use berth_control::evidence::Kept;
-use berth_model::{ClusterName, Evidence, TenantId, Timestamp};
+use berth_model::{ClusterName, Evidence, Tenant, TenantId, Timestamp};
 use berth_proto::v1::{self, evidence_service_server::EvidenceService};
 use berth_wire::{api, evidence::unpack, names, time};
 use tonic::{Code, Request, Response, Status};
@@ -23,12 +23,7 @@ impl EvidenceService for EvidenceOf {
     ) -> Result<Response<v1::GetEvidenceResponse>, Status> {
         let id = names::parse_evidence("name", &request.into_inner().name).map_err(|v| invalid(vec![v]))?;
         let tenant = self.0.registry.tenant(&id).await.map_err(status)?;
-        let kept = self.0.registry.evidence(&id).await.map_err(status)?;
-        let kept = kept.filter(|kept| kept.evidence.uid == tenant.uid);
-        let known = self
-            .known(&id, kept)
-            .filter(|known| known.evidence.uid == tenant.uid);
-        let Some(known) = known else {
+        let Some(known) = self.of(&tenant).await? else {
             return Err(refused(
                 Code::NotFound,
                 "NOT_PROBED",
@@ -46,17 +41,13 @@ impl EvidenceService for EvidenceOf {
     ) -> Result<Response<v1::ListEvidenceResponse>, Status> {
         let request = request.into_inner();
         let size = paging::size(request.page_size)?;
-        let listed = self
-            .0
-            .registry
-            .list_evidence(paging::after(&request.page_token), size)
-            .await
-            .map_err(status)?;
-        let evidence = listed
-            .items
-            .into_iter()
-            .filter_map(|(id, kept)| Some(self.known(&id, Some(kept))?.shown(&id, false)))
-            .collect();
+        let after = paging::after(&request.page_token);
+        let listed = self.0.registry.tenants(after, size).await.map_err(status)?;
+        let mut evidence = Vec::new();
+        for tenant in listed.items {
+            let known = self.of(&tenant).await?;
+            evidence.extend(known.map(|known| known.shown(&tenant.id, false)));
+        }
         Ok(Response::new(v1::ListEvidenceResponse {
             evidence,
             next_page_token: listed.next.unwrap_or_default(),
@@ -100,6 +91,15 @@ impl EvidenceOf {
     fn cluster_of(&self, id: &TenantId) -> Option<ClusterName> {
         let placement = self.0.board.get(id)?.placement?;
         Some(placement.cluster().clone())
+    }
+
+    /// What is known of this very tenant, not of an earlier one of its name.
+    async fn of(&self, tenant: &Tenant) -> Result<Option<Known>, Status> {
+        let kept = self.0.registry.evidence(&tenant.id).await.map_err(status)?;
+        let kept = kept.filter(|kept| kept.evidence.uid == tenant.uid);
+        Ok(self
+            .known(&tenant.id, kept)
+            .filter(|known| known.evidence.uid == tenant.uid))
     }
 
     /// The latest of what is kept and what the agent has said since.
