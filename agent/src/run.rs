@@ -117,6 +117,7 @@ impl Agent {
         };
         acquired?;
         let ended = tokio::select! {
+            biased;
             ended = Box::pin(self.act(&lease, shutdown, linked)) => ended,
             lost = lease.keep() => Err(lost),
         };
@@ -189,6 +190,7 @@ impl Agent {
                 interval: self.evidence_interval,
             };
             tokio::select! {
+                biased;
                 ended = keep_linked(engine.clone(), me, self.hubs.clone(), dial, live, evidence) => ended,
                 () = prober.run() => Error::Engine("its reports have ended".into()),
                 () = renewing => Error::Engine("the renewal ended".into()),
@@ -196,6 +198,7 @@ impl Agent {
             }
         };
         let ended = tokio::select! {
+            biased;
             () = shutdown.cancelled() => Ok(()),
             error = linking => Err(error),
             ended = &mut running => return Err(Error::Engine(format!("{ended:?}"))),

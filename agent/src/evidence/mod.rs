@@ -47,6 +47,7 @@ impl Prober {
     pub(crate) async fn run(self) {
         let (changed, policies) = watch::channel(0);
         tokio::select! {
+            biased;
             () = self.engine.watch_policies(changed) => {}
             () = self.probe_in_turn(policies) => {}
         }

@@ -33,6 +33,7 @@ impl Minting {
         }
         self.0.spawn(async move {
             let answer = tokio::select! {
+                biased;
                 answer = engine.mint_token(&wanted) => answer,
                 () = clock.sleep(within) => refused(NoToken::Unreachable, "the API server does not answer in time"),
             };

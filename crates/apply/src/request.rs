@@ -264,6 +264,7 @@ impl Caller {
             Err(RequestError::refused(&head, &body.to_bytes()))
         };
         tokio::select! {
+            biased;
             opened = opening => opened,
             () = self.clock.sleep(self.timeout) => Err(RequestError::TimedOut(self.timeout)),
         }

@@ -71,7 +71,8 @@ mod tests {
     #[test]
     fn a_running_process_has_some_memory() {
         assert!(resident().unwrap() > Bytes(100 << 10));
-        assert_eq!(resident(), resident_of_process(std::process::id()).or(resident()));
+        // Other tests of this process allocate meanwhile: two readings are never quite the same.
+        assert!(resident_of_process(std::process::id()).unwrap() > Bytes(100 << 10));
         assert_eq!(resident_of_process(u32::MAX), None);
     }
 }

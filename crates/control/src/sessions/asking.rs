@@ -59,6 +59,7 @@ impl Sessions {
             Some(Ok(asked)) => asked,
         };
         tokio::select! {
+            biased;
             answer = asked => match answer {
                 Ok(answer) => answer.map_err(|refused| AskError::Refused { cluster, refused }),
                 Err(_) => Err(AskError::Away { cluster }),
