@@ -28,6 +28,7 @@ use crate::{
     acceptor::Acceptor,
     backup::Backing,
     bootstrap::AgentBootstrap,
+    calls::{Admission, Certificates, Entry},
     config::{Config, ConfigError},
     gate::Gate,
     grpc::{
@@ -383,10 +384,10 @@ fn server() -> Server {
         .tcp_nodelay(true)
 }
 
-fn api_router(
-    api: &Api,
-    home: &Arc<Home>,
-) -> Result<tonic::transport::server::Router<Stack<Gate, Identity>>, HubError> {
+/// What a call passes on its way in, from the inside out.
+type Layers = Stack<Admission, Stack<Gate, Stack<Entry, Identity>>>;
+
+fn api_router(api: &Api, home: &Arc<Home>) -> Result<tonic::transport::server::Router<Layers>, HubError> {
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(berth_proto::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -401,7 +402,9 @@ fn api_router(
         home: home.clone(),
     });
     Ok(server()
+        .layer(Entry::new(vec![Arc::new(Certificates)]))
         .layer(Gate::new(api.lead.clone()))
+        .layer(Admission::default())
         .add_service(health)
         .add_service(reflection)
         .add_service(hubs)

@@ -4,6 +4,7 @@ pub mod acceptor;
 pub mod app;
 pub mod backup;
 pub mod bootstrap;
+pub mod calls;
 pub mod config;
 #[cfg(feature = "etcd")]
 mod etcd;

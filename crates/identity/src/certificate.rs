@@ -2,6 +2,7 @@
 
 use berth_model::Timestamp;
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
+use sha2::{Digest as _, Sha256};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 /// Why something cannot be read off a certificate.
@@ -45,6 +46,12 @@ impl Validity {
 /// [`CertificateError::NoPem`].
 pub fn first(pem: &str) -> Result<CertificateDer<'static>, CertificateError> {
     CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| CertificateError::NoPem)
+}
+
+/// SHA-256 of a certificate (DER), hexadecimal: which one it is, for records.
+#[must_use]
+pub fn fingerprint(der: &[u8]) -> String {
+    hex::encode(Sha256::digest(der))
 }
 
 /// A certificate (DER) as PEM text.

@@ -4,6 +4,7 @@
 //! request changes it. This crate does not know gRPC, the store or Kubernetes, and it reads no clock: whoever issues says what time it is.
 
 pub mod ca;
+pub mod caller;
 pub mod certificate;
 pub mod incoming;
 pub mod key;
@@ -16,6 +17,7 @@ pub mod token;
 mod files;
 
 pub use ca::{AGENT_LIFETIME, Authority, CaError, Credential, Issued};
+pub use caller::{Caller, Principal};
 pub use incoming::{Connection, Incoming, IncomingOptions, PeerInfo};
 pub use peer::Peer;
 pub use pin::CaPin;

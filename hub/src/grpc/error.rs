@@ -12,18 +12,18 @@ use tracing::error;
 const DOMAIN: &str = "berth.dev";
 
 /// INVALID_ARGUMENT with every violation.
-pub(super) fn invalid(violations: Vec<Violation>) -> Status {
+pub(crate) fn invalid(violations: Vec<Violation>) -> Status {
     berth_wire::status::invalid_argument(&violations)
 }
 
 /// A status with a reason for machines.
-pub(super) fn refused(code: Code, reason: &str, message: impl Into<String>) -> Status {
+pub(crate) fn refused(code: Code, reason: &str, message: impl Into<String>) -> Status {
     let details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::new());
     Status::with_error_details(code, message, details)
 }
 
 /// What a refusal of the registry is in gRPC.
-pub(super) fn status(error: RegistryError) -> Status {
+pub(crate) fn status(error: RegistryError) -> Status {
     match error {
         RegistryError::Invalid(violations) => invalid(violations),
         RegistryError::NotFound { .. } => refused(Code::NotFound, "NOT_FOUND", error.to_string()),
@@ -46,7 +46,7 @@ pub(super) fn status(error: RegistryError) -> Status {
 }
 
 /// What a store that did not do as asked is in gRPC.
-pub(super) fn store(problem: &StoreError) -> Status {
+pub(crate) fn store(problem: &StoreError) -> Status {
     let (code, reason) = match problem {
         StoreError::Invalid { .. } => (Code::Internal, "STORE"),
         StoreError::Full { .. } => (Code::ResourceExhausted, "STORE_FULL"),

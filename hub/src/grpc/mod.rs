@@ -4,7 +4,7 @@ pub mod agent;
 pub mod bundle;
 pub mod cluster;
 mod credential;
-mod error;
+pub(crate) mod error;
 pub mod evidence;
 pub mod hub;
 pub mod join_token;

@@ -1,0 +1,199 @@
+//! The first layer: finds the call, reads the request's message, and learns who calls.
+
+use std::{
+    convert::Infallible,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use berth_identity::Caller;
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use http::Request;
+use http_body_util::{BodyExt as _, Full, Limited};
+use tonic::{Code, Status, body::Body};
+use tower::{Layer, Service};
+
+use super::{Authenticator, Target, table};
+use crate::grpc::error::refused;
+
+/// Services of Berth; health and reflection are everybody's.
+const OURS: &str = "/berth.";
+/// The longest message of a request, as tonic has it; the frame around it has five bytes.
+const LONGEST: usize = (4 << 20) + FRAME;
+const FRAME: usize = 5;
+
+/// Knows every call and its caller.
+#[derive(Clone)]
+pub struct Entry {
+    authenticators: Arc<[Arc<dyn Authenticator>]>,
+}
+
+/// A service behind the entry.
+#[derive(Clone)]
+pub struct Entered<S> {
+    inner: S,
+    entry: Entry,
+}
+
+impl Entry {
+    /// Asks these in order who calls.
+    #[must_use]
+    pub fn new(authenticators: Vec<Arc<dyn Authenticator>>) -> Self {
+        Self {
+            authenticators: authenticators.into(),
+        }
+    }
+
+    async fn admit(&self, request: Request<Body>) -> Result<Request<Body>, Status> {
+        let path = request.uri().path();
+        let Some(call) = table::find(path) else {
+            let shown: String = path.chars().take(200).flat_map(char::escape_default).collect();
+            return Err(refused(
+                Code::Unimplemented,
+                "NO_SUCH_CALL",
+                format!("this hub has no call {shown}"),
+            ));
+        };
+        let (mut parts, body) = request.into_parts();
+        let caller = self.caller(&parts).await?;
+        let bytes = whole(body).await?;
+        let target = call.target(message(&bytes)?).map_err(|error| {
+            refused(
+                Code::InvalidArgument,
+                "MALFORMED",
+                format!("the request is no {}: {error}", call.name()),
+            )
+        })?;
+        parts.extensions.insert(call);
+        parts.extensions.insert(caller);
+        parts.extensions.insert(Arc::<Target>::new(target));
+        Ok(Request::from_parts(parts, Body::new(Full::new(bytes))))
+    }
+
+    async fn caller(&self, parts: &http::request::Parts) -> Result<Arc<Caller>, Status> {
+        for authenticator in self.authenticators.iter() {
+            match authenticator.caller(parts).await {
+                Ok(Some(caller)) => return Ok(Arc::new(caller)),
+                Ok(None) => {}
+                Err(refusal) => {
+                    return Err(refused(Code::Unauthenticated, refusal.reason, refusal.message));
+                }
+            }
+        }
+        Err(refused(
+            Code::Unauthenticated,
+            "NO_CREDENTIAL",
+            "this call needs a credential: sign in with berth login, or give a context file with --context-file",
+        ))
+    }
+}
+
+/// The whole body of a request; every call of the API sends one message.
+async fn whole(body: Body) -> Result<Bytes, Status> {
+    match Limited::new(body, LONGEST).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(refused(
+            Code::ResourceExhausted,
+            "REQUEST_TOO_LARGE",
+            format!("the request has more than {} bytes", LONGEST - FRAME),
+        )),
+        Err(error) => Err(Status::cancelled(format!("the request broke off: {error}"))),
+    }
+}
+
+/// The message in its frame: a byte that says whether it is compressed, and four for its length.
+fn message(bytes: &[u8]) -> Result<&[u8], Status> {
+    let wrong = |what: &str| Err(refused(Code::InvalidArgument, "MALFORMED", what));
+    let Some((frame, message)) = bytes.split_first_chunk::<FRAME>() else {
+        return wrong("the request has no message");
+    };
+    let [compressed, length @ ..] = frame;
+    if *compressed != 0 {
+        return Err(refused(
+            Code::Unimplemented,
+            "COMPRESSED",
+            "this hub takes no compressed requests",
+        ));
+    }
+    if usize::try_from(u32::from_be_bytes(*length)) != Ok(message.len()) {
+        return wrong("the request is not exactly one message");
+    }
+    Ok(message)
+}
+
+impl<S> Layer<S> for Entry {
+    type Service = Entered<S>;
+
+    fn layer(&self, inner: S) -> Entered<S> {
+        Entered {
+            inner,
+            entry: self.clone(),
+        }
+    }
+}
+
+impl<S> Service<Request<Body>> for Entered<S>
+where
+    S: Service<Request<Body>, Response = http::Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        // The one that was asked whether it is ready is the one to call.
+        let next = self.inner.clone();
+        let mut ready = std::mem::replace(&mut self.inner, next);
+        if !request.uri().path().starts_with(OURS) {
+            return Box::pin(ready.call(request));
+        }
+        let entry = self.entry.clone();
+        Box::pin(async move {
+            match entry.admit(request).await {
+                Ok(request) => ready.call(request).await,
+                Err(status) => Ok(status.into_http()),
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn framed(message: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(message.len()).unwrap();
+        [&[0], length.to_be_bytes().as_slice(), message].concat()
+    }
+
+    #[test]
+    fn a_request_is_exactly_one_message() {
+        assert_eq!(message(&framed(b"abc")).unwrap(), b"abc");
+        assert_eq!(message(&framed(b"")).unwrap(), b"");
+        let two = [framed(b"abc"), framed(b"d")].concat();
+        for wrong in [&b""[..], b"\0\0\0", b"\0\0\0\0\x04abc", &two] {
+            assert_eq!(message(wrong).unwrap_err().code(), Code::InvalidArgument);
+        }
+        let compressed = message(b"\x01\0\0\0\0").unwrap_err();
+        assert_eq!(compressed.code(), Code::Unimplemented);
+    }
+
+    #[tokio::test]
+    async fn without_a_credential_nobody_calls_and_unknown_calls_are_not_looked_at() {
+        let entry = Entry::new(vec![Arc::new(super::super::Certificates)]);
+        let ask = |path: &str| {
+            let body = Body::new(Full::new(Bytes::from(framed(b""))));
+            entry.admit(Request::builder().uri(path).body(body).unwrap())
+        };
+        let refused = ask("/berth.v1.TenantService/GetTenant").await.unwrap_err();
+        assert_eq!(refused.code(), Code::Unauthenticated);
+        let unknown = ask("/berth.v1.TenantService/Nothing").await.unwrap_err();
+        assert_eq!(unknown.code(), Code::Unimplemented);
+    }
+}
