@@ -2,6 +2,7 @@
 //!
 //! A tenant is probed when a generation of it was applied that was not probed yet, when the cluster's policies change, when
 //! somebody asks, and at an interval. While tenants are being applied nobody is probed, for a while: what was bought goes first.
+//! Whoever has no evidence of its generation yet goes before those whose evidence is only to be renewed.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -35,6 +36,8 @@ struct Known {
     version: (Uid, Generation),
     /// Something newer is on its way in.
     applied: bool,
+    /// This version was probed.
+    probed: bool,
     due: Duration,
 }
 
@@ -65,11 +68,13 @@ impl Schedule {
                 let known = self.known.entry(tenant.clone()).or_insert_with(|| Known {
                     version: version.clone(),
                     applied: true,
+                    probed: false,
                     due: now,
                 });
                 known.applied = true;
                 if known.version != version {
                     known.version = version;
+                    known.probed = false;
                     known.due = now;
                 }
             }
@@ -98,25 +103,30 @@ impl Schedule {
 
     /// Whose turn it is.
     pub(super) fn next(&self, now: Duration) -> Option<TenantId> {
-        let (tenant, known) = self.first()?;
-        let patient = !self.applying.is_empty() && now < known.due.saturating_add(PATIENCE);
-        (known.due <= now && !patient).then(|| tenant.clone())
+        let patience = self.patience();
+        let due = self
+            .applied()
+            .filter(|(_, known)| known.due.saturating_add(patience) <= now);
+        let (tenant, _) = due.min_by_key(|(_, known)| (known.probed, known.due))?;
+        Some(tenant.clone())
     }
 
     /// When to ask again.
     pub(super) fn wake_at(&self) -> Option<Duration> {
-        let (_, known) = self.first()?;
-        let patience = if self.applying.is_empty() {
+        let first = self.applied().map(|(_, known)| known.due).min()?;
+        Some(first.saturating_add(self.patience()))
+    }
+
+    fn patience(&self) -> Duration {
+        if self.applying.is_empty() {
             Duration::ZERO
         } else {
             PATIENCE
-        };
-        Some(known.due.saturating_add(patience))
+        }
     }
 
-    fn first(&self) -> Option<(&TenantId, &Known)> {
-        let applied = self.known.iter().filter(|(_, known)| known.applied);
-        applied.min_by_key(|(_, known)| known.due)
+    fn applied(&self) -> impl Iterator<Item = (&TenantId, &Known)> {
+        self.known.iter().filter(|(_, known)| known.applied)
     }
 
     /// A pass ended; `jitter` is up to a fifth of the interval, so that tenants that came together do not stay together.
@@ -129,7 +139,10 @@ impl Schedule {
     ) {
         if let Some(known) = self.known.get_mut(tenant) {
             let pause = match outcome {
-                Ok(()) => self.interval.saturating_sub(self.interval / 10) + jitter,
+                Ok(()) => {
+                    known.probed = true;
+                    self.interval.saturating_sub(self.interval / 10) + jitter
+                }
                 Err(()) => AGAIN.min(self.interval),
             };
             known.due = now + pause;
@@ -199,6 +212,27 @@ mod tests {
             Some(name("a")),
             "who is stuck holds nobody up"
         );
+    }
+
+    #[test]
+    fn who_has_no_evidence_yet_goes_before_those_whose_evidence_is_to_be_renewed() {
+        let mut schedule = Schedule::new(INTERVAL);
+        for tenant in ["a", "b"] {
+            schedule.see(&name(tenant), applied(1), at(0));
+            schedule.done(&name(tenant), Ok(()), at(1), at(0));
+        }
+        schedule.everyone(at(10));
+        schedule.see(&name("new"), applied(1), at(20));
+        assert_eq!(schedule.next(at(20)), Some(name("new")));
+        schedule.done(&name("new"), Ok(()), at(21), at(0));
+        schedule.see(&name("b"), applied(2), at(22));
+        assert_eq!(
+            schedule.next(at(22)),
+            Some(name("b")),
+            "another generation is new too"
+        );
+        schedule.done(&name("b"), Ok(()), at(23), at(0));
+        assert_eq!(schedule.next(at(23)), Some(name("a")));
     }
 
     #[test]
