@@ -21,7 +21,7 @@ use berth_model::{
     BundleName, BundleVersion, Organisation, OrganisationName, Parameter, Tenant, Tier, TierName, Violation,
 };
 
-pub use organisation::organisation;
+pub use organisation::{organisation, tier_in_organisation};
 pub use tenant::tenant;
 pub use tier::{tier, tier_bundles, tier_delete, tier_update};
 
