@@ -128,9 +128,7 @@ fn tenant_id_problem(value: &str) -> Option<String> {
 const SUBJECTS: [&str; 5] = ["user", "group", "apikey", "serviceaccount", "certificate"];
 
 fn subject_problem(value: &str) -> Option<String> {
-    let known = value
-        .split_once(':')
-        .filter(|(kind, _)| SUBJECTS.contains(kind));
+    let known = value.split_once(':').filter(|(kind, _)| SUBJECTS.contains(kind));
     let Some((kind, name)) = known else {
         return Some(format!(
             "names nobody; write one of {}:NAME, such as user:alice@example.com",
