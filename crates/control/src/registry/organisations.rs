@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use berth_model::{
     Generation, Organisation, OrganisationName, OrganisationSpec, Revision, Tenant, TenantSpec, Tier,
-    TierName, Violation,
+    TierName, TierSpec, Violation,
 };
 use berth_plan::admit;
 use berth_store::{Entry, Key, Txn};
@@ -268,6 +268,44 @@ impl Registry {
             None => txn.if_absent(key),
         };
         Ok(txn.put(uses, load::use_mark()))
+    }
+
+    /// Held while a tier is changed that tenants of organisations may have.
+    pub(super) async fn owners_turn(&self) -> MutexGuard<'_, ()> {
+        self.owners.lock().await
+    }
+
+    /// Checks that every organisation still has room for its tenants when their tier becomes `spec`; what is added to `txn` keeps
+    /// that true until the write.
+    pub(super) async fn tier_in_organisations(
+        &self,
+        tier: &TierName,
+        spec: &TierSpec,
+        mut txn: Txn,
+    ) -> Result<Txn, RegistryError> {
+        let mut faults = Vec::new();
+        for entry in self.all(keys::ORGANISATIONS).await? {
+            let organisation = load::organisation(&entry.value, entry.revision)?;
+            let standing = self.standing(&organisation.name).await?;
+            if !standing.tenants.iter().any(|tenant| tenant.spec.tier == *tier) {
+                continue;
+            }
+            let checked = admit::tier_in_organisation(
+                (organisation.name.as_str(), &organisation.spec),
+                &standing.tenants,
+                &standing.tiers,
+                (tier, spec),
+            );
+            faults.extend(checked.err().unwrap_or_default());
+            let uses = keys::organisation_uses(&organisation.name);
+            txn = unchanged(txn, uses, standing.mark.as_ref())
+                .if_revision(keys::organisation(&organisation.name), organisation.revision);
+        }
+        if faults.is_empty() {
+            Ok(txn)
+        } else {
+            Err(RegistryError::Invalid(faults))
+        }
     }
 
     async fn standing(&self, name: &OrganisationName) -> Result<Standing, RegistryError> {

@@ -23,7 +23,7 @@ use berth_model::{
 };
 
 pub use binding::role_binding;
-pub use organisation::organisation;
+pub use organisation::{organisation, tier_in_organisation};
 pub use tenant::tenant;
 pub use tier::{tier, tier_bundles, tier_delete, tier_update};
 
