@@ -79,7 +79,7 @@ pub const RULES: &[Rule] = &[
     rule("evidence.probe", Reach::Tenant, &[P, O, A]),
     rule("fleet.backup", Reach::Fleet, &[P, O]),
     rule("fleet.difference", Reach::Fleet, &[P, O, V]),
-    rule("fleet.get", Reach::Fleet, &[P, O, V]),
+    rule("fleet.get", Reach::Everybody, EVERY),
     rule("fleet.takeCommand", Reach::Fleet, &[P, O]),
     rule("joinTokens.create", Reach::Fleet, &[P, O]),
     rule("joinTokens.delete", Reach::Fleet, &[P, O]),

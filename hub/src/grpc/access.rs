@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use berth_control::{RegistryError, access::Resource, registry::Shown};
 use berth_identity::caller::BREAK_GLASS;
-use berth_model::{Revision, Role, RoleBinding, RoleBindingSpec, Subject, Violation, role::Rule};
+use berth_model::{
+    Revision, Role, RoleBinding, RoleBindingName, RoleBindingSpec, Subject, Violation, role::Rule,
+};
 use berth_plan::authorize::Grants;
 use berth_proto::v1::{self, access_service_server::AccessService};
 use berth_wire::{api, names};
@@ -53,21 +55,10 @@ impl AccessService for AccessOf {
         let name =
             names::parse_role_binding("name", &request.into_inner().name).map_err(|v| invalid(vec![v]))?;
         let found = self.0.registry.role_binding(&name).await;
-        let found = match found {
-            Ok(found) if within(&access.grants, "roleBindings.get", &found) => Ok(found),
-            // Who does not see all of them is not told which there are.
-            Ok(_) | Err(RegistryError::NotFound { .. }) if !access.sees_all("roleBindings.get") => {
-                Err(RegistryError::Forbidden {
-                    message: format!(
-                        "there is no role binding {:?} within the reach of {}",
-                        name.as_str(),
-                        access.caller.principal
-                    ),
-                })
-            }
-            other => other,
-        };
-        let binding = found.map_err(status)?;
+        let binding = found.map_err(|error| hidden(&access, &name, error))?;
+        if !within(&access.grants, "roleBindings.get", &binding) {
+            return Err(out_of_reach(&access, &name));
+        }
         Ok(Response::new(v1::GetRoleBindingResponse {
             role_binding: Some(api::role_binding_to_proto(&binding)),
         }))
@@ -98,7 +89,7 @@ impl AccessService for AccessOf {
         &self,
         request: Request<v1::UpdateRoleBindingRequest>,
     ) -> Result<Response<v1::UpdateRoleBindingResponse>, Status> {
-        let grants = Access::of(&request)?.grants;
+        let access = Access::of(&request)?;
         let request = request.into_inner();
         let given = request.role_binding.unwrap_or_default();
         let name =
@@ -109,7 +100,7 @@ impl AccessService for AccessOf {
             .0
             .registry
             .update_role_binding(
-                &grants,
+                &access.grants,
                 &name,
                 spec,
                 etag,
@@ -117,7 +108,7 @@ impl AccessService for AccessOf {
                 request.allow_missing,
             )
             .await
-            .map_err(status)?;
+            .map_err(|error| hidden(&access, &name, error))?;
         self.counts(binding.revision).await;
         Ok(Response::new(v1::UpdateRoleBindingResponse {
             role_binding: Some(api::role_binding_to_proto(&binding)),
@@ -128,14 +119,15 @@ impl AccessService for AccessOf {
         &self,
         request: Request<v1::DeleteRoleBindingRequest>,
     ) -> Result<Response<v1::DeleteRoleBindingResponse>, Status> {
-        let grants = Access::of(&request)?.grants;
+        let access = Access::of(&request)?;
         let request = request.into_inner();
         let name = names::parse_role_binding("name", &request.name).map_err(|v| invalid(vec![v]))?;
         let etag = names::parse_etag("etag", &request.etag).map_err(|v| invalid(vec![v]))?;
-        match self.0.registry.delete_role_binding(&grants, &name, etag).await {
+        let deleted = self.0.registry.delete_role_binding(&access.grants, &name, etag);
+        match deleted.await {
             Ok(revision) => self.counts(revision).await,
             Err(RegistryError::NotFound { .. }) if request.allow_missing => {}
-            Err(error) => return Err(status(error)),
+            Err(error) => return Err(hidden(&access, &name, error)),
         }
         Ok(Response::new(v1::DeleteRoleBindingResponse {}))
     }
@@ -227,6 +219,23 @@ impl AccessOf {
         let held = self.0.authorizer.held_by_subject(subject.as_str(), groups);
         held.map_err(|error| refused(Code::Unavailable, "NOT_READY", error.to_string()))
     }
+}
+
+/// Who does not see all of them is not told which there are.
+fn hidden(access: &Access, name: &RoleBindingName, error: RegistryError) -> Status {
+    match error {
+        RegistryError::NotFound { .. } if !access.sees_all("roleBindings.get") => out_of_reach(access, name),
+        error => status(error),
+    }
+}
+
+fn out_of_reach(access: &Access, name: &RoleBindingName) -> Status {
+    let message = format!(
+        "there is no role binding {:?} within the reach of {}; berth get rolebindings shows those that are",
+        name.as_str(),
+        access.caller.principal
+    );
+    refused(Code::PermissionDenied, "NOT_ALLOWED", message)
 }
 
 /// Whether somebody who holds `grants` may see that binding: their permission reaches wherever it counts.
