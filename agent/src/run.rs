@@ -19,7 +19,7 @@ use crate::{
     acting,
     cluster::Cluster,
     error::Error,
-    evidence::{Desk, Prober},
+    evidence::{Desk, Prober, follow_the_cluster},
     facts::Facts,
     identity::{self, Joining, renew::keep_renewed, secret::IdentitySecret},
     lease::ActingLease,
@@ -252,6 +252,7 @@ pub(crate) async fn keep_linked<D: Dial>(
         return Error::Engine("before it was ready".into());
     }
     let facts = Facts::first(engine.clone(), me.cluster, me.clock.clone()).await;
+    let following = follow_the_cluster(facts.subscribe(), evidence.clone());
     let driver = Driver {
         engine,
         clock: me.clock,
@@ -265,6 +266,7 @@ pub(crate) async fn keep_linked<D: Dial>(
         biased;
         ended = stay_connected(driver, hubs, dial) => ended,
         () = facts.follow() => Error::Engine("its facts have ended".into()),
+        () = following => Error::Engine("its facts have ended".into()),
     }
 }
 

@@ -17,6 +17,7 @@ struct State {
     sequence: u64,
     latest: BTreeMap<TenantId, (u64, Fresh)>,
     asked: BTreeSet<TenantId>,
+    everyone: bool,
 }
 
 /// Signed evidence, and when its pass began by the monotonic clock.
@@ -79,6 +80,16 @@ impl Desk {
         drop(state);
         self.asked.notify_one();
         Ok(())
+    }
+
+    /// All are to be probed again: what the cluster can hold has changed.
+    pub(crate) fn ask_everyone(&self) {
+        self.state().everyone = true;
+        self.asked.notify_one();
+    }
+
+    pub(super) fn take_everyone(&self) -> bool {
+        std::mem::take(&mut self.state().everyone)
     }
 
     pub(super) fn take_asked(&self) -> BTreeSet<TenantId> {

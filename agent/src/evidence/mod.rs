@@ -5,6 +5,7 @@
 //! never waits for any of it.
 
 mod desk;
+mod follow;
 mod schedule;
 
 use std::{sync::Arc, time::Duration};
@@ -17,6 +18,7 @@ use berth_wire::evidence::{self, EvidenceError, Sealed};
 use tokio::sync::watch;
 
 pub(crate) use desk::{Desk, Fresh};
+pub(crate) use follow::follow_the_cluster;
 use schedule::{Schedule, Seen};
 
 use crate::identity::Identity;
@@ -61,6 +63,9 @@ impl Prober {
             let now = self.clock.monotonic();
             if policies.has_changed().unwrap_or(false) {
                 policies.borrow_and_update();
+                schedule.everyone(now);
+            }
+            if self.desk.take_everyone() {
                 schedule.everyone(now);
             }
             for tenant in self.desk.take_asked() {
