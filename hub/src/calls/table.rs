@@ -2,8 +2,11 @@
 //!
 //! What is not here is not served; a test holds the table against the descriptors of all services.
 
+mod callers;
 mod fleet;
 mod tenants;
+
+pub use callers::SELF;
 
 use prost::{DecodeError, Message};
 
@@ -24,6 +27,8 @@ pub struct Call {
 pub enum Verb {
     /// Nothing.
     Read,
+    /// Nothing, and everybody may make it, without a credential.
+    Open,
     /// It changes what is stored, or hands out a credential.
     Change,
 }
@@ -64,7 +69,7 @@ impl Call {
 
 /// All of them.
 pub fn all_calls() -> impl Iterator<Item = &'static Call> {
-    tenants::CALLS.iter().chain(fleet::CALLS)
+    tenants::CALLS.iter().chain(fleet::CALLS).chain(callers::CALLS)
 }
 
 /// The call of that path.
@@ -95,6 +100,15 @@ const fn change(
         path,
         verb: Verb::Change,
         permission,
+        read,
+    }
+}
+
+const fn open(path: &'static str, read: fn(&[u8]) -> Result<Target, DecodeError>) -> Call {
+    Call {
+        path,
+        verb: Verb::Open,
+        permission: "",
         read,
     }
 }
@@ -165,7 +179,7 @@ mod tests {
             let name = call.path.rsplit('/').next().unwrap();
             let reads = ["Get", "List", "Watch", "Wait", "Explain", "Backup", "Check"];
             let reading = reads.iter().any(|read| name.starts_with(read));
-            assert_eq!(call.verb == Verb::Read, reading, "{name}");
+            assert_eq!(call.verb != Verb::Change, reading, "{name}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! The hub's gRPC services: thin; they read requests, ask [`berth_control`], and write answers.
 
 pub mod agent;
+pub mod api_key;
 pub mod bundle;
 pub mod cluster;
 mod credential;
@@ -8,6 +9,7 @@ pub(crate) mod error;
 pub mod evidence;
 pub mod hub;
 pub mod join_token;
+pub mod login;
 pub mod operation;
 pub mod organisation;
 mod paging;

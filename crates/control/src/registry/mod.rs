@@ -1,5 +1,6 @@
 //! What the API writes: every write is a compare-and-swap on the store, admitted first, and durable when it is answered.
 
+mod api_keys;
 mod bundles;
 mod clusters;
 mod evidence;
@@ -14,6 +15,7 @@ use berth_model::{Revision, Uid, Violation};
 use berth_runtime::Clock;
 use berth_store::{Entry, Key, Page, Store, StoreError, Txn};
 
+pub use api_keys::NewApiKey;
 pub use tenants::{Accepted, TenantChange};
 pub use tokens::{NewToken, Redeemed, TokenInfo};
 

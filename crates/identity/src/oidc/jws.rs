@@ -23,11 +23,16 @@ pub fn looks_like_jwt(token: &str) -> bool {
 /// The issuer that a token claims, to know whose keys to ask for. Nothing of it is verified.
 #[must_use]
 pub fn issuer_unverified(token: &str) -> Option<String> {
+    Some(claims_unverified(token)?.get("iss")?.as_str()?.to_owned())
+}
+
+/// What a token claims. Nothing of it is verified: it is only for whoever got the token from its issuer itself, over TLS.
+#[must_use]
+pub fn claims_unverified(token: &str) -> Option<Map<String, Value>> {
     if !looks_like_jwt(token) {
         return None;
     }
-    let claims = object(token.split('.').nth(1)?)?;
-    Some(claims.get("iss")?.as_str()?.to_owned())
+    object(token.split('.').nth(1)?)
 }
 
 /// The claims, once one of `keys` has signed them.

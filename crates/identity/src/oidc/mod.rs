@@ -6,12 +6,16 @@
 
 mod algorithm;
 mod claims;
+mod discovery;
 mod jwk;
 mod jws;
+mod pkce;
 
 pub use claims::{Person, Rules};
+pub use discovery::{Discovery, InvalidDiscovery, is_safe_url};
 pub use jwk::{InvalidKeys, KeySet};
-pub use jws::{issuer_unverified, looks_like_jwt};
+pub use jws::{claims_unverified, issuer_unverified, looks_like_jwt};
+pub use pkce::{Pkce, random_word};
 
 use berth_model::Timestamp;
 

@@ -1,5 +1,6 @@
 //! The public API's messages to and from the model.
 
+mod api_key;
 mod bundle;
 mod cluster;
 mod condition;
@@ -15,6 +16,7 @@ mod tier;
 mod token;
 mod workload;
 
+pub use api_key::api_key_to_proto;
 pub use bundle::{bundle_spec_from_proto, bundle_spec_to_proto, bundle_to_proto, parameter_from_proto};
 pub use cluster::{
     ClusterChange, ClusterStatusView, cluster_change_from_proto, cluster_to_proto, facts_from_proto,

@@ -3,6 +3,7 @@
 //! Keys and shelves are the store's business (`berth-control`); here are only the bytes. Revisions and etags are never part of
 //! a record: the store knows them, and decoding takes them from there.
 
+mod api_key;
 mod assignment;
 mod breaker;
 mod bundle;
@@ -18,6 +19,7 @@ mod tenant;
 mod tier;
 mod token;
 
+pub use api_key::{ApiKeyRecord, decode_api_key, encode_api_key};
 pub use assignment::{AssignmentRecord, decode_assignment, encode_assignment};
 pub use breaker::{decode_breaker, encode_breaker};
 pub use bundle::{decode_bundle, encode_bundle};
