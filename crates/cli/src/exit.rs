@@ -111,6 +111,10 @@ impl Failure {
                 Exit::Timeout,
                 format!("{subject}: the hub did not answer in time (--request-timeout allows longer)"),
             ),
+            // The hub's own words name the next step.
+            Code::Unauthenticated | Code::PermissionDenied if status::reason(status).is_some() => {
+                (Exit::Failure, format!("{subject}: {message}"))
+            }
             Code::Unauthenticated | Code::PermissionDenied => (
                 Exit::Failure,
                 format!("{subject}: {message} (check the credentials in the context file)"),

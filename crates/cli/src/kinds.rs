@@ -21,11 +21,13 @@ pub(crate) enum Kind {
     Operation,
     /// Join tokens.
     Token,
+    /// API keys.
+    ApiKey,
     /// Evidence of tenants' isolation.
     Evidence,
 }
 
-const NAMES: [(Kind, &str, &[&str]); 8] = [
+const NAMES: [(Kind, &str, &[&str]); 9] = [
     (Kind::Tenant, "tenant", &["tenants", "tn"]),
     (Kind::Tier, "tier", &["tiers"]),
     (
@@ -37,11 +39,12 @@ const NAMES: [(Kind, &str, &[&str]); 8] = [
     (Kind::Cluster, "cluster", &["clusters", "cl"]),
     (Kind::Operation, "operation", &["operations", "op", "ops"]),
     (Kind::Token, "token", &["tokens", "jointoken", "jointokens", "jt"]),
+    (Kind::ApiKey, "apikey", &["apikeys"]),
     (Kind::Evidence, "evidence", &["evidence", "ev"]),
 ];
 
 impl Kind {
-    /// `tenant`, `tier`, `organisation`, `bundle`, `cluster`, `operation`, `token` or `evidence`.
+    /// `tenant`, `tier`, `organisation`, `bundle`, `cluster`, `operation`, `token`, `apikey` or `evidence`.
     #[must_use]
     pub(crate) fn as_str(self) -> &'static str {
         NAMES
@@ -95,7 +98,7 @@ pub(crate) struct Targets {
 pub(crate) fn targets(arguments: &[String]) -> Result<Targets, Failure> {
     let Some((first, rest)) = arguments.split_first() else {
         return Err(Failure::usage(
-            "say of which kind: tenants, tiers, organisations, bundles, clusters, operations, tokens or evidence",
+            "say of which kind: tenants, tiers, organisations, bundles, clusters, operations, tokens, apikeys or evidence",
         ));
     };
     let Some((kind, name)) = first.split_once('/') else {

@@ -1,6 +1,7 @@
 //! One file per command. To add one: a variant in `args::Command`, a file here, an arm below.
 
 pub(crate) mod agent;
+mod api_key;
 mod apply;
 mod completion;
 mod cordon;
@@ -21,7 +22,7 @@ use berth_model::Timestamp;
 use berth_runtime::clock::{Clock as _, SystemClock};
 
 use crate::{
-    args::{Cli, Command, Common, Fleet},
+    args::{Auth, Cli, Command, Common, Fleet},
     client::Hub,
     context,
     exit::{Exit, Failure},
@@ -47,6 +48,8 @@ pub(crate) fn run(cli: Cli, terminal: &Terminal) -> Result<(), Failure> {
         Command::Completion(args) => completion::run(&args, terminal),
         Command::Agent(args) => agent::run(*args, common, terminal),
         Command::Store(args) => store::run(*args, common, terminal),
+        Command::Login(args) => block_on(crate::login::login(args, common, terminal)),
+        Command::Logout => block_on(crate::login::logout(common, terminal)),
         Command::Kubeconfig(args) => kubeconfig::run(*args, common, terminal),
         Command::Dev(args) => on_threads(crate::dev::run(args, common.request_timeout)),
         command => block_on(speak(common, command, terminal)),
@@ -83,7 +86,7 @@ async fn speak(common: Common, command: Command, terminal: &Terminal) -> Result<
     let context = context::load(context_file)?;
     // How a hub is, each one says itself, also one that does not lead.
     let hub = match &command {
-        Command::Fleet(Fleet::Status(_)) => Hub::new(&context, request_timeout)?,
+        Command::Fleet(Fleet::Status(_)) | Command::Auth(_) => Hub::new(&context, request_timeout)?,
         _ => Hub::leading(&context, request_timeout).await?,
     };
     let session = Session { hub, terminal };
@@ -96,6 +99,8 @@ async fn speak(common: Common, command: Command, terminal: &Terminal) -> Result<
         Command::Diff(args) => diff::run(&session, args).await,
         Command::Wait(args) => wait::run(&session, args).await,
         Command::Watch(args) => watch::run(&session, args).await,
+        Command::Auth(Auth::Whoami) => crate::login::whoami(&session.hub, session.terminal).await,
+        Command::ApiKey(args) => api_key::run(&session, args).await,
         Command::Token(args) => token::run(&session, args).await,
         Command::Cordon(args) => cordon::run(&session, args, true).await,
         Command::Uncordon(args) => cordon::run(&session, args, false).await,
@@ -108,6 +113,8 @@ async fn speak(common: Common, command: Command, terminal: &Terminal) -> Result<
         | Command::Hub(_)
         | Command::Agent(_)
         | Command::Kubeconfig(_)
+        | Command::Login(_)
+        | Command::Logout
         | Command::Store(_) => Ok(()),
     }
 }

@@ -11,7 +11,6 @@ use std::{path::PathBuf, time::Duration};
 use berth_proto::v1;
 use berth_wire::context::{Context, SignIn};
 use clap::Args;
-use tonic::Response;
 
 use self::{browser::Browser, http::Http};
 use crate::{
@@ -185,8 +184,8 @@ async fn provider(context: &Context, issuer: Option<&str>, timeout: Duration) ->
         bearer: Bearer::nothing(),
     };
     let hub = Hub::new(&loaded, timeout)?;
-    let asked = hub.logins().get_login_options(v1::GetLoginOptionsRequest {}).await;
-    let options = hub.ask("sign in", async { asked }).await?.oidc;
+    let request = v1::GetLoginOptionsRequest {};
+    let options = hub.ask("sign in", hub.logins().get_login_options(request)).await?.oidc;
     let issuers: Vec<&str> = options.iter().map(|one| one.issuer.as_str()).collect();
     let chosen = match (issuer, options.as_slice()) {
         (_, []) => {
@@ -252,9 +251,7 @@ async fn revoke(sign_in: &SignIn, refresh_token: &str) -> Result<(), Failure> {
 
 /// Who the hub takes the caller for.
 pub(crate) async fn whoami(hub: &Hub, terminal: &Terminal) -> Result<(), Failure> {
-    let asked: Result<Response<v1::GetCallerResponse>, _> =
-        hub.logins().get_caller(v1::GetCallerRequest {}).await;
-    let caller = hub.ask("caller", async { asked }).await?;
+    let caller = hub.ask("caller", hub.logins().get_caller(v1::GetCallerRequest {})).await?;
     let mut text = format!("Subject:    {}\n", caller.subject);
     if !caller.groups.is_empty() {
         text.push_str(&format!("Groups:     {}\n", caller.groups.join(", ")));
