@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use crate::{agent::TokenMinted, v1::{CreateApiKeyResponse, IssueTenantCredentialResponse}};
+use crate::{
+    agent::TokenMinted,
+    v1::{CreateApiKeyResponse, IssueTenantCredentialResponse},
+};
 
 const REDACTED: &str = "[redacted]";
 

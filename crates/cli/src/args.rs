@@ -450,7 +450,14 @@ mod tests {
 
     #[test]
     fn durations_are_written_as_kubectl_has_them() {
-        for (text, seconds) in [("30s", 30), ("5m", 300), ("1h30m", 5400), ("45", 45), ("0", 0), ("2d", 172_800)] {
+        for (text, seconds) in [
+            ("30s", 30),
+            ("5m", 300),
+            ("1h30m", 5400),
+            ("45", 45),
+            ("0", 0),
+            ("2d", 172_800),
+        ] {
             assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
         for wrong in ["", "soon", "-5m", "5 parsecs"] {

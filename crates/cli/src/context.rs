@@ -84,5 +84,7 @@ pub(crate) fn path(file: Option<PathBuf>) -> Result<PathBuf, Failure> {
     reason = "a token for automation comes from the environment"
 )]
 fn given_token() -> Option<String> {
-    env::var("BERTH_TOKEN").ok().filter(|token| !token.trim().is_empty())
+    env::var("BERTH_TOKEN")
+        .ok()
+        .filter(|token| !token.trim().is_empty())
 }

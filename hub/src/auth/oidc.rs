@@ -34,7 +34,8 @@ impl Oidc {
 
     /// Fetches all providers' keys ahead of the first caller; a provider that is away is logged and asked again when it is needed.
     pub fn warm_up(&self) {
-        for provider in self.providers.iter().cloned() {
+        for provider in self.providers.iter() {
+            let provider = provider.clone();
             tokio::spawn(async move { provider.refresh().await });
         }
     }

@@ -108,8 +108,10 @@ impl Interceptor for Bearer {
         let Some((token, cluster)) = self.token()? else {
             return Ok(request);
         };
-        let unfit = |what: &str| Status::unauthenticated(format!("the {what} has characters that none can have"));
-        let mut value = MetadataValue::try_from(format!("Bearer {}", token.trim())).map_err(|_| unfit("token"))?;
+        let unfit =
+            |what: &str| Status::unauthenticated(format!("the {what} has characters that none can have"));
+        let mut value =
+            MetadataValue::try_from(format!("Bearer {}", token.trim())).map_err(|_| unfit("token"))?;
         value.set_sensitive(true);
         request.metadata_mut().insert("authorization", value);
         if !cluster.is_empty() {
@@ -141,7 +143,9 @@ mod tests {
         let request = bearer.call(Request::new(())).unwrap();
         assert_eq!(request.metadata().get("authorization").unwrap(), "Bearer PLANTED");
         assert!(!format!("{bearer:?} {request:?}").contains("PLANTED"));
-        let unfit = Bearer::given("PLANTED\u{7}".into()).call(Request::new(())).unwrap_err();
+        let unfit = Bearer::given("PLANTED\u{7}".into())
+            .call(Request::new(()))
+            .unwrap_err();
         assert!(!format!("{unfit:?}").contains("PLANTED"));
     }
 
@@ -155,7 +159,13 @@ mod tests {
             ..Context::default()
         };
         let mut bearer = Bearer::of(&context, None);
-        assert!(bearer.call(Request::new(())).unwrap_err().message().contains("tokenFile"));
+        assert!(
+            bearer
+                .call(Request::new(()))
+                .unwrap_err()
+                .message()
+                .contains("tokenFile")
+        );
         for token in ["one", "two"] {
             fs::write(&path, token).unwrap();
             let request = bearer.call(Request::new(())).unwrap();

@@ -6,8 +6,9 @@ mod leader;
 use std::{future::Future, time::Duration};
 
 use berth_proto::v1::{
-    self, api_key_service_client::ApiKeyServiceClient, bundle_service_client::BundleServiceClient, cluster_service_client::ClusterServiceClient,
-    evidence_service_client::EvidenceServiceClient, join_token_service_client::JoinTokenServiceClient, login_service_client::LoginServiceClient,
+    self, api_key_service_client::ApiKeyServiceClient, bundle_service_client::BundleServiceClient,
+    cluster_service_client::ClusterServiceClient, evidence_service_client::EvidenceServiceClient,
+    join_token_service_client::JoinTokenServiceClient, login_service_client::LoginServiceClient,
     operation_service_client::OperationServiceClient, organisation_service_client::OrganisationServiceClient,
     tenant_service_client::TenantServiceClient, tier_service_client::TierServiceClient,
 };

@@ -167,18 +167,21 @@ impl Given {
     fn code(self, discovery: &Discovery, http: &Http) -> Result<String, Failure> {
         // RFC 9207: a code of another provider is not given to this one.
         let required = discovery.authorization_response_iss_parameter_supported;
-        if self.issuer.as_ref().map_or(required, |issuer| *issuer != discovery.issuer) {
-            return Err(http.failed("the browser came back from another issuer; begin again with berth login"));
+        if self
+            .issuer
+            .as_ref()
+            .map_or(required, |issuer| *issuer != discovery.issuer)
+        {
+            return Err(
+                http.failed("the browser came back from another issuer; begin again with berth login")
+            );
         }
         if let Some(error) = self.error {
             let refusal = OauthError {
                 error,
                 error_description: self.description,
             };
-            return Err(http.refused(
-                &refusal,
-                "begin again with berth login when that was not meant",
-            ));
+            return Err(http.refused(&refusal, "begin again with berth login when that was not meant"));
         }
         self.code
             .ok_or_else(|| http.failed("the browser came back without a code; begin again with berth login"))
@@ -219,7 +222,11 @@ async fn say(stream: &mut TcpStream, status: &str, text: &str) {
 
 /// Whether a browser could be started.
 fn open(address: &str) -> bool {
-    let program = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
+    let program = if cfg!(target_os = "macos") {
+        "open"
+    } else {
+        "xdg-open"
+    };
     Command::new(program)
         .arg(address)
         .stdin(Stdio::null())

@@ -44,8 +44,8 @@ impl Http {
             builder = builder.no_proxy();
         }
         if !ca_pem.is_empty() {
-            let certificates = Certificate::from_pem_bundle(ca_pem.as_bytes())
-                .map_err(|error| wrong(error.to_string()))?;
+            let certificates =
+                Certificate::from_pem_bundle(ca_pem.as_bytes()).map_err(|error| wrong(error.to_string()))?;
             builder = builder.tls_certs_only(certificates);
         }
         let client = builder.build().map_err(|error| wrong(innermost(&error)))?;
@@ -60,7 +60,9 @@ impl Http {
         if status == StatusCode::OK {
             return Ok(document);
         }
-        Err(self.failed(&format!("{url} answers with status {status}; is the issuer right?")))
+        Err(self.failed(&format!(
+            "{url} answers with status {status}; is the issuer right?"
+        )))
     }
 
     /// Sends a form; an answer, or the provider's refusal.
@@ -106,7 +108,10 @@ impl Http {
     async fn send(&self, request: RequestBuilder) -> Result<(StatusCode, Vec<u8>), Failure> {
         // Without the address: errors of the library show all of it.
         let away = |error: reqwest::Error| {
-            let mut failure = self.failed(&format!("it cannot be reached: {}", innermost(&error.without_url())));
+            let mut failure = self.failed(&format!(
+                "it cannot be reached: {}",
+                innermost(&error.without_url())
+            ));
             failure.exit = Exit::Unavailable;
             failure
         };

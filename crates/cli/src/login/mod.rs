@@ -123,7 +123,9 @@ async fn finish(
 ) -> Result<(), Failure> {
     let loaded = Loaded { context, bearer };
     let hub = Hub::new(&loaded, timeout)?;
-    let caller = hub.ask("sign in", hub.logins().get_caller(v1::GetCallerRequest {})).await?;
+    let caller = hub
+        .ask("sign in", hub.logins().get_caller(v1::GetCallerRequest {}))
+        .await?;
     let text = loaded
         .context
         .to_yaml()
@@ -185,7 +187,10 @@ async fn provider(context: &Context, issuer: Option<&str>, timeout: Duration) ->
     };
     let hub = Hub::new(&loaded, timeout)?;
     let request = v1::GetLoginOptionsRequest {};
-    let options = hub.ask("sign in", hub.logins().get_login_options(request)).await?.oidc;
+    let options = hub
+        .ask("sign in", hub.logins().get_login_options(request))
+        .await?
+        .oidc;
     let issuers: Vec<&str> = options.iter().map(|one| one.issuer.as_str()).collect();
     let chosen = match (issuer, options.as_slice()) {
         (_, []) => {
@@ -238,7 +243,10 @@ pub(crate) async fn logout(common: Common, terminal: &Terminal) -> Result<(), Fa
 
 async fn revoke(sign_in: &SignIn, refresh_token: &str) -> Result<(), Failure> {
     let http = Http::new(&sign_in.issuer, &sign_in.ca_pem)?;
-    let Some(endpoint) = tokens::discover(&http, &sign_in.issuer).await?.revocation_endpoint else {
+    let Some(endpoint) = tokens::discover(&http, &sign_in.issuer)
+        .await?
+        .revocation_endpoint
+    else {
         return Err(http.failed("it has no way to end one"));
     };
     let fields = [
@@ -251,7 +259,9 @@ async fn revoke(sign_in: &SignIn, refresh_token: &str) -> Result<(), Failure> {
 
 /// Who the hub takes the caller for.
 pub(crate) async fn whoami(hub: &Hub, terminal: &Terminal) -> Result<(), Failure> {
-    let caller = hub.ask("caller", hub.logins().get_caller(v1::GetCallerRequest {})).await?;
+    let caller = hub
+        .ask("caller", hub.logins().get_caller(v1::GetCallerRequest {}))
+        .await?;
     let mut text = format!("Subject:    {}\n", caller.subject);
     if !caller.groups.is_empty() {
         text.push_str(&format!("Groups:     {}\n", caller.groups.join(", ")));

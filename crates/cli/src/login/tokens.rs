@@ -60,8 +60,8 @@ impl Tokens {
         let id_token = answer
             .id_token
             .ok_or_else(|| http.failed("it gave no ID token; the scopes of auth.oidc must have openid"))?;
-        let claims = oidc::claims_unverified(&id_token)
-            .ok_or_else(|| http.failed("its ID token is malformed"))?;
+        let claims =
+            oidc::claims_unverified(&id_token).ok_or_else(|| http.failed("its ID token is malformed"))?;
         let text = |name: &str| claims.get(name).and_then(serde_json::Value::as_str);
         if text("iss") != Some(&sign_in.issuer) {
             return Err(http.failed("its ID token is of another issuer"));
@@ -83,7 +83,8 @@ impl Tokens {
     }
 
     fn good_for(&self) -> i64 {
-        self.expires_at.saturating_sub(SystemClock::new().now().as_second())
+        self.expires_at
+            .saturating_sub(SystemClock::new().now().as_second())
     }
 }
 

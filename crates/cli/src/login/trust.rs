@@ -12,8 +12,12 @@ use crate::exit::{Exit, Failure};
 const PATIENCE: Duration = Duration::from_secs(15);
 
 pub(super) fn from_file(path: &PathBuf) -> Result<String, Failure> {
-    fs::read_to_string(path)
-        .map_err(|error| Failure::new(Exit::Failure, format!("read --ca-file {}: {error}", path.display())))
+    fs::read_to_string(path).map_err(|error| {
+        Failure::new(
+            Exit::Failure,
+            format!("read --ca-file {}: {error}", path.display()),
+        )
+    })
 }
 
 /// The authority with that pin, which the hub at `server` shows and whose certificate it has.
@@ -22,12 +26,8 @@ pub(super) async fn from_pin(server: &str, pin: &str) -> Result<String, Failure>
         .parse()
         .map_err(|error: berth_identity::pin::InvalidPin| Failure::usage(error.to_string()))?;
     let (host, port) = host_and_port(server)?;
-    let away = |problem: String| {
-        Failure::new(
-            Exit::Unavailable,
-            format!("reach the hub at {server}: {problem}"),
-        )
-    };
+    let away =
+        |problem: String| Failure::new(Exit::Unavailable, format!("reach the hub at {server}: {problem}"));
     let config = tls::joining_client(pin).map_err(|error| away(error.to_string()))?;
     let name = ServerName::try_from(host.clone())
         .map_err(|_| Failure::usage(format!("{host:?} in --server is no name of a host")))?;
@@ -40,7 +40,9 @@ pub(super) async fn from_pin(server: &str, pin: &str) -> Result<String, Failure>
     let stream = match tokio::time::timeout(PATIENCE, shaking).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
-            let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+            let inner = error
+                .get_ref()
+                .and_then(|inner| inner.downcast_ref::<rustls::Error>());
             if inner.is_some_and(tls::is_pin_mismatch) {
                 return Err(Failure::new(
                     Exit::Failure,
@@ -62,7 +64,11 @@ pub(super) async fn from_pin(server: &str, pin: &str) -> Result<String, Failure>
 }
 
 fn host_and_port(server: &str) -> Result<(String, u16), Failure> {
-    let wrong = || Failure::usage(format!("--server {server:?} is not of the form https://HOST:PORT"));
+    let wrong = || {
+        Failure::usage(format!(
+            "--server {server:?} is not of the form https://HOST:PORT"
+        ))
+    };
     let uri: tonic::transport::Uri = server.parse().map_err(|_| wrong())?;
     let host = uri.host().ok_or_else(wrong)?;
     Ok((

@@ -2,6 +2,8 @@
 //!
 //! `rsa-keys.json` and `rsa-tokens.json` were made by OpenSSL with a key that was thrown away: ring makes no RSA keys.
 
+#![expect(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
+
 use std::{collections::BTreeMap, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
