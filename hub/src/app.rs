@@ -2,17 +2,18 @@
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use berth_control::{Board, Registry, Sessions};
+use berth_control::{Authorizer, Board, Registry, Sessions};
 use berth_eks::EksProvisioner;
 use berth_identity::{Credential, Incoming, IncomingOptions, ca, tls};
 use berth_model::FleetId;
 use berth_proto::{
     agent::agent_service_server::AgentServiceServer,
     v1::{
-        api_key_service_server::ApiKeyServiceServer, bundle_service_server::BundleServiceServer,
-        cluster_service_server::ClusterServiceServer, evidence_service_server::EvidenceServiceServer,
-        hub_service_server::HubServiceServer, join_token_service_server::JoinTokenServiceServer,
-        login_service_server::LoginServiceServer, operation_service_server::OperationServiceServer,
+        access_service_server::AccessServiceServer, api_key_service_server::ApiKeyServiceServer,
+        bundle_service_server::BundleServiceServer, cluster_service_server::ClusterServiceServer,
+        evidence_service_server::EvidenceServiceServer, hub_service_server::HubServiceServer,
+        join_token_service_server::JoinTokenServiceServer, login_service_server::LoginServiceServer,
+        operation_service_server::OperationServiceServer,
         organisation_service_server::OrganisationServiceServer, tenant_service_server::TenantServiceServer,
         tier_service_server::TierServiceServer,
     },
@@ -34,9 +35,9 @@ use crate::{
     config::{Config, ConfigError},
     gate::Gate,
     grpc::{
-        Api, agent::Agents, api_key::ApiKeys, bundle::Bundles, cluster::Clusters, evidence::EvidenceOf,
-        hub::Hubs, join_token::JoinTokens, login::Logins, operation::Operations, organisation::Organisations,
-        tenant::Tenants, tier::Tiers,
+        Api, access::AccessOf, agent::Agents, api_key::ApiKeys, bundle::Bundles, cluster::Clusters,
+        evidence::EvidenceOf, hub::Hubs, join_token::JoinTokens, login::Logins, operation::Operations,
+        organisation::Organisations, tenant::Tenants, tier::Tiers,
     },
     home::{self, Home, HomeError},
     lead::{Lead, Leader},
@@ -236,8 +237,15 @@ pub async fn run(
         }
     };
     let admin_context = home::admin_context(&data_dir, &home, &fleet_id, &api_url, clock.now())?;
+    let authorizer = Authorizer::default();
+    tokio::spawn(
+        authorizer
+            .clone()
+            .follow(home.store.clone(), clock.clone(), cancel.clone()),
+    );
     let api = Api {
         registry,
+        authorizer,
         board: board.clone(),
         sessions: sessions.clone(),
         lead: lead.clone(),
@@ -423,12 +431,13 @@ fn api_router(
     Ok(server()
         .layer(Entry::new(vec![Arc::new(Certificates), Arc::new(bearer)]))
         .layer(Gate::new(api.lead.clone()))
-        .layer(Admission::default())
+        .layer(Admission::new(api.authorizer.clone(), api.registry.clone()))
         .add_service(health)
         .add_service(reflection)
         .add_service(hubs)
         .add_service(LoginServiceServer::new(logins))
         .add_service(ApiKeyServiceServer::new(ApiKeys(api.clone())))
+        .add_service(AccessServiceServer::new(AccessOf(api.clone())))
         .add_service(TenantServiceServer::new(Tenants(api.clone())))
         .add_service(TierServiceServer::new(Tiers(api.clone())))
         .add_service(OrganisationServiceServer::new(Organisations(api.clone())))

@@ -35,9 +35,9 @@ pub(crate) struct Common {
 /// What to do.
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
-    /// Bring tenants, tiers, organisations and bundles to what files say
+    /// Bring tenants, tiers, organisations, role bindings and bundles to what files say
     Apply(Apply),
-    /// Show tenants, tiers, organisations, bundles, clusters, operations, tokens or evidence
+    /// Show tenants, tiers, organisations, bundles, clusters, operations, tokens, evidence, role bindings or roles
     Get(Get),
     /// Show everything about one or more of them, for people
     Describe(Describe),
@@ -55,15 +55,15 @@ pub(crate) enum Command {
     Login(crate::login::Login),
     /// Sign out: the provider ends the sign-in where it can, and this machine forgets it
     Logout,
-    /// Who the hub takes you for
-    #[command(subcommand)]
-    Auth(Auth),
     /// Make API keys for programs
     #[command(subcommand, name = "apikey")]
     ApiKey(ApiKey),
     /// Make join tokens
     #[command(subcommand)]
     Token(Token),
+    /// Say who you are to the hub and what you may do
+    #[command(subcommand)]
+    Auth(crate::commands::auth::Auth),
     /// No new tenants on a cluster from now on
     Cordon(Cordon),
     /// New tenants on a cluster again
@@ -108,7 +108,7 @@ pub(crate) struct Files {
     pub filename: Vec<PathBuf>,
 }
 
-/// Bring tenants, tiers, organisations and bundles to what files say.
+/// Bring tenants, tiers, organisations, role bindings and bundles to what files say.
 #[derive(Args, Debug)]
 pub(crate) struct Apply {
     /// What to apply.
@@ -151,7 +151,7 @@ pub(crate) enum Format {
     Name,
 }
 
-/// Show tenants, tiers, organisations, bundles, clusters, operations, tokens or evidence.
+/// Show tenants, tiers, organisations, bundles, clusters, operations, tokens, evidence, role bindings or roles.
 #[derive(Args, Debug)]
 pub(crate) struct Get {
     /// KIND [NAME...] or KIND/NAME...
@@ -294,13 +294,6 @@ pub(crate) struct TakeCommand {
     /// Why, for the hub's log
     #[arg(long, default_value = "", hide_default_value = true, value_name = "TEXT")]
     pub reason: String,
-}
-
-/// Who one is.
-#[derive(Subcommand, Debug)]
-pub(crate) enum Auth {
-    /// Show the subject that bindings name, the groups, and which credential was shown
-    Whoami,
 }
 
 /// API keys.

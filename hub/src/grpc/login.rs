@@ -1,8 +1,5 @@
 //! LoginService.
 
-use std::sync::Arc;
-
-use berth_identity::Caller;
 use berth_proto::v1::{self, login_service_server::LoginService};
 use tonic::{Request, Response, Status};
 
@@ -34,20 +31,6 @@ impl LoginService for Logins {
         Ok(Response::new(v1::GetLoginOptionsResponse {
             oidc: oidc.collect(),
             service_account_audience: self.audience.clone(),
-        }))
-    }
-
-    async fn get_caller(
-        &self,
-        request: Request<v1::GetCallerRequest>,
-    ) -> Result<Response<v1::GetCallerResponse>, Status> {
-        let Some(caller) = request.extensions().get::<Arc<Caller>>() else {
-            return Err(Status::unauthenticated("nobody has signed in"));
-        };
-        Ok(Response::new(v1::GetCallerResponse {
-            subject: caller.principal.to_string(),
-            groups: caller.groups.clone(),
-            credential: caller.credential.clone(),
         }))
     }
 }

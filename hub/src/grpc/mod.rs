@@ -1,5 +1,6 @@
 //! The hub's gRPC services: thin; they read requests, ask [`berth_control`], and write answers.
 
+pub mod access;
 pub mod agent;
 pub mod api_key;
 pub mod bundle;
@@ -19,7 +20,7 @@ mod watch;
 
 use std::sync::Arc;
 
-use berth_control::{Board, Registry, Sessions};
+use berth_control::{Authorizer, Board, Registry, Sessions};
 use berth_identity::Authority;
 use berth_model::FleetId;
 use berth_runtime::Clock;
@@ -35,6 +36,8 @@ use crate::{
 pub struct Api {
     /// Specs.
     pub registry: Registry,
+    /// Who may do what.
+    pub authorizer: Authorizer,
     /// Statuses.
     pub board: Board,
     /// Agents.

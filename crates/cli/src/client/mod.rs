@@ -6,11 +6,12 @@ mod leader;
 use std::{future::Future, time::Duration};
 
 use berth_proto::v1::{
-    self, api_key_service_client::ApiKeyServiceClient, bundle_service_client::BundleServiceClient,
-    cluster_service_client::ClusterServiceClient, evidence_service_client::EvidenceServiceClient,
-    join_token_service_client::JoinTokenServiceClient, login_service_client::LoginServiceClient,
-    operation_service_client::OperationServiceClient, organisation_service_client::OrganisationServiceClient,
-    tenant_service_client::TenantServiceClient, tier_service_client::TierServiceClient,
+    self, access_service_client::AccessServiceClient, api_key_service_client::ApiKeyServiceClient,
+    bundle_service_client::BundleServiceClient, cluster_service_client::ClusterServiceClient,
+    evidence_service_client::EvidenceServiceClient, join_token_service_client::JoinTokenServiceClient,
+    login_service_client::LoginServiceClient, operation_service_client::OperationServiceClient,
+    organisation_service_client::OrganisationServiceClient, tenant_service_client::TenantServiceClient,
+    tier_service_client::TierServiceClient,
 };
 use tonic::{
     Response, Status,
@@ -104,6 +105,8 @@ impl Hub {
         api_keys: ApiKeyServiceClient;
         /// Join tokens.
         tokens: JoinTokenServiceClient;
+        /// Who may do what.
+        access: AccessServiceClient;
     }
 
     lists! {
@@ -121,6 +124,8 @@ impl Hub {
         list_evidence: evidences.list_evidence(ListEvidenceRequest) -> evidence: Evidence;
         /// All API keys.
         list_api_keys: api_keys.list_api_keys(ListApiKeysRequest) -> api_keys: ApiKey;
+        /// The role bindings within reach.
+        list_role_bindings: access.list_role_bindings(ListRoleBindingsRequest) -> role_bindings: RoleBinding;
         /// Tokens that can be used.
         list_tokens: tokens.list_join_tokens(ListJoinTokensRequest) -> join_tokens: JoinToken;
     }
@@ -174,6 +179,25 @@ impl Hub {
             .ask(&subject, self.organisations().get_organisation(request))
             .await?;
         answer.organisation.ok_or_else(|| empty(&subject))
+    }
+
+    /// One role binding.
+    pub(crate) async fn role_binding(&self, name: &str) -> Result<v1::RoleBinding, Failure> {
+        let subject = format!("rolebinding/{name}");
+        let request = v1::GetRoleBindingRequest {
+            name: format!("roleBindings/{name}"),
+        };
+        let answer = self
+            .ask(&subject, self.access().get_role_binding(request))
+            .await?;
+        answer.role_binding.ok_or_else(|| empty(&subject))
+    }
+
+    /// All roles.
+    pub(crate) async fn list_roles(&self) -> Result<Vec<v1::Role>, Failure> {
+        let request = v1::ListRolesRequest {};
+        let answer = self.ask("roles", self.access().list_roles(request)).await?;
+        Ok(answer.roles)
     }
 
     /// One bundle version, with its manifests.

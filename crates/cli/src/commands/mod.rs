@@ -3,6 +3,7 @@
 pub(crate) mod agent;
 mod api_key;
 mod apply;
+pub(crate) mod auth;
 mod completion;
 mod cordon;
 mod delete;
@@ -22,7 +23,7 @@ use berth_model::Timestamp;
 use berth_runtime::clock::{Clock as _, SystemClock};
 
 use crate::{
-    args::{Auth, Cli, Command, Common, Fleet},
+    args::{Cli, Command, Common, Fleet},
     client::Hub,
     context,
     exit::{Exit, Failure},
@@ -86,7 +87,7 @@ async fn speak(common: Common, command: Command, terminal: &Terminal) -> Result<
     let context = context::load(context_file)?;
     // How a hub is, each one says itself, also one that does not lead.
     let hub = match &command {
-        Command::Fleet(Fleet::Status(_)) | Command::Auth(_) => Hub::new(&context, request_timeout)?,
+        Command::Fleet(Fleet::Status(_)) => Hub::new(&context, request_timeout)?,
         _ => Hub::leading(&context, request_timeout).await?,
     };
     let session = Session { hub, terminal };
@@ -99,8 +100,8 @@ async fn speak(common: Common, command: Command, terminal: &Terminal) -> Result<
         Command::Diff(args) => diff::run(&session, args).await,
         Command::Wait(args) => wait::run(&session, args).await,
         Command::Watch(args) => watch::run(&session, args).await,
-        Command::Auth(Auth::Whoami) => crate::login::whoami(&session.hub, session.terminal).await,
         Command::ApiKey(args) => api_key::run(&session, args).await,
+        Command::Auth(args) => auth::run(&session, args).await,
         Command::Token(args) => token::run(&session, args).await,
         Command::Cordon(args) => cordon::run(&session, args, true).await,
         Command::Uncordon(args) => cordon::run(&session, args, false).await,

@@ -122,9 +122,9 @@ async fn finish(
     terminal: &Terminal,
 ) -> Result<(), Failure> {
     let loaded = Loaded { context, bearer };
-    let hub = Hub::new(&loaded, timeout)?;
+    let hub = Hub::leading(&loaded, timeout).await?;
     let caller = hub
-        .ask("sign in", hub.logins().get_caller(v1::GetCallerRequest {}))
+        .ask("sign in", hub.access().get_caller(v1::GetCallerRequest {}))
         .await?;
     let text = loaded
         .context
@@ -255,17 +255,4 @@ async fn revoke(sign_in: &SignIn, refresh_token: &str) -> Result<(), Failure> {
         ("client_id", &sign_in.client_id),
     ];
     http.tell(&endpoint, &fields).await
-}
-
-/// Who the hub takes the caller for.
-pub(crate) async fn whoami(hub: &Hub, terminal: &Terminal) -> Result<(), Failure> {
-    let caller = hub
-        .ask("caller", hub.logins().get_caller(v1::GetCallerRequest {}))
-        .await?;
-    let mut text = format!("Subject:    {}\n", caller.subject);
-    if !caller.groups.is_empty() {
-        text.push_str(&format!("Groups:     {}\n", caller.groups.join(", ")));
-    }
-    text.push_str(&format!("Credential: {}\n", caller.credential));
-    terminal.print(&text)
 }

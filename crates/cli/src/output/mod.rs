@@ -2,12 +2,14 @@
 
 pub(crate) mod age;
 mod api_key;
+mod binding;
 mod bundle;
 mod cluster;
 mod describe;
 mod evidence;
 mod operation;
 mod organisation;
+mod role;
 pub(crate) mod table;
 mod tenant;
 mod tier;

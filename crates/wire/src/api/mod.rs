@@ -1,6 +1,7 @@
 //! The public API's messages to and from the model.
 
 mod api_key;
+mod binding;
 mod bundle;
 mod cluster;
 mod condition;
@@ -17,6 +18,9 @@ mod token;
 mod workload;
 
 pub use api_key::api_key_to_proto;
+pub use binding::{
+    role_binding_spec_from_proto, role_binding_spec_to_proto, role_binding_to_proto, role_to_proto,
+};
 pub use bundle::{bundle_spec_from_proto, bundle_spec_to_proto, bundle_to_proto, parameter_from_proto};
 pub use cluster::{
     ClusterChange, ClusterStatusView, cluster_change_from_proto, cluster_to_proto, facts_from_proto,
@@ -37,6 +41,7 @@ pub use tenant_spec::{tenant_spec_from_proto, tenant_spec_partly, tenant_spec_to
 pub use tier::{tier_spec_from_proto, tier_spec_to_proto, tier_to_proto};
 pub use token::join_token_to_proto;
 
+pub(crate) use binding::one_scope;
 pub(crate) use cluster::{gaps_from_proto, gaps_to_proto, record as cluster_record};
 pub(crate) use network::rule_from_proto;
 pub(crate) use tenant::{record as tenant_record, unsigned as generation};

@@ -1,18 +1,12 @@
-//! Calls about who calls: signing in, and machine accounts.
+//! Calls about how callers prove who they are: signing in, and machine accounts.
 
 use berth_proto::v1;
 
 use super::{Call, all, change, of, one, open, read};
 
-/// The permission that everybody with a credential has.
-pub const SELF: &str = "self.get";
-
 pub(super) const CALLS: &[Call] = &[
     open("/berth.v1.LoginService/GetLoginOptions", |m| {
         of(m, |_: v1::GetLoginOptionsRequest| all("login"))
-    }),
-    read("/berth.v1.LoginService/GetCaller", SELF, |m| {
-        of(m, |_: v1::GetCallerRequest| all("caller"))
     }),
     change("/berth.v1.ApiKeyService/CreateApiKey", "apiKeys.create", |m| {
         of(m, |r: v1::CreateApiKeyRequest| {
