@@ -4,7 +4,7 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 13] = [
+const FILES: [&str; 15] = [
     "berth/v1/access.proto",
     "berth/v1/tenant.proto",
     "berth/v1/tier.proto",
@@ -15,6 +15,8 @@ const FILES: [&str; 13] = [
     "berth/v1/operation.proto",
     "berth/v1/evidence.proto",
     "berth/v1/hub.proto",
+    "berth/v1/login.proto",
+    "berth/v1/api_key.proto",
     "berth/v1/network.proto",
     "berth/agent/v1/agent.proto",
     "berth/record/v1/record.proto",
@@ -36,6 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .skip_debug([
             ".berth.agent.v1.TokenMinted",
             ".berth.v1.IssueTenantCredentialResponse",
+            ".berth.v1.CreateApiKeyResponse",
         ])
         .compile_fds(descriptors)?;
     Ok(())

@@ -9,9 +9,10 @@ use berth_model::FleetId;
 use berth_proto::{
     agent::agent_service_server::AgentServiceServer,
     v1::{
-        access_service_server::AccessServiceServer, bundle_service_server::BundleServiceServer,
-        cluster_service_server::ClusterServiceServer, evidence_service_server::EvidenceServiceServer,
-        hub_service_server::HubServiceServer, join_token_service_server::JoinTokenServiceServer,
+        access_service_server::AccessServiceServer, api_key_service_server::ApiKeyServiceServer,
+        bundle_service_server::BundleServiceServer, cluster_service_server::ClusterServiceServer,
+        evidence_service_server::EvidenceServiceServer, hub_service_server::HubServiceServer,
+        join_token_service_server::JoinTokenServiceServer, login_service_server::LoginServiceServer,
         operation_service_server::OperationServiceServer,
         organisation_service_server::OrganisationServiceServer, tenant_service_server::TenantServiceServer,
         tier_service_server::TierServiceServer,
@@ -27,15 +28,16 @@ use tracing::{info, warn};
 
 use crate::{
     acceptor::Acceptor,
+    auth::{Bearer, Oidc, ProviderError},
     backup::Backing,
     bootstrap::AgentBootstrap,
     calls::{Admission, Certificates, Entry},
     config::{Config, ConfigError},
     gate::Gate,
     grpc::{
-        Api, access::AccessOf, agent::Agents, bundle::Bundles, cluster::Clusters, evidence::EvidenceOf,
-        hub::Hubs, join_token::JoinTokens, operation::Operations, organisation::Organisations,
-        tenant::Tenants, tier::Tiers,
+        Api, access::AccessOf, agent::Agents, api_key::ApiKeys, bundle::Bundles, cluster::Clusters,
+        evidence::EvidenceOf, hub::Hubs, join_token::JoinTokens, login::Logins, operation::Operations,
+        organisation::Organisations, tenant::Tenants, tier::Tiers,
     },
     home::{self, Home, HomeError},
     lead::{Lead, Leader},
@@ -78,6 +80,9 @@ pub enum HubError {
     /// The cloud account.
     #[error("the cloud account: {0}")]
     Cloud(String),
+    /// Who may sign in.
+    #[error("the OpenID providers (auth.oidc)")]
+    Auth(#[from] ProviderError),
     /// Where backups go.
     #[error("the place of backups (backup.to)")]
     Backup(#[source] berth_store::backup::BackupError),
@@ -100,7 +105,7 @@ impl HubError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Cloud(_) | Self::Backup(_) => 78,
+            Self::Config(_) | Self::Cloud(_) | Self::Auth(_) | Self::Backup(_) => 78,
             Self::Home(HomeError::Open(error)) => error.exit_code(),
             Self::Home(HomeError::OtherAuthority { .. } | HomeError::NoEtcd) => 78,
             _ => 1,
@@ -158,6 +163,7 @@ pub async fn run(
     let readiness = Readiness::new();
     let starting = readiness.guard("start");
 
+    let oidc = Oidc::new(&config.auth, clock.clone())?;
     let home = Arc::new(Home::open(&data_dir, &store, &config.etcd, clock.now()).await?);
     let (api_listener, api_address) = bind("the API", listen).await?;
     let (agent_listener, agent_address) = bind("agents", agent_listen).await?;
@@ -273,7 +279,8 @@ pub async fn run(
     };
     let api_incoming = incoming(api_listener, tls::api_server(ca_pem, certificate.clone())?);
     let agent_incoming = incoming(agent_listener, tls::agent_server(ca_pem, certificate)?);
-    let api_router = api_router(&api, &home)?;
+    oidc.warm_up();
+    let api_router = api_router(&api, &home, oidc)?;
     let agents = AgentServiceServer::new(Agents {
         api: api.clone(),
         store: home.store.clone(),
@@ -395,7 +402,11 @@ fn server() -> Server {
 /// What a call passes on its way in, from the inside out.
 type Layers = Stack<Admission, Stack<Gate, Stack<Entry, Identity>>>;
 
-fn api_router(api: &Api, home: &Arc<Home>) -> Result<tonic::transport::server::Router<Layers>, HubError> {
+fn api_router(
+    api: &Api,
+    home: &Arc<Home>,
+    oidc: Oidc,
+) -> Result<tonic::transport::server::Router<Layers>, HubError> {
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(berth_proto::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -409,13 +420,23 @@ fn api_router(api: &Api, home: &Arc<Home>) -> Result<tonic::transport::server::R
         api: api.clone(),
         home: home.clone(),
     });
+    let bearer = Bearer {
+        registry: api.registry.clone(),
+        oidc: oidc.clone(),
+    };
+    let logins = Logins {
+        oidc,
+        audience: String::new(),
+    };
     Ok(server()
-        .layer(Entry::new(vec![Arc::new(Certificates)]))
+        .layer(Entry::new(vec![Arc::new(Certificates), Arc::new(bearer)]))
         .layer(Gate::new(api.lead.clone()))
         .layer(Admission::new(api.authorizer.clone(), api.registry.clone()))
         .add_service(health)
         .add_service(reflection)
         .add_service(hubs)
+        .add_service(LoginServiceServer::new(logins))
+        .add_service(ApiKeyServiceServer::new(ApiKeys(api.clone())))
         .add_service(AccessServiceServer::new(AccessOf(api.clone())))
         .add_service(TenantServiceServer::new(Tenants(api.clone())))
         .add_service(TierServiceServer::new(Tiers(api.clone())))

@@ -1,5 +1,9 @@
 //! The hub's configuration file. Unknown fields are errors; everything has a default.
 
+mod auth;
+
+pub use auth::{Auth, OidcProvider};
+
 use std::{
     path::{Path, PathBuf},
     time::Duration,
@@ -26,6 +30,8 @@ pub struct Config {
     pub breaker: Breaker,
     /// Continuous backups of the store; without it there are none but those somebody makes.
     pub backup: Option<Backup>,
+    /// How callers without a client certificate prove who they are.
+    pub auth: Auth,
     /// The cloud account; without it the hub makes no node pools and no clusters.
     pub eks: Option<EksConfig>,
 }
@@ -239,6 +245,7 @@ impl Config {
                 return Err("backup.keepChains must be at least 1, backup.keepDays at most 3650".into());
             }
         }
+        config.auth.check()?;
         let breaker = &config.breaker;
         if breaker.percent > 100 {
             return Err("breaker.percent must be 100 at most".into());

@@ -18,7 +18,7 @@ use tower::{Layer, Service};
 use crate::lead::Lead;
 
 /// Services that every hub answers.
-const EVERY_HUB: &str = "/berth.v1.HubService/";
+const EVERY_HUB: [&str; 2] = ["/berth.v1.HubService/", "/berth.v1.LoginService/"];
 /// Services of Berth; health and reflection are everybody's.
 const OURS: &str = "/berth.";
 /// How the names of calls begin that change nothing.
@@ -77,7 +77,7 @@ where
 }
 
 fn admits(lead: &Lead, path: &str) -> Result<(), Box<Status>> {
-    if path.starts_with(EVERY_HUB) || !path.starts_with(OURS) {
+    if EVERY_HUB.iter().any(|service| path.starts_with(service)) || !path.starts_with(OURS) {
         return Ok(());
     }
     let Some(leading) = lead.leading() else {

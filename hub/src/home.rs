@@ -341,6 +341,7 @@ pub fn admin_context(
         ca_pem: home.authority.certificate_pem().to_owned(),
         certificate_pem,
         key_pem: key_pem.to_string(),
+        ..berth_wire::context::Context::default()
     };
     write_private(&path, &yaml(&context)?)?;
     Ok(path)

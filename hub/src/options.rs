@@ -24,7 +24,7 @@ pub struct Options {
     #[arg(long, env = "BERTH_ADVERTISE_AGENTS", value_name = "URL")]
     pub advertise_agents: Option<String>,
 
-    /// Where the API listens (gRPC over TLS, client certificates required).
+    /// Where the API listens (gRPC over TLS; callers show a client certificate, an API key or a token).
     #[arg(
         long,
         env = "BERTH_LISTEN",

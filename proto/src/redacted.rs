@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use crate::{agent::TokenMinted, v1::IssueTenantCredentialResponse};
+use crate::{
+    agent::TokenMinted,
+    v1::{CreateApiKeyResponse, IssueTenantCredentialResponse},
+};
 
 const REDACTED: &str = "[redacted]";
 
@@ -37,6 +40,16 @@ impl fmt::Debug for IssueTenantCredentialResponse {
             .field("namespaces", namespaces)
             .field("cluster", cluster)
             .field("service_account", service_account)
+            .finish()
+    }
+}
+
+impl fmt::Debug for CreateApiKeyResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { api_key, key: _ } = self;
+        f.debug_struct("CreateApiKeyResponse")
+            .field("api_key", api_key)
+            .field("key", &REDACTED)
             .finish()
     }
 }

@@ -52,6 +52,12 @@ pub(crate) enum Command {
     /// Show tenants and follow their changes
     Watch(Watch),
     Kubeconfig(Box<crate::commands::kubeconfig::Access>),
+    Login(crate::login::Login),
+    /// Sign out: the provider ends the sign-in where it can, and this machine forgets it
+    Logout,
+    /// Make API keys for programs
+    #[command(subcommand, name = "apikey")]
+    ApiKey(ApiKey),
     /// Make join tokens
     #[command(subcommand)]
     Token(Token),
@@ -290,6 +296,29 @@ pub(crate) struct TakeCommand {
     pub reason: String,
 }
 
+/// API keys.
+#[derive(Subcommand, Debug)]
+pub(crate) enum ApiKey {
+    /// Make a machine account with its key, which is shown once; berth get apikeys and berth delete apikey NAME do the rest
+    Create(ApiKeyCreate),
+}
+
+/// Make an API key.
+#[derive(Args, Debug)]
+pub(crate) struct ApiKeyCreate {
+    /// The account's name; bindings name it as apikey:NAME
+    pub name: String,
+    /// How long it works, at most 365d
+    #[arg(long, default_value = "90d", value_name = "DURATION", value_parser = duration)]
+    pub ttl: Duration,
+    /// What it is for
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "TEXT")]
+    pub description: String,
+    /// How to show it; token prints the key alone
+    #[arg(short, long, default_value = "text", value_name = "FORMAT")]
+    pub output: TokenFormat,
+}
+
 /// Join tokens.
 #[derive(Subcommand, Debug)]
 pub(crate) enum Token {
@@ -375,12 +404,18 @@ pub(crate) struct Completion {
     pub shell: clap_complete::Shell,
 }
 
-/// `30s`, `5m`, `1h30m`, or a number of seconds.
+/// `30s`, `5m`, `1h30m`, `90d`, or a number of seconds.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     if let Ok(seconds) = text.parse() {
         return Ok(Duration::from_secs(seconds));
     }
-    let wrong = || format!("{text:?} is no duration; write it as 30s, 5m or 1h30m");
+    let wrong = || format!("{text:?} is no duration; write it as 30s, 5m, 1h30m or 90d");
+    if let Some(days) = text.strip_suffix('d').and_then(|days| days.parse::<u64>().ok()) {
+        return days
+            .checked_mul(24 * 3600)
+            .map(Duration::from_secs)
+            .ok_or_else(wrong);
+    }
     let span: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
     Duration::try_from(span).map_err(|_| wrong())
 }
@@ -408,7 +443,14 @@ mod tests {
 
     #[test]
     fn durations_are_written_as_kubectl_has_them() {
-        for (text, seconds) in [("30s", 30), ("5m", 300), ("1h30m", 5400), ("45", 45), ("0", 0)] {
+        for (text, seconds) in [
+            ("30s", 30),
+            ("5m", 300),
+            ("1h30m", 5400),
+            ("45", 45),
+            ("0", 0),
+            ("2d", 172_800),
+        ] {
             assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
         for wrong in ["", "soon", "-5m", "5 parsecs"] {

@@ -1,34 +1,73 @@
 //! Finds and reads the context file: which hub, and with which credentials.
 
-use std::{env, fs, path::PathBuf};
+use std::{env, fs, io, path::PathBuf};
 
 use berth_wire::context::Context;
 
-use crate::exit::{Exit, Failure};
+use crate::{
+    client::Bearer,
+    exit::{Exit, Failure},
+    login::Keeper,
+};
 
-/// The context in `file`, or where it usually is.
-pub(crate) fn load(file: Option<PathBuf>) -> Result<Context, Failure> {
-    let path = match file {
-        Some(path) => path,
-        None => usual()?,
-    };
-    let text = fs::read_to_string(&path).map_err(|error| {
-        let line = format!(
-            "read context file {}: {error} (a hub writes one as DATA_DIR/admin.yaml; give it with --context-file or BERTH_CONTEXT)",
-            path.display()
-        );
-        Failure::new(Exit::Failure, line)
+/// A context with what is shown to its hub.
+#[derive(Clone, Debug)]
+pub(crate) struct Loaded {
+    /// Which hub; with a certificate, when that is what is shown.
+    pub context: Context,
+    /// The token, when that is.
+    pub bearer: Bearer,
+}
+
+/// The context in `file`, or where it usually is. A token in `BERTH_TOKEN` takes the place of the context's credential.
+pub(crate) fn load(file: Option<PathBuf>) -> Result<Loaded, Failure> {
+    let path = path(file)?;
+    let mut context = known(&path)?.ok_or_else(|| {
+        Failure::new(
+            Exit::Failure,
+            format!(
+                "there is no context file {}: sign in with berth login --server URL, or give the one that a hub writes as DATA_DIR/admin.yaml with --context-file or BERTH_CONTEXT",
+                path.display()
+            ),
+        )
     })?;
+    if let Some(token) = given_token() {
+        context.certificate_pem.clear();
+        context.key_pem.clear();
+        return Ok(Loaded {
+            context,
+            bearer: Bearer::given(token),
+        });
+    }
+    let keeper = context.oidc.clone().map(|sign_in| Keeper::new(&path, sign_in));
+    let bearer = Bearer::of(&context, keeper);
+    Ok(Loaded { context, bearer })
+}
+
+/// What is in the context file at `path`, if there is one.
+pub(crate) fn known(path: &PathBuf) -> Result<Option<Context>, Failure> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => {
+            let line = format!("read context file {}: {error}", path.display());
+            return Err(Failure::new(Exit::Failure, line));
+        }
+    };
     Context::parse(&text)
+        .map(Some)
         .map_err(|error| Failure::new(Exit::Invalid, format!("context file {}: {error}", path.display())))
 }
 
-/// `~/.config/berth/context.yaml`, or below `XDG_CONFIG_HOME`.
+/// `file`, or `~/.config/berth/context.yaml`, or that below `XDG_CONFIG_HOME`.
 #[expect(
     clippy::disallowed_methods,
     reason = "where the configuration is comes from the environment"
 )]
-fn usual() -> Result<PathBuf, Failure> {
+pub(crate) fn path(file: Option<PathBuf>) -> Result<PathBuf, Failure> {
+    if let Some(file) = file {
+        return Ok(file);
+    }
     let config = env::var_os("XDG_CONFIG_HOME")
         .filter(|dir| !dir.is_empty())
         .map(PathBuf::from)
@@ -37,4 +76,15 @@ fn usual() -> Result<PathBuf, Failure> {
             Failure::usage("there is no home directory to look for a context file in (use --context-file or BERTH_CONTEXT)")
         })?;
     Ok(config.join("berth").join("context.yaml"))
+}
+
+/// Not a flag: everybody on the machine sees those.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a token for automation comes from the environment"
+)]
+fn given_token() -> Option<String> {
+    env::var("BERTH_TOKEN")
+        .ok()
+        .filter(|token| !token.trim().is_empty())
 }

@@ -115,6 +115,10 @@ impl Failure {
                 format!("{subject}: the hub did not answer in time (--request-timeout allows longer)"),
             ),
             Code::PermissionDenied => (Exit::Denied, format!("{subject}: {message}")),
+            // The hub's own words name the next step.
+            Code::Unauthenticated if status::reason(status).is_some() => {
+                (Exit::Denied, format!("{subject}: {message}"))
+            }
             Code::Unauthenticated => (
                 Exit::Denied,
                 format!("{subject}: {message} (check the credentials in the context file)"),

@@ -21,6 +21,8 @@ pub(crate) enum Kind {
     Operation,
     /// Join tokens.
     Token,
+    /// API keys.
+    ApiKey,
     /// Evidence of tenants' isolation.
     Evidence,
     /// Role bindings.
@@ -29,7 +31,7 @@ pub(crate) enum Kind {
     Role,
 }
 
-const NAMES: [(Kind, &str, &[&str]); 10] = [
+const NAMES: [(Kind, &str, &[&str]); 11] = [
     (Kind::Tenant, "tenant", &["tenants", "tn"]),
     (Kind::Tier, "tier", &["tiers"]),
     (
@@ -41,13 +43,14 @@ const NAMES: [(Kind, &str, &[&str]); 10] = [
     (Kind::Cluster, "cluster", &["clusters", "cl"]),
     (Kind::Operation, "operation", &["operations", "op", "ops"]),
     (Kind::Token, "token", &["tokens", "jointoken", "jointokens", "jt"]),
+    (Kind::ApiKey, "apikey", &["apikeys"]),
     (Kind::Evidence, "evidence", &["evidence", "ev"]),
     (Kind::RoleBinding, "rolebinding", &["rolebindings", "rb"]),
     (Kind::Role, "role", &["roles"]),
 ];
 
 impl Kind {
-    /// `tenant`, `tier`, `organisation`, `bundle`, `cluster`, `operation`, `token`, `evidence`, `rolebinding` or `role`.
+    /// `tenant`, `tier`, `organisation`, `bundle`, `cluster`, `operation`, `token`, `apikey`, `evidence`, `rolebinding` or `role`.
     #[must_use]
     pub(crate) fn as_str(self) -> &'static str {
         NAMES
@@ -69,6 +72,7 @@ impl Kind {
             Self::Cluster => "clusters",
             Self::Operation => "operations",
             Self::Token => "joinTokens",
+            Self::ApiKey => "apiKeys",
             Self::Evidence => "evidence",
             Self::RoleBinding => "roleBindings",
             Self::Role => "roles",
@@ -120,7 +124,7 @@ pub(crate) struct Targets {
 pub(crate) fn targets(arguments: &[String]) -> Result<Targets, Failure> {
     let Some((first, rest)) = arguments.split_first() else {
         return Err(Failure::usage(
-            "say of which kind: tenants, tiers, organisations, bundles, clusters, operations, tokens, evidence, rolebindings or roles",
+            "say of which kind: tenants, tiers, organisations, bundles, clusters, operations, tokens, apikeys, evidence, rolebindings or roles",
         ));
     };
     let Some((kind, name)) = first.split_once('/') else {

@@ -8,6 +8,7 @@ mod dev;
 mod exit;
 mod files;
 mod kinds;
+mod login;
 mod output;
 mod terminal;
 

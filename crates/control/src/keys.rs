@@ -20,6 +20,8 @@ pub const BUNDLES: &str = "bundles/";
 pub const CLUSTERS: &str = "clusters/";
 /// Shelf of join tokens.
 pub const JOIN_TOKENS: &str = "join-tokens/";
+/// Shelf of machine accounts.
+pub const API_KEYS: &str = "api-keys/";
 /// Shelf of placements.
 pub const PLACEMENTS: &str = "placements/";
 /// Shelf of assignments.
@@ -144,6 +146,12 @@ pub fn join_token(id: &str) -> Option<Key> {
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
     fine.then(|| key(format!("{JOIN_TOKENS}{id}")))
+}
+
+/// A machine account; `None` when `name` is no DNS label.
+#[must_use]
+pub fn api_key(name: &str) -> Option<Key> {
+    berth_model::id::is_dns_label(name).then(|| key(format!("{API_KEYS}{name}")))
 }
 
 /// Where a tenant was decided to be.

@@ -15,8 +15,8 @@ use berth_store::{Entry, Key, Page, Store, StoreError, Txn};
 use berth_wire::{
     objects::{self as content, ObjectsError},
     record::{
-        self, AssignmentRecord, ClusterRecord, InfraRecord, JoinTokenRecord, PlacementRecord, RecordError,
-        StatusRecord, TenantRecord,
+        self, ApiKeyRecord, AssignmentRecord, ClusterRecord, InfraRecord, JoinTokenRecord, PlacementRecord,
+        RecordError, StatusRecord, TenantRecord,
     },
 };
 use bytes::Bytes;
@@ -236,6 +236,14 @@ pub(crate) fn token(value: &[u8]) -> Result<JoinTokenRecord, RecordProblem> {
 
 pub(crate) fn encode_token(token: &JoinTokenRecord) -> Vec<u8> {
     record::encode_join_token(token)
+}
+
+pub(crate) fn api_key(value: &[u8]) -> Result<ApiKeyRecord, RecordProblem> {
+    Ok(record::decode_api_key(value)?)
+}
+
+pub(crate) fn encode_api_key(key: &ApiKeyRecord) -> Vec<u8> {
+    record::encode_api_key(key)
 }
 
 /// A bundle version without its manifests.

@@ -140,7 +140,13 @@ impl SecretHash {
     /// Whether the token's secret is the one stored, in constant time.
     #[must_use]
     pub fn admits(&self, token: &JoinToken) -> bool {
-        self.0.ct_eq(&token.secret_hash().0).into()
+        self.is(&token.secret_hash())
+    }
+
+    /// Whether both are of the same secret, in constant time.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
     }
 }
 

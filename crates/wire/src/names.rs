@@ -61,6 +61,12 @@ pub fn join_token(id: &str) -> String {
     format!("joinTokens/{id}")
 }
 
+/// `apiKeys/{name}`.
+#[must_use]
+pub fn api_key(name: &str) -> String {
+    format!("apiKeys/{name}")
+}
+
 /// Reads `tenants/{id}`. `path` is the field it was found in.
 ///
 /// # Errors
@@ -141,6 +147,14 @@ pub fn parse_operation<'a>(path: &str, name: &'a str) -> Result<&'a str, Violati
 /// A violation at `path`.
 pub fn parse_join_token<'a>(path: &str, name: &'a str) -> Result<&'a str, Violation> {
     plain(path, "joinTokens", name)
+}
+
+/// Reads `apiKeys/{name}`.
+///
+/// # Errors
+/// See [`parse_tenant`].
+pub fn parse_api_key<'a>(path: &str, name: &'a str) -> Result<&'a str, Violation> {
+    plain(path, "apiKeys", name)
 }
 
 /// A revision as an etag: its digits.

@@ -74,6 +74,15 @@ pub fn reason(status: &Status) -> Option<String> {
         .map(|info| info.reason)
 }
 
+/// What an error with a reason speaks of, by its name.
+#[must_use]
+pub fn detail(status: &Status, name: &str) -> Option<String> {
+    status
+        .get_details_error_info()
+        .filter(|info| info.domain == DOMAIN)
+        .and_then(|mut info| info.metadata.remove(name))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

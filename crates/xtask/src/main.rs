@@ -6,6 +6,7 @@ mod bench;
 mod chaos;
 mod control_plane;
 mod lint;
+mod node;
 mod run;
 mod sim;
 mod tests;
@@ -36,6 +37,8 @@ enum Task {
     /// user's cache, an official download with its checksum, a build by Go from source (about ten minutes). Ends at
     /// once when everything is there.
     ControlPlane(ControlPlane),
+    /// Get the OpenID provider that tests of signing in start onto this machine; needs Node.js and npm.
+    OidcProvider,
     /// Build the programs with everything in them, the etcd store too, which plain `cargo build` leaves out.
     Build {
         /// Handed to `cargo build`, such as `--release`.
@@ -44,7 +47,7 @@ enum Task {
     },
     /// Run every test of the workspace, on real control planes.
     ///
-    /// Gets the control plane first if needed, then builds the programs that whole-system tests start. The last line
+    /// Gets the control plane and the OpenID provider first if needed, then builds the programs that whole-system tests start. The last line
     /// says how many tests passed and failed.
     Test(Test),
     /// Check format, lints and the protocol definitions.
@@ -102,6 +105,7 @@ pub(crate) struct Test {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
         Task::ControlPlane(options) => control_plane::obtain(&options).map(|_| ()),
+        Task::OidcProvider => node::oidc_provider().map(|_| ()),
         Task::Build { arguments } => bench::build(&arguments),
         Task::Test(options) => tests::test(&options),
         Task::Lint => lint::lint(),

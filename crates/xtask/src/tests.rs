@@ -7,10 +7,11 @@ use anyhow::{Context as _, bail};
 
 use crate::run::{run, say, shown};
 use crate::tools::{cargo_with_protoc, everything};
-use crate::{Test, control_plane};
+use crate::{Test, control_plane, node};
 
 pub(crate) fn test(options: &Test) -> anyhow::Result<()> {
     let directory = control_plane::obtain(&options.control_plane)?;
+    let provider = node::oidc_provider()?;
     run(cargo_with_protoc()?
         .args(["build", "--bins"])
         .args(everything(&[])))?;
@@ -19,6 +20,7 @@ pub(crate) fn test(options: &Test) -> anyhow::Result<()> {
     command
         .args(["test", "--no-fail-fast"])
         .args(everything(&[]))
+        .env("BERTH_OIDC_PROVIDER", provider)
         .stdout(Stdio::piped());
     if !options.filter.is_empty() {
         command.arg("--").args(&options.filter);

@@ -3,14 +3,29 @@
 use async_trait::async_trait;
 use berth_identity::{Caller, Peer, PeerInfo};
 use http::request::Parts;
+use tonic::Code;
 
 /// Why a credential that was shown is not good. Never repeats it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
+    /// UNAUTHENTICATED; UNAVAILABLE when whoever could vouch for it cannot be asked.
+    pub code: Code,
     /// One word in `UPPER_SNAKE_CASE`.
     pub reason: &'static str,
     /// For people, with the next step.
     pub message: String,
+}
+
+impl Refusal {
+    /// The credential is not good.
+    #[must_use]
+    pub fn new(reason: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            code: Code::Unauthenticated,
+            reason,
+            message: message.into(),
+        }
+    }
 }
 
 /// One way to prove who calls.
@@ -42,10 +57,10 @@ impl Authenticator for Certificates {
                 )))
             }
             // An agent has the link and nothing else.
-            Some(Peer::Agent { .. }) => Err(Refusal {
-                reason: "AGENT_CERTIFICATE",
-                message: "agents' certificates do not open the API; sign in as a user".into(),
-            }),
+            Some(Peer::Agent { .. }) => Err(Refusal::new(
+                "AGENT_CERTIFICATE",
+                "agents' certificates do not open the API; sign in as a user",
+            )),
             None => Ok(None),
         }
     }

@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod agent;
+pub mod api_key;
 pub mod bundle;
 pub mod cluster;
 mod credential;
@@ -9,6 +10,7 @@ pub(crate) mod error;
 pub mod evidence;
 pub mod hub;
 pub mod join_token;
+pub mod login;
 pub mod operation;
 pub mod organisation;
 mod paging;

@@ -90,6 +90,7 @@ impl Hub {
             ca_pem: authority.certificate_pem().to_owned(),
             certificate_pem: credential.certificate_pem,
             key_pem: credential.key_pem.to_string(),
+            ..Context::default()
         })
     }
 

@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use berth_proto::v1::{self, hub_service_client::HubServiceClient};
-use berth_wire::context::Context;
-use tonic::{Code, transport::Channel};
+use berth_wire::status;
+use tonic::Code;
 
-use super::{Hub, connect};
-use crate::exit::{Exit, Failure};
+use super::{Hub, Wire};
+use crate::{
+    context::Loaded,
+    exit::{Exit, Failure},
+};
 
 /// Between two rounds while nobody leads.
 const PAUSE: Duration = Duration::from_millis(300);
@@ -30,7 +33,8 @@ enum Said {
 impl Hub {
     /// Speaks to the hub that leads, whichever of the context's was asked; waits while none does. When none answers at all, the
     /// first one stays, and the next call says why.
-    pub(crate) async fn leading(context: &Context, timeout: Duration) -> Result<Self, Failure> {
+    pub(crate) async fn leading(loaded: &Loaded, timeout: Duration) -> Result<Self, Failure> {
+        let context = &loaded.context;
         let servers: Vec<&str> = std::iter::once(context.server.as_str())
             .chain(context.servers.iter().map(String::as_str))
             .collect();
@@ -38,15 +42,15 @@ impl Hub {
             loop {
                 let mut anybody = false;
                 for server in &servers {
-                    let channel = connect(context, server, timeout)?;
-                    match ask(&channel).await {
-                        Said::Leads => return Ok(Self { channel, timeout }),
+                    let hub = Self::at(loaded, server, timeout)?;
+                    match hub.says().await? {
+                        Said::Leads => return Ok(hub),
                         Said::Elsewhere(leader) => {
                             anybody = true;
-                            let channel = connect(context, &leader, timeout)?;
+                            let hub = Self::at(loaded, &leader, timeout)?;
                             // It may have lost the lead since, or not be reachable from here.
-                            if matches!(ask(&channel).await, Said::Leads) {
-                                return Ok(Self { channel, timeout });
+                            if matches!(hub.says().await?, Said::Leads) {
+                                return Ok(hub);
                             }
                         }
                         Said::Nobody => anybody = true,
@@ -54,7 +58,7 @@ impl Hub {
                     }
                 }
                 if !anybody {
-                    return Self::new(context, timeout);
+                    return Self::new(loaded, timeout);
                 }
                 tokio::time::sleep(PAUSE).await;
             }
@@ -71,28 +75,36 @@ impl Hub {
     }
 
     /// How the context's own hub is, whether it leads or not.
-    pub(crate) fn hubs(&self) -> HubServiceClient<Channel> {
+    pub(crate) fn hubs(&self) -> HubServiceClient<Wire> {
         HubServiceClient::new(self.channel.clone())
     }
-}
 
-/// A hub that hangs must not keep anybody from the one that leads.
-async fn ask(channel: &Channel) -> Said {
-    let mut hub = HubServiceClient::new(channel.clone());
-    let Ok(answer) = tokio::time::timeout(LONGEST_ASK, hub.get_hub(v1::GetHubRequest {})).await else {
-        return Said::Nothing;
-    };
-    match answer {
-        Ok(answer) => {
-            let hub = answer.into_inner().hub.unwrap_or_default();
-            match (hub.role.as_str(), hub.leader) {
-                ("following", leader) if leader.is_empty() => Said::Nobody,
-                ("following", leader) => Said::Elsewhere(leader),
-                _ => Said::Leads,
+    /// A hub that hangs must not keep anybody from the one that leads.
+    async fn says(&self) -> Result<Said, Failure> {
+        self.bearer.fresh().await?;
+        let mut hubs = self.hubs();
+        let Ok(answer) = tokio::time::timeout(LONGEST_ASK, hubs.get_hub(v1::GetHubRequest {})).await else {
+            return Ok(Said::Nothing);
+        };
+        Ok(match answer {
+            Ok(answer) => {
+                let hub = answer.into_inner().hub.unwrap_or_default();
+                match (hub.role.as_str(), hub.leader) {
+                    ("following", leader) if leader.is_empty() => Said::Nobody,
+                    ("following", leader) => Said::Elsewhere(leader),
+                    _ => Said::Leads,
+                }
             }
-        }
-        Err(status) if status.code() == Code::Unavailable => Said::Nothing,
-        // Older than this question, or it refuses: the call itself shows which.
-        Err(_) => Said::Leads,
+            // It was reached, and who vouches for the caller is where the leader is, or away.
+            Err(status) if status.code() == Code::Unavailable && status::reason(&status).is_some() => {
+                match status::detail(&status, "leader") {
+                    Some(leader) => Said::Elsewhere(leader),
+                    None => Said::Leads,
+                }
+            }
+            Err(status) if status.code() == Code::Unavailable => Said::Nothing,
+            // Older than this question, or it refuses: the call itself shows which.
+            Err(_) => Said::Leads,
+        })
     }
 }

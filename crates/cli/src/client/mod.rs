@@ -1,39 +1,50 @@
-//! The hub, as this program speaks to it: gRPC over mTLS, every answer within a time limit, lists page by page.
+//! The hub, as this program speaks to it: gRPC over TLS with a certificate or a token, every answer within a time limit, lists page by page.
 
+mod bearer;
 mod leader;
 
 use std::{future::Future, time::Duration};
 
 use berth_proto::v1::{
-    self, access_service_client::AccessServiceClient, bundle_service_client::BundleServiceClient,
-    cluster_service_client::ClusterServiceClient, evidence_service_client::EvidenceServiceClient,
-    join_token_service_client::JoinTokenServiceClient, operation_service_client::OperationServiceClient,
+    self, access_service_client::AccessServiceClient, api_key_service_client::ApiKeyServiceClient,
+    bundle_service_client::BundleServiceClient, cluster_service_client::ClusterServiceClient,
+    evidence_service_client::EvidenceServiceClient, join_token_service_client::JoinTokenServiceClient,
+    login_service_client::LoginServiceClient, operation_service_client::OperationServiceClient,
     organisation_service_client::OrganisationServiceClient, tenant_service_client::TenantServiceClient,
     tier_service_client::TierServiceClient,
 };
-use berth_wire::context::Context;
 use tonic::{
     Response, Status,
+    service::interceptor::InterceptedService,
     transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity},
 };
 
-use crate::exit::{Exit, Failure};
+use crate::{
+    context::Loaded,
+    exit::{Exit, Failure},
+};
+
+pub(crate) use bearer::Bearer;
 
 /// Tenants come with their status; a full page of them is far under this.
 const LARGEST_ANSWER: usize = 64 << 20;
 const PAGE: i32 = 500;
 
+/// A channel that shows the credential on every call.
+pub(crate) type Wire = InterceptedService<Channel, Bearer>;
+
 /// A hub.
 #[derive(Clone, Debug)]
 pub(crate) struct Hub {
-    channel: Channel,
+    channel: Wire,
+    bearer: Bearer,
     timeout: Duration,
 }
 
 macro_rules! clients {
     ($($(#[$doc:meta])* $name:ident: $client:ident;)*) => {$(
         $(#[$doc])*
-        pub(crate) fn $name(&self) -> $client<Channel> {
+        pub(crate) fn $name(&self) -> $client<Wire> {
             $client::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER)
         }
     )*};
@@ -60,9 +71,17 @@ macro_rules! lists {
 
 impl Hub {
     /// Speaks to the hub of `context`; connects when something is asked.
-    pub(crate) fn new(context: &Context, timeout: Duration) -> Result<Self, Failure> {
-        let channel = connect(context, &context.server, timeout)?;
-        Ok(Self { channel, timeout })
+    pub(crate) fn new(loaded: &Loaded, timeout: Duration) -> Result<Self, Failure> {
+        Self::at(loaded, &loaded.context.server, timeout)
+    }
+
+    /// Speaks to `server`, a hub of the same fleet.
+    fn at(loaded: &Loaded, server: &str, timeout: Duration) -> Result<Self, Failure> {
+        Ok(Self {
+            channel: InterceptedService::new(connect(loaded, server, timeout)?, loaded.bearer.clone()),
+            bearer: loaded.bearer.clone(),
+            timeout,
+        })
     }
 
     clients! {
@@ -80,6 +99,10 @@ impl Hub {
         operations: OperationServiceClient;
         /// Evidence of isolation.
         evidences: EvidenceServiceClient;
+        /// Signing in.
+        logins: LoginServiceClient;
+        /// API keys.
+        api_keys: ApiKeyServiceClient;
         /// Join tokens.
         tokens: JoinTokenServiceClient;
         /// Who may do what.
@@ -99,6 +122,8 @@ impl Hub {
         list_operations: operations.list_operations(ListOperationsRequest) -> operations: Operation;
         /// The latest evidence of all tenants, without probes.
         list_evidence: evidences.list_evidence(ListEvidenceRequest) -> evidence: Evidence;
+        /// All API keys.
+        list_api_keys: api_keys.list_api_keys(ListApiKeysRequest) -> api_keys: ApiKey;
         /// The role bindings within reach.
         list_role_bindings: access.list_role_bindings(ListRoleBindingsRequest) -> role_bindings: RoleBinding;
         /// Tokens that can be used.
@@ -205,6 +230,16 @@ impl Hub {
         answer.evidence.ok_or_else(|| empty(&subject))
     }
 
+    /// One API key.
+    pub(crate) async fn api_key(&self, name: &str) -> Result<v1::ApiKey, Failure> {
+        let subject = format!("apikey/{name}");
+        let request = v1::GetApiKeyRequest {
+            name: format!("apiKeys/{name}"),
+        };
+        let answer = self.ask(&subject, self.api_keys().get_api_key(request)).await?;
+        answer.api_key.ok_or_else(|| empty(&subject))
+    }
+
     /// One operation.
     pub(crate) async fn operation(&self, name: &str) -> Result<v1::Operation, Failure> {
         let subject = format!("operation/{name}");
@@ -223,6 +258,7 @@ impl Hub {
         subject: &str,
         call: impl Future<Output = Result<Response<T>, Status>>,
     ) -> Result<T, Failure> {
+        self.bearer.fresh().await?;
         match tokio::time::timeout(self.timeout, call).await {
             Ok(answer) => answer
                 .map(Response::into_inner)
@@ -233,16 +269,18 @@ impl Hub {
 }
 
 /// A channel to `server` with the context's credentials; connects when something is asked.
-fn connect(context: &Context, server: &str, timeout: Duration) -> Result<Channel, Failure> {
+fn connect(loaded: &Loaded, server: &str, timeout: Duration) -> Result<Channel, Failure> {
+    let context = &loaded.context;
     let wrong = |error: tonic::transport::Error| {
         Failure::new(
             Exit::Invalid,
             format!("use the context for {server}: {}", innermost(&error)),
         )
     };
-    let tls = ClientTlsConfig::new()
-        .ca_certificate(Certificate::from_pem(&context.ca_pem))
-        .identity(Identity::from_pem(&context.certificate_pem, &context.key_pem));
+    let mut tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(&context.ca_pem));
+    if !context.key_pem.is_empty() {
+        tls = tls.identity(Identity::from_pem(&context.certificate_pem, &context.key_pem));
+    }
     Ok(Endpoint::from_shared(server.to_owned())
         .map_err(wrong)?
         .tls_config(tls)

@@ -115,6 +115,12 @@ async fn delete(session: &Session<'_>, kind: Kind, name: &str, subject: &str) ->
             };
             hub.ask(subject, hub.clusters().delete_cluster(request)).await?;
         }
+        Kind::ApiKey => {
+            let request = v1::DeleteApiKeyRequest {
+                name: format!("apiKeys/{name}"),
+            };
+            hub.ask(subject, hub.api_keys().delete_api_key(request)).await?;
+        }
         Kind::Token => {
             let request = v1::DeleteJoinTokenRequest {
                 name: format!("joinTokens/{name}"),

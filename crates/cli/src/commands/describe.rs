@@ -77,6 +77,13 @@ pub(super) async fn run(session: &Session<'_>, args: args::Describe) -> Result<(
             };
             print(session, &found)?;
         }
+        Kind::ApiKey => {
+            let found = match names.as_slice() {
+                [] => hub.list_api_keys().await?,
+                names => get::each(&mut outcome, names, async |name| hub.api_key(name).await).await,
+            };
+            print(session, &found)?;
+        }
         Kind::Token => {
             let found = get::named(&mut outcome, hub.list_tokens().await?, &names);
             print(session, &found)?;

@@ -99,6 +99,13 @@ pub(super) async fn run(session: &Session<'_>, args: Get) -> Result<(), Failure>
                 shown(session, &found, &output, names)?;
             }
         },
+        Kind::ApiKey => {
+            let api_keys = match names.as_slice() {
+                [] => hub.list_api_keys().await?,
+                names => each(&mut outcome, names, async |name| hub.api_key(name).await).await,
+            };
+            shown(session, &api_keys, &output, &names)?;
+        }
         Kind::RoleBinding => {
             let bindings = match names.as_slice() {
                 [] => hub.list_role_bindings().await?,

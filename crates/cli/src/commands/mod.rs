@@ -1,6 +1,7 @@
 //! One file per command. To add one: a variant in `args::Command`, a file here, an arm below.
 
 pub(crate) mod agent;
+mod api_key;
 mod apply;
 pub(crate) mod auth;
 mod completion;
@@ -48,6 +49,8 @@ pub(crate) fn run(cli: Cli, terminal: &Terminal) -> Result<(), Failure> {
         Command::Completion(args) => completion::run(&args, terminal),
         Command::Agent(args) => agent::run(*args, common, terminal),
         Command::Store(args) => store::run(*args, common, terminal),
+        Command::Login(args) => block_on(crate::login::login(args, common, terminal)),
+        Command::Logout => block_on(crate::login::logout(common, terminal)),
         Command::Kubeconfig(args) => kubeconfig::run(*args, common, terminal),
         Command::Dev(args) => on_threads(crate::dev::run(args, common.request_timeout)),
         command => block_on(speak(common, command, terminal)),
@@ -97,6 +100,7 @@ async fn speak(common: Common, command: Command, terminal: &Terminal) -> Result<
         Command::Diff(args) => diff::run(&session, args).await,
         Command::Wait(args) => wait::run(&session, args).await,
         Command::Watch(args) => watch::run(&session, args).await,
+        Command::ApiKey(args) => api_key::run(&session, args).await,
         Command::Auth(args) => auth::run(&session, args).await,
         Command::Token(args) => token::run(&session, args).await,
         Command::Cordon(args) => cordon::run(&session, args, true).await,
@@ -110,6 +114,8 @@ async fn speak(common: Common, command: Command, terminal: &Terminal) -> Result<
         | Command::Hub(_)
         | Command::Agent(_)
         | Command::Kubeconfig(_)
+        | Command::Login(_)
+        | Command::Logout
         | Command::Store(_) => Ok(()),
     }
 }

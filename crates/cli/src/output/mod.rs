@@ -1,6 +1,7 @@
 //! How things are shown: tables for people, JSON and YAML for machines, names for scripts.
 
 pub(crate) mod age;
+mod api_key;
 mod binding;
 mod bundle;
 mod cluster;

@@ -193,6 +193,7 @@ fn credentials(server: String) -> (Context, ServerTlsConfig) {
             ca_pem,
             certificate_pem,
             key_pem,
+            ..Context::default()
         },
         tls,
     )

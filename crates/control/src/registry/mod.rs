@@ -1,5 +1,6 @@
 //! What the API writes: every write is a compare-and-swap on the store, admitted first, and durable when it is answered.
 
+mod api_keys;
 mod bindings;
 mod bundles;
 mod clusters;
@@ -15,6 +16,7 @@ use berth_model::{Revision, Uid, Violation};
 use berth_runtime::Clock;
 use berth_store::{Entry, Key, Page, Store, StoreError, Txn};
 
+pub use api_keys::NewApiKey;
 pub use tenants::{Accepted, TenantChange};
 pub use tokens::{NewToken, Redeemed, TokenInfo};
 

@@ -1,5 +1,6 @@
 //! The public API's messages to and from the model.
 
+mod api_key;
 mod binding;
 mod bundle;
 mod cluster;
@@ -16,6 +17,7 @@ mod tier;
 mod token;
 mod workload;
 
+pub use api_key::api_key_to_proto;
 pub use binding::{
     role_binding_spec_from_proto, role_binding_spec_to_proto, role_binding_to_proto, role_to_proto,
 };

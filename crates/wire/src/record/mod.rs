@@ -3,6 +3,7 @@
 //! Keys and shelves are the store's business (`berth-control`); here are only the bytes. Revisions and etags are never part of
 //! a record: the store knows them, and decoding takes them from there.
 
+mod api_key;
 mod assignment;
 mod binding;
 mod breaker;
@@ -19,6 +20,7 @@ mod tenant;
 mod tier;
 mod token;
 
+pub use api_key::{ApiKeyRecord, decode_api_key, encode_api_key};
 pub use assignment::{AssignmentRecord, decode_assignment, encode_assignment};
 pub use binding::{decode_role_binding, encode_role_binding};
 pub use breaker::{decode_breaker, encode_breaker};

@@ -19,6 +19,7 @@ fn at_rest(name: &str) -> fn(&[u8]) -> Vec<u8> {
         "AssignmentRecord" => |bytes| r::encode_assignment(&r::decode_assignment(bytes).unwrap()),
         "InfraRecord" => |bytes| r::encode_infra(&r::decode_infra(bytes).unwrap()).unwrap(),
         "StatusRecord" => |bytes| r::encode_status(&r::decode_status(bytes).unwrap()),
+        "ApiKeyRecord" => |bytes| r::encode_api_key(&r::decode_api_key(bytes).unwrap()),
         "JoinTokenRecord" => |bytes| r::encode_join_token(&r::decode_join_token(bytes).unwrap()),
         "FleetRecord" => |bytes| r::encode_fleet(&r::decode_fleet(bytes).unwrap()),
         "RestoreRecord" => |bytes| r::encode_restore(&r::decode_restore(bytes).unwrap()),
