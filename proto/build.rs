@@ -4,7 +4,7 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 12] = [
+const FILES: [&str; 13] = [
     "berth/v1/tenant.proto",
     "berth/v1/tier.proto",
     "berth/v1/organisation.proto",
@@ -13,6 +13,7 @@ const FILES: [&str; 12] = [
     "berth/v1/join_token.proto",
     "berth/v1/operation.proto",
     "berth/v1/evidence.proto",
+    "berth/v1/audit.proto",
     "berth/v1/hub.proto",
     "berth/v1/network.proto",
     "berth/agent/v1/agent.proto",

@@ -3,6 +3,7 @@
 //! An agent's identity is the SPIFFE URI in a certificate which the hub filled in itself; nothing in a message or in a signing
 //! request changes it. This crate does not know gRPC, the store or Kubernetes, and it reads no clock: whoever issues says what time it is.
 
+pub mod audit;
 pub mod ca;
 pub mod caller;
 pub mod certificate;
@@ -18,6 +19,7 @@ mod files;
 
 pub use ca::{AGENT_LIFETIME, Authority, CaError, Credential, Issued};
 pub use caller::{Caller, Principal};
+pub use files::{ReadableByOthers, private};
 pub use incoming::{Connection, Incoming, IncomingOptions, PeerInfo};
 pub use peer::Peer;
 pub use pin::CaPin;

@@ -1,6 +1,7 @@
 //! The hub's gRPC services: thin; they read requests, ask [`berth_control`], and write answers.
 
 pub mod agent;
+pub mod audit;
 pub mod bundle;
 pub mod cluster;
 mod credential;
