@@ -9,9 +9,10 @@ use berth_model::FleetId;
 use berth_proto::{
     agent::agent_service_server::AgentServiceServer,
     v1::{
-        audit_service_server::AuditServiceServer, bundle_service_server::BundleServiceServer, cluster_service_server::ClusterServiceServer,
-        evidence_service_server::EvidenceServiceServer, hub_service_server::HubServiceServer,
-        join_token_service_server::JoinTokenServiceServer, operation_service_server::OperationServiceServer,
+        audit_service_server::AuditServiceServer, bundle_service_server::BundleServiceServer,
+        cluster_service_server::ClusterServiceServer, evidence_service_server::EvidenceServiceServer,
+        hub_service_server::HubServiceServer, join_token_service_server::JoinTokenServiceServer,
+        operation_service_server::OperationServiceServer,
         organisation_service_server::OrganisationServiceServer, tenant_service_server::TenantServiceServer,
         tier_service_server::TierServiceServer,
     },
@@ -37,9 +38,9 @@ use crate::{
     config::{Config, ConfigError},
     gate::Gate,
     grpc::{
-        Api, agent::Agents, audit::Events, bundle::Bundles, cluster::Clusters, evidence::EvidenceOf, hub::Hubs,
-        join_token::JoinTokens, operation::Operations, organisation::Organisations, tenant::Tenants,
-        tier::Tiers,
+        Api, agent::Agents, audit::Events, bundle::Bundles, cluster::Clusters, evidence::EvidenceOf,
+        hub::Hubs, join_token::JoinTokens, operation::Operations, organisation::Organisations,
+        tenant::Tenants, tier::Tiers,
     },
     home::{self, Home, HomeError},
     lead::{Lead, Leader},
@@ -109,9 +110,7 @@ impl HubError {
         match self {
             Self::Config(_) | Self::Cloud(_) | Self::Backup(_) | Self::Audit(_) => 78,
             Self::Home(HomeError::Open(error)) => error.exit_code(),
-            Self::Home(
-                HomeError::OtherAuthority { .. } | HomeError::NoEtcd | HomeError::Readable(_),
-            ) => 78,
+            Self::Home(HomeError::OtherAuthority { .. } | HomeError::NoEtcd | HomeError::Readable(_)) => 78,
             _ => 1,
         }
     }
@@ -226,7 +225,9 @@ pub async fn run(
     )?;
     let audit = writing.audit.clone();
     let webhook = match &config.audit.webhook {
-        Some(webhook) => Some(Webhook::new(webhook, audit.clone(), clock.clone()).map_err(AuditError::Webhook)?),
+        Some(webhook) => {
+            Some(Webhook::new(webhook, audit.clone(), clock.clone()).map_err(AuditError::Webhook)?)
+        }
         None => None,
     };
     let lead = Lead::new(candidate, home.election.leader());

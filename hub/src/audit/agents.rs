@@ -48,7 +48,11 @@ impl AgentCalls {
     /// Records in `audit`.
     #[must_use]
     pub fn new(audit: Audit, clock: Arc<dyn Clock>) -> Self {
-        Self(Arc::new(Shared { audit, clock, denials: Lately::new(DENIALS) }))
+        Self(Arc::new(Shared {
+            audit,
+            clock,
+            denials: Lately::new(DENIALS),
+        }))
     }
 }
 
@@ -63,7 +67,10 @@ impl<S> Layer<S> for AgentCalls {
     type Service = Behind<S>;
 
     fn layer(&self, inner: S) -> Behind<S> {
-        Behind { inner, shared: self.0.clone() }
+        Behind {
+            inner,
+            shared: self.0.clone(),
+        }
     }
 }
 
@@ -87,7 +94,11 @@ where
     }
 }
 
-async fn around<S>(shared: Arc<Shared>, mut ready: S, request: Request<Body>) -> Result<Response<Body>, Infallible>
+async fn around<S>(
+    shared: Arc<Shared>,
+    mut ready: S,
+    request: Request<Body>,
+) -> Result<Response<Body>, Infallible>
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
 {
@@ -97,7 +108,11 @@ where
     let call: String = call.chars().take(64).collect();
     let mut event = Event::new(Kind::Agent, format!("AgentService/{call}"));
     event.source = source(&request);
-    if let Some(PeerInfo { peer: Some(Peer::Agent { cluster, key_sha256 }), .. }) = request.extensions().get() {
+    if let Some(PeerInfo {
+        peer: Some(Peer::Agent { cluster, key_sha256 }),
+        ..
+    }) = request.extensions().get()
+    {
         event.caller = format!("agent:{cluster}");
         event.credential = format!("key {key_sha256}");
         event.target = Some(about(cluster.as_str()));
@@ -112,9 +127,17 @@ where
             shared.failed(event, &status);
             return Ok(response);
         }
-        return Ok(response.map(|inner| Body::new(Watched { inner, shared, event: Some(event) })));
+        return Ok(response.map(|inner| {
+            Body::new(Watched {
+                inner,
+                shared,
+                event: Some(event),
+            })
+        }));
     }
-    if let Some(status) = Status::from_header_map(response.headers()).filter(|status| status.code() != Code::Ok) {
+    if let Some(status) =
+        Status::from_header_map(response.headers()).filter(|status| status.code() != Code::Ok)
+    {
         if !every_day || refusal(&response).is_some() {
             shared.failed(event, &status);
         }
@@ -148,23 +171,43 @@ impl Shared {
     /// Strangers may ask as often as they like: the same failure from the same place is one line a while.
     fn failed(&self, event: Event, status: &Status) {
         let (code, reason) = outcome(status);
-        let address = event.source.rsplit_once(':').map_or(event.source.as_str(), |(address, _)| address);
+        let address = event
+            .source
+            .rsplit_once(':')
+            .map_or(event.source.as_str(), |(address, _)| address);
         let key = format!("{address} {} {} {reason}", event.call, event.caller);
         let Some(before) = self.denials.first(key, self.clock.monotonic()) else {
             return;
         };
-        let repeated = if before == 0 { String::new() } else { before.to_string() };
+        let repeated = if before == 0 {
+            String::new()
+        } else {
+            before.to_string()
+        };
         let kind = match status.code() {
             Code::Unauthenticated | Code::PermissionDenied => Kind::Denial,
             _ => Kind::Agent,
         };
-        let event = Event { kind, outcome: code, reason, ..event };
-        self.audit.note(event.with("repeatedBefore", repeated).with("message", status.message()));
+        let event = Event {
+            kind,
+            outcome: code,
+            reason,
+            ..event
+        };
+        self.audit.note(
+            event
+                .with("repeatedBefore", repeated)
+                .with("message", status.message()),
+        );
     }
 }
 
 fn about(cluster: &str) -> Subject {
-    Subject { kind: "cluster".to_owned(), name: cluster.to_owned(), tenant: String::new() }
+    Subject {
+        kind: "cluster".to_owned(),
+        name: cluster.to_owned(),
+        tenant: String::new(),
+    }
 }
 
 /// Which cluster an answer to Join is for: one message behind five bytes of frame.

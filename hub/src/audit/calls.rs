@@ -112,7 +112,10 @@ macro_rules! layer {
             type Service = Behind<S, $layer>;
 
             fn layer(&self, inner: S) -> Self::Service {
-                Behind { inner, layer: self.clone() }
+                Behind {
+                    inner,
+                    layer: self.clone(),
+                }
             }
         }
 
@@ -144,7 +147,11 @@ layer!(Witness, witness);
 layer!(Known, known);
 layer!(Recorded, recorded);
 
-async fn witness<S>(shared: Arc<Shared>, mut ready: S, mut request: Request<Body>) -> Result<Response<Body>, Infallible>
+async fn witness<S>(
+    shared: Arc<Shared>,
+    mut ready: S,
+    mut request: Request<Body>,
+) -> Result<Response<Body>, Infallible>
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
 {
@@ -172,9 +179,16 @@ impl Shared {
     fn denied(&self, parties: Option<Parties>, from: String, path: &str, status: &Status) {
         let (code, reason) = outcome(status);
         let call = parties.as_ref().map_or(path, |(call, ..)| call.name());
-        let caller = parties.as_ref().map(|(_, caller, _)| caller.principal.to_string());
-        let address = from.rsplit_once(':').map_or(from.as_str(), |(address, _)| address);
-        let key = format!("{address} {call} {} {reason}", caller.as_deref().unwrap_or_default());
+        let caller = parties
+            .as_ref()
+            .map(|(_, caller, _)| caller.principal.to_string());
+        let address = from
+            .rsplit_once(':')
+            .map_or(from.as_str(), |(address, _)| address);
+        let key = format!(
+            "{address} {call} {} {reason}",
+            caller.as_deref().unwrap_or_default()
+        );
         let Some(before) = self.denials.first(key, self.clock.monotonic()) else {
             return;
         };
@@ -186,12 +200,24 @@ impl Shared {
         event.outcome = code;
         event.reason = reason;
         event.source = from;
-        let repeated = if before == 0 { String::new() } else { before.to_string() };
-        self.audit.note(event.with("repeatedBefore", repeated).with("message", status.message()));
+        let repeated = if before == 0 {
+            String::new()
+        } else {
+            before.to_string()
+        };
+        self.audit.note(
+            event
+                .with("repeatedBefore", repeated)
+                .with("message", status.message()),
+        );
     }
 }
 
-async fn known<S>(shared: Arc<Shared>, mut ready: S, request: Request<Body>) -> Result<Response<Body>, Infallible>
+async fn known<S>(
+    shared: Arc<Shared>,
+    mut ready: S,
+    request: Request<Body>,
+) -> Result<Response<Body>, Infallible>
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
 {
@@ -199,7 +225,9 @@ where
         return ready.call(request).await;
     };
     let from = source(&request);
-    let address = from.rsplit_once(':').map_or(from.as_str(), |(address, _)| address);
+    let address = from
+        .rsplit_once(':')
+        .map_or(from.as_str(), |(address, _)| address);
     let key = format!("{} {} {address}", caller.principal, caller.credential);
     if shared.logins.first(key, shared.clock.monotonic()).is_some() {
         let mut event = who(Event::new(Kind::Login, call.name()), &caller);
@@ -212,7 +240,11 @@ where
     ready.call(request).await
 }
 
-async fn recorded<S>(shared: Arc<Shared>, mut ready: S, request: Request<Body>) -> Result<Response<Body>, Infallible>
+async fn recorded<S>(
+    shared: Arc<Shared>,
+    mut ready: S,
+    request: Request<Body>,
+) -> Result<Response<Body>, Infallible>
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
 {
@@ -232,15 +264,23 @@ where
     event.target = Some(subject(&target));
     event.source = from;
     event.request = berth_runtime::entropy::uuid().simple().to_string();
-    let before = Event { stage: Some(Stage::RequestReceived), ..event.clone() }
-        .with("permission", target.permission.unwrap_or(call.permission))
-        .with("requestSha256", Hash::of(&bytes).to_string());
+    let before = Event {
+        stage: Some(Stage::RequestReceived),
+        ..event.clone()
+    }
+    .with("permission", target.permission.unwrap_or(call.permission))
+    .with("requestSha256", Hash::of(&bytes).to_string());
     if let Err(status) = shared.audit.record(vec![before]).await {
         return Ok(status.into_http());
     }
     event.stage = Some(Stage::ResponseComplete);
-    let mut open = Open { audit: &shared.audit, event: Some(event) };
-    let response = ready.call(Request::from_parts(parts, Body::new(Full::new(bytes)))).await?;
+    let mut open = Open {
+        audit: &shared.audit,
+        event: Some(event),
+    };
+    let response = ready
+        .call(Request::from_parts(parts, Body::new(Full::new(bytes))))
+        .await?;
     open.ended(Status::from_header_map(response.headers()));
     Ok(response)
 }

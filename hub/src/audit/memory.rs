@@ -17,7 +17,10 @@ pub(super) struct Lately {
 
 impl Lately {
     pub(super) const fn new(within: Duration) -> Self {
-        Self { within, seen: Mutex::new(BTreeMap::new()) }
+        Self {
+            within,
+            seen: Mutex::new(BTreeMap::new()),
+        }
     }
 
     /// None when the same was said lately; else how often it has come since it was last said.

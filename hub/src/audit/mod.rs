@@ -102,18 +102,35 @@ impl Writing {
     ///
     /// # Errors
     /// [`AuditError`] names the file.
-    pub fn begin(dir: &Path, keys: &Path, options: AuditOptions, clock: Arc<dyn Clock>) -> Result<Self, AuditError> {
+    pub fn begin(
+        dir: &Path,
+        keys: &Path,
+        options: AuditOptions,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, AuditError> {
         let key = Arc::new(AuditKey::load_or_create(keys)?);
-        let AuditOptions { hub, segment_bytes, seal_events, seal_after } = options;
+        let AuditOptions {
+            hub,
+            segment_bytes,
+            seal_events,
+            seal_after,
+        } = options;
         let id = berth_runtime::entropy::uuid().simple().to_string();
-        let log_options = LogOptions { segment_bytes, seal_events, ..LogOptions::new(id, hub) };
+        let log_options = LogOptions {
+            segment_bytes,
+            seal_events,
+            ..LogOptions::new(id, hub)
+        };
         let pin = key.public().pin().to_string();
         let (log, opened) = Log::open(dir, key, log_options)?;
         for problem in &opened.wrong {
             error!(%problem, log = %dir.display(), "the audit log is not as this hub left it; berth audit verify says where");
         }
         let (queue, asks) = mpsc::channel(QUEUE);
-        let state = watch::Sender::new(State { trouble: None, last: log.last() });
+        let state = watch::Sender::new(State {
+            trouble: None,
+            last: log.last(),
+        });
         let lost = Arc::new(AtomicU64::new(0));
         let audit = Audit {
             queue,
@@ -124,7 +141,15 @@ impl Writing {
             id: log.id().into(),
         };
         let close = CancellationToken::new();
-        let writer = writer::Writer { log, asks, state, lost, clock, seal_after, close: close.clone() };
+        let writer = writer::Writer {
+            log,
+            asks,
+            state,
+            lost,
+            clock,
+            seal_after,
+            close: close.clone(),
+        };
         let task = tokio::spawn(writer.run());
         let mut started = Event::new(Kind::Hub, "Start")
             .with("version", env!("CARGO_PKG_VERSION"))
@@ -150,12 +175,17 @@ impl Audit {
     /// # Errors
     /// UNAVAILABLE, `AUDIT_UNAVAILABLE`: they are not, and what they tell of must not be done.
     pub async fn record(&self, events: Vec<Event>) -> Result<(), Status> {
-        self.durably(events).await.map_err(|problem| unavailable(&problem))
+        self.durably(events)
+            .await
+            .map_err(|problem| unavailable(&problem))
     }
 
     async fn durably(&self, events: Vec<Event>) -> Result<(), String> {
         let (answer, answered) = oneshot::channel();
-        let ask = Ask { events, answer: Some(answer) };
+        let ask = Ask {
+            events,
+            answer: Some(answer),
+        };
         let ended = || "the hub is ending".to_owned();
         self.queue.send(ask).await.map_err(|_| ended())?;
         answered.await.unwrap_or_else(|_| Err(ended()))
@@ -163,7 +193,14 @@ impl Audit {
 
     /// Hands over what has happened. When even the queue is full it is counted as lost, and the log says how many were.
     pub fn note(&self, event: Event) {
-        if self.queue.try_send(Ask { events: vec![event], answer: None }).is_err() {
+        if self
+            .queue
+            .try_send(Ask {
+                events: vec![event],
+                answer: None,
+            })
+            .is_err()
+        {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -230,8 +267,10 @@ pub(crate) async fn terms(audit: Audit, lead: Lead, readiness: Readiness, cancel
         if now != term {
             let event = match (now, term) {
                 (Some(now), _) => Event::new(Kind::Hub, "Lead").with("term", now.to_string()),
-                (None, before) => Event::new(Kind::Hub, "Follow")
-                    .with("term", before.map(|before| before.to_string()).unwrap_or_default()),
+                (None, before) => Event::new(Kind::Hub, "Follow").with(
+                    "term",
+                    before.map(|before| before.to_string()).unwrap_or_default(),
+                ),
             };
             audit.note(event);
             term = now;

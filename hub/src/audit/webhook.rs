@@ -93,7 +93,9 @@ impl Webhook {
             let path = path.to_owned();
             move |source| WebhookError::File { path, source }
         };
-        let mut client = Client::builder().timeout(PATIENCE).redirect(reqwest::redirect::Policy::none());
+        let mut client = Client::builder()
+            .timeout(PATIENCE)
+            .redirect(reqwest::redirect::Policy::none());
         if let Some(path) = &config.ca_file {
             let pem = fs::read(path).map_err(file(path))?;
             let trusted = Certificate::from_pem_bundle(&pem).map_err(WebhookError::Tls)?;
@@ -103,7 +105,10 @@ impl Webhook {
             .ok()
             .and_then(|text| serde_json::from_slice::<Cursor>(&text).ok())
             .filter(|cursor| cursor.log == audit.id())
-            .unwrap_or_else(|| Cursor { log: audit.id().to_owned(), ..Cursor::default() });
+            .unwrap_or_else(|| Cursor {
+                log: audit.id().to_owned(),
+                ..Cursor::default()
+            });
         audit.sent.store(cursor.seq, Ordering::Relaxed);
         Ok(Self {
             url,
@@ -145,7 +150,11 @@ impl Webhook {
                     if !std::mem::replace(&mut failing, true) {
                         warn!(%problem, url = %self.url.host_str().unwrap_or_default(), "the audit log's webhook does not take lines; trying again until it does");
                     }
-                    if cancel.run_until_cancelled(self.clock.sleep(pause)).await.is_none() {
+                    if cancel
+                        .run_until_cancelled(self.clock.sleep(pause))
+                        .await
+                        .is_none()
+                    {
                         return;
                     }
                     pause = (pause * 2).min(LONGEST_PAUSE);
@@ -161,7 +170,9 @@ impl Webhook {
         }
         let (dir, cursor) = (self.audit.dir(), self.cursor.clone());
         let read = tokio::task::spawn_blocking(move || next(&dir, &cursor, last)).await;
-        let batch = read.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+        let batch = read
+            .map_err(|error| error.to_string())?
+            .map_err(|error| error.to_string())?;
         let Some(Batch { lines, next }) = batch else {
             return Ok(false);
         };
@@ -172,7 +183,10 @@ impl Webhook {
             .header("content-type", "application/x-ndjson")
             .header("berth-audit-log", self.audit.id())
             .body(lines);
-        let response = request.send().await.map_err(|error| error.without_url().to_string())?;
+        let response = request
+            .send()
+            .await
+            .map_err(|error| error.without_url().to_string())?;
         if !response.status().is_success() {
             return Err(format!("it answers {}", response.status()));
         }
@@ -210,7 +224,11 @@ fn next(dir: &Path, cursor: &Cursor, last: u64) -> io::Result<Option<Batch>> {
         if segment.number < cursor.segment {
             continue;
         }
-        let offset = if segment.number == cursor.segment { cursor.offset } else { 0 };
+        let offset = if segment.number == cursor.segment {
+            cursor.offset
+        } else {
+            0
+        };
         let mut file = fs::File::open(&segment.path)?;
         file.seek(io::SeekFrom::Start(offset))?;
         let mut bytes = Vec::new();

@@ -41,7 +41,15 @@ enum Work {
 
 impl Writer {
     pub(super) async fn run(self) {
-        let Self { log, mut asks, state, lost, clock, seal_after, close } = self;
+        let Self {
+            log,
+            mut asks,
+            state,
+            lost,
+            clock,
+            seal_after,
+            close,
+        } = self;
         let mut log = Some(log);
         let mut kept: VecDeque<Event> = VecDeque::new();
         let mut told_lost = 0;
@@ -74,12 +82,17 @@ impl Writer {
             let mut events: Vec<Event> = kept.iter().cloned().collect();
             if troubled {
                 let missing = lost.load(Ordering::Relaxed);
-                let mut again = Event::new(Kind::Audit, "Recovered").with("lost", (missing - told_lost).to_string());
+                let mut again =
+                    Event::new(Kind::Audit, "Recovered").with("lost", (missing - told_lost).to_string());
                 again.reason = state.borrow().trouble.clone().unwrap_or_default();
                 events.push(again);
             }
             let (noted, waiting) = split(together, &mut events);
-            let work = if events.is_empty() { Work::Seal } else { Work::Append(events) };
+            let work = if events.is_empty() {
+                Work::Seal
+            } else {
+                Work::Append(events)
+            };
             let due = seal_at.is_some_and(|at| at <= clock.monotonic());
             if matches!(work, Work::Append(_)) || due || ended {
                 let wrote = written(&mut log, work, &*clock).await;

@@ -35,7 +35,13 @@ impl AuditService for Events {
         let page = tokio::task::spawn_blocking(move || wanted.page(&dir)).await;
         let (events, next) = page
             .map_err(|error| refused(Code::Internal, "AUDIT", error.to_string()))?
-            .map_err(|error| refused(Code::Unavailable, "AUDIT", format!("the audit log cannot be read: {error}")))?;
+            .map_err(|error| {
+                refused(
+                    Code::Unavailable,
+                    "AUDIT",
+                    format!("the audit log cannot be read: {error}"),
+                )
+            })?;
         Ok(Response::new(v1::ListAuditEventsResponse {
             events,
             next_page_token: next.map(|next| next.to_string()).unwrap_or_default(),
@@ -63,7 +69,11 @@ impl Wanted {
         let before = match request.page_token.as_str() {
             "" => u64::MAX,
             token => token.parse().map_err(|_| {
-                refused(Code::InvalidArgument, "PAGE_TOKEN", "page_token is none of an earlier response")
+                refused(
+                    Code::InvalidArgument,
+                    "PAGE_TOKEN",
+                    "page_token is none of an earlier response",
+                )
             })?,
         };
         let tenant = request.tenant.strip_prefix("tenants/").unwrap_or(&request.tenant);
@@ -113,7 +123,10 @@ impl Wanted {
             && is(&self.outcome, &event.outcome)
             && is(&self.kind, &word(&event.kind))
             && (is(&self.call, &event.call)
-                || event.call.rsplit_once('/').is_some_and(|(_, call)| call == self.call))
+                || event
+                    .call
+                    .rsplit_once('/')
+                    .is_some_and(|(_, call)| call == self.call))
     }
 }
 

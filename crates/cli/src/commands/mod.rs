@@ -2,6 +2,7 @@
 
 pub(crate) mod agent;
 mod apply;
+pub(crate) mod audit;
 mod completion;
 mod cordon;
 mod delete;
@@ -45,6 +46,7 @@ pub(crate) fn run(cli: Cli, terminal: &Terminal) -> Result<(), Failure> {
     let Cli { common, command } = cli;
     match command {
         Command::Completion(args) => completion::run(&args, terminal),
+        Command::Audit(args) => audit::run(args, terminal),
         Command::Agent(args) => agent::run(*args, common, terminal),
         Command::Store(args) => store::run(*args, common, terminal),
         Command::Kubeconfig(args) => kubeconfig::run(*args, common, terminal),
@@ -107,6 +109,7 @@ async fn speak(common: Common, command: Command, terminal: &Terminal) -> Result<
         | Command::Dev(_)
         | Command::Hub(_)
         | Command::Agent(_)
+        | Command::Audit(_)
         | Command::Kubeconfig(_)
         | Command::Store(_) => Ok(()),
     }

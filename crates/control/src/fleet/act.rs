@@ -134,10 +134,15 @@ impl Fleet {
         let mut calls = Vec::new();
         let mut rendered = 0;
         let now = self.view.now;
-        let mut decided = self.recorder.listens().then(|| Decided::at(&self.view, self.watched));
+        let mut decided = self
+            .recorder
+            .listens()
+            .then(|| Decided::at(&self.view, self.watched));
         for step in steps {
             let tenant = step.tenant().clone();
-            let decision = decided.as_ref().map(|decided| decided.decision(&self.view, &step));
+            let decision = decided
+                .as_ref()
+                .map(|decided| decided.decision(&self.view, &step));
             if matches!(step, Step::Assign { .. }) {
                 rendered += 1;
                 if rendered > MOST_RENDERED {

@@ -40,7 +40,11 @@ impl Decided {
         let mut fleet = Sha256::new();
         let text = &mut Hashing(&mut fleet);
         // A hash takes everything.
-        let _ = write!(text, "{}/{}/{revision}/{:?}", view.term, view.command_term, view.settings);
+        let _ = write!(
+            text,
+            "{}/{}/{revision}/{:?}",
+            view.term, view.command_term, view.settings
+        );
         for tier in view.tiers.values() {
             let _ = write!(text, "/tier {} {} {}", tier.name, tier.uid, tier.revision);
         }
@@ -59,7 +63,12 @@ impl Decided {
         for (cluster, breaker) in &view.breakers {
             let _ = write!(text, "/breaker {cluster} {}", breaker.revision);
         }
-        Self { fleet, revision, decisions: Vec::new(), calls: Vec::new() }
+        Self {
+            fleet,
+            revision,
+            decisions: Vec::new(),
+            calls: Vec::new(),
+        }
     }
 
     /// What a step decides; its inputs are the fleet's and everything that is known of the tenant.
@@ -129,12 +138,22 @@ type Told = (
 fn told(step: &Step) -> Told {
     let none = BTreeMap::new;
     match step {
-        Step::SavePlacement { placement, reason, accepted_gaps, .. } => {
+        Step::SavePlacement {
+            placement,
+            reason,
+            accepted_gaps,
+            ..
+        } => {
             let mut detail = BTreeMap::from([("isolation", placement.isolation().to_string())]);
             if !accepted_gaps.is_empty() {
                 detail.insert("acceptedGaps", format!("{accepted_gaps:?}"));
             }
-            ("SavePlacement", Some(placement.cluster().clone()), reason.clone(), detail)
+            (
+                "SavePlacement",
+                Some(placement.cluster().clone()),
+                reason.clone(),
+                detail,
+            )
         }
         Step::Assign { cluster, .. } => (
             "Assign",
@@ -143,7 +162,9 @@ fn told(step: &Step) -> Told {
             none(),
         ),
         Step::Resend { cluster, .. } => ("Resend", Some(cluster.clone()), String::new(), none()),
-        Step::Withdraw { cluster, confirmed, .. } => (
+        Step::Withdraw {
+            cluster, confirmed, ..
+        } => (
             "Withdraw",
             Some(cluster.clone()),
             "the tenant is not to be there any more".into(),

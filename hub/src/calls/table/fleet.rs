@@ -172,7 +172,10 @@ pub(super) const CALLS: &[Call] = &[
     read("/berth.v1.AuditService/ListAuditEvents", "audit.list", |m| {
         of(m, |r: v1::ListAuditEventsRequest| match r.tenant.as_str() {
             "" => all("audit"),
-            name => Target { kind: "audit", ..super::tenant(name) },
+            name => Target {
+                kind: "audit",
+                ..super::tenant(name)
+            },
         })
     }),
     read("/berth.v1.HubService/Backup", "fleet.backup", |m| {
