@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use berth_control::{Board, Registry, Sessions};
 use berth_eks::EksProvisioner;
-use berth_identity::{Credential, Incoming, IncomingOptions, ca, tls};
+use berth_identity::{Credential, Incoming, IncomingOptions, ca, key_backup::Recipient, tls};
 use berth_model::FleetId;
 use berth_proto::{
     agent::agent_service_server::AgentServiceServer,
@@ -83,9 +83,9 @@ pub enum HubError {
     /// The cloud account.
     #[error("the cloud account: {0}")]
     Cloud(String),
-    /// Where backups go.
-    #[error("the place of backups (backup.to)")]
-    Backup(#[source] berth_store::backup::BackupError),
+    /// Backups.
+    #[error(transparent)]
+    Backup(crate::backup::BackingError),
     /// The audit log.
     #[error(transparent)]
     Audit(#[from] AuditError),
@@ -277,7 +277,7 @@ pub async fn run(
         board,
         sessions.clone(),
         lead.clone(),
-        backing,
+        backing.clone(),
         audit.clone(),
         clock.clone(),
     );
@@ -303,7 +303,8 @@ pub async fn run(
     };
     let api_incoming = incoming(api_listener, tls::api_server(ca_pem, certificate.clone())?);
     let agent_incoming = incoming(agent_listener, tls::agent_server(ca_pem, certificate)?);
-    let api_router = api_router(&api, &home, &audit)?;
+    let recipient = backing.as_ref().and_then(|backing| backing.recipient().cloned());
+    let api_router = api_router(&api, &home, &audit, recipient)?;
     let agents = AgentServiceServer::new(Agents {
         api: api.clone(),
         store: home.store.clone(),
@@ -437,6 +438,7 @@ fn api_router(
     api: &Api,
     home: &Arc<Home>,
     audit: &Audit,
+    recipient: Option<Recipient>,
 ) -> Result<tonic::transport::server::Router<Layers>, HubError> {
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(berth_proto::DESCRIPTORS)
@@ -450,6 +452,7 @@ fn api_router(
     let hubs = HubServiceServer::new(Hubs {
         api: api.clone(),
         home: home.clone(),
+        recipient,
     });
     let recording = audit::calls::Layers::new(audit.clone(), api.clock.clone());
     let events = AuditServiceServer::new(Events {

@@ -146,12 +146,16 @@ impl Default for Breaker {
     }
 }
 
-/// Continuous backups of the store. They hold no private keys: keep `ca/` elsewhere.
+/// Continuous backups of the store.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Backup {
     /// Where to: a directory, or `s3://BUCKET/PREFIX?endpoint=URL&region=NAME` with credentials from the usual AWS environment.
     pub to: String,
+    /// To whom the hub's keys are encrypted beside it, an age recipient (`age1...`). Without it backups hold no private keys: keep `ca/` and
+    /// `audit-key/` elsewhere.
+    #[serde(default)]
+    pub recipient: Option<String>,
     /// The longest time between a change and its being in the backup, in seconds.
     #[serde(default = "Backup::interval")]
     pub interval_seconds: u64,

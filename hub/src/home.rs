@@ -75,6 +75,8 @@ pub struct Home {
     pub kind: &'static str,
     /// Signs certificates.
     pub authority: Arc<Authority>,
+    /// Where `ca/` and `audit-key/` are; none where they were lent.
+    pub keys: Option<PathBuf>,
     closing: Closing,
 }
 
@@ -127,6 +129,7 @@ impl Home {
             election,
             kind,
             authority,
+            keys: Some(keys.to_owned()),
             closing,
         })
     }
@@ -144,6 +147,7 @@ impl Home {
             election,
             kind: "lent",
             authority,
+            keys: None,
             closing: Closing::Lent { shared },
         }
     }

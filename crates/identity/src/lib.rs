@@ -9,6 +9,7 @@ pub mod caller;
 pub mod certificate;
 pub mod incoming;
 pub mod key;
+pub mod key_backup;
 pub mod peer;
 pub mod pin;
 pub mod seal;
