@@ -34,34 +34,25 @@ pub(super) struct Decided {
 }
 
 impl Decided {
-    /// Sums up what every decision of a round sees: the store's revision, the settings, and of each tier, organisation, cluster and
-    /// breaker its version and what is counted of it.
+    /// Sums up what every decision of a round sees: the settings; the store's revision, which stands for everything that is kept, as a
+    /// backup brings it back; and of what agents say, which clusters are not connected, not fresh or not well.
     pub(super) fn at(view: &View, revision: Revision) -> Self {
         let mut fleet = Sha256::new();
         let text = &mut Hashing(&mut fleet);
         // A hash takes everything.
         let _ = write!(
             text,
-            "{}/{}/{revision}/{:?}",
-            view.term, view.command_term, view.settings
+            "{}/{}/{}/{revision}/{:?}",
+            view.fleet, view.term, view.command_term, view.settings
         );
-        for tier in view.tiers.values() {
-            let _ = write!(text, "/tier {} {} {}", tier.name, tier.uid, tier.revision);
-        }
-        for (name, organisation) in &view.organisations {
-            let _ = write!(text, "/organisation {name} {}", organisation.revision);
-        }
         for (name, known) in &view.clusters {
-            let session = known.session.as_ref();
-            let agent = session.map(|session| (&session.agent_version, &session.api_error));
-            let _ = write!(
-                text,
-                "/cluster {name} {} {:?} {:?} {agent:?}",
-                known.cluster.revision, known.reserved, known.evidence_at
-            );
-        }
-        for (cluster, breaker) in &view.breakers {
-            let _ = write!(text, "/breaker {cluster} {}", breaker.revision);
+            let error = known.session.as_ref().map(|session| &session.api_error);
+            let fresh = known.evidence_at.is_some_and(|at| {
+                view.now.duration_since(at).unsigned_abs() <= view.settings.evidence_lifetime
+            });
+            if !fresh || error != Some(&None) {
+                let _ = write!(text, "/cluster {name} {fresh} {error:?}");
+            }
         }
         Self {
             fleet,
