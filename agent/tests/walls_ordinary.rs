@@ -14,7 +14,7 @@ use http::Method;
 use kube::Client;
 use serde_json::{Value, json};
 use support::nodes::{get, node};
-use support::walls::{ADMIN, CONTROLLER, USER, VIEWER, compliant_pod, dry_run, made, tenants};
+use support::walls::{ADMIN, CONTROLLER, USER, VIEWER, compliant_pod, dry_run, made, merge, tenants};
 use support::work::{granted_work, work};
 use support::{Answer, apply, ask, ask_as, collection, create, install, manifest_options, refused, until};
 
@@ -49,6 +49,7 @@ async fn ordinary_work_succeeds_and_controllers_nodes_and_the_scheduler_do_their
             &dry_run(&client, Some(ADMIN), &object).await,
         );
     }
+    balancers_take_no_node_ports(&client).await;
     users_work(&client).await;
     for (namespace, node) in [("plain", "plain"), ("pooled", "n1"), ("granting", "plain")] {
         controllers_finish(&client, &format!("t-{namespace}"), node).await;
@@ -58,6 +59,19 @@ async fn ordinary_work_succeeds_and_controllers_nodes_and_the_scheduler_do_their
     roles_reach_no_further(&client).await;
     things_end(&client).await;
     plane.stop().await;
+}
+
+/// A load balancer as everybody writes it, and one that asks for ports of the nodes: they get none.
+async fn balancers_take_no_node_ports(client: &Client) {
+    for says in [json!({}), json!({"allocateLoadBalancerNodePorts": true})] {
+        let mut balancer = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "plain", "namespace": "t-granting"},
+            "spec": {"type": "LoadBalancer", "ports": [{"port": 80}]}});
+        merge(&mut balancer["spec"], &says);
+        let answer = dry_run(client, Some(ADMIN), &balancer).await;
+        made("a load balancer", &answer);
+        assert_eq!(answer.1["spec"]["allocateLoadBalancerNodePorts"], false);
+        assert_eq!(answer.1["spec"]["ports"][0]["nodePort"], Value::Null);
+    }
 }
 
 /// One node for everybody, and two that are kept.

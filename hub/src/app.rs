@@ -2,14 +2,14 @@
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use berth_control::{Board, Registry, Sessions};
+use berth_control::{Authorizer, Board, Registry, Sessions};
 use berth_eks::EksProvisioner;
 use berth_identity::{Credential, Incoming, IncomingOptions, ca, key_backup::Recipient, tls};
 use berth_model::FleetId;
 use berth_proto::{
     agent::agent_service_server::AgentServiceServer,
     v1::{
-        audit_service_server::AuditServiceServer, bundle_service_server::BundleServiceServer,
+        access_service_server::AccessServiceServer, audit_service_server::AuditServiceServer, bundle_service_server::BundleServiceServer,
         cluster_service_server::ClusterServiceServer, evidence_service_server::EvidenceServiceServer,
         hub_service_server::HubServiceServer, join_token_service_server::JoinTokenServiceServer,
         operation_service_server::OperationServiceServer,
@@ -38,7 +38,7 @@ use crate::{
     config::{Config, ConfigError},
     gate::Gate,
     grpc::{
-        Api, agent::Agents, audit::Events, bundle::Bundles, cluster::Clusters, evidence::EvidenceOf,
+        Api, access::AccessOf, agent::Agents, audit::Events, bundle::Bundles, cluster::Clusters, evidence::EvidenceOf,
         hub::Hubs, join_token::JoinTokens, operation::Operations, organisation::Organisations,
         tenant::Tenants, tier::Tiers,
     },
@@ -260,8 +260,15 @@ pub async fn run(
         }
     };
     let admin_context = home::admin_context(&data_dir, &home, &fleet_id, &api_url, clock.now())?;
+    let authorizer = Authorizer::default();
+    tokio::spawn(
+        authorizer
+            .clone()
+            .follow(home.store.clone(), clock.clone(), cancel.clone()),
+    );
     let api = Api {
         registry,
+        authorizer,
         board: board.clone(),
         sessions: sessions.clone(),
         lead: lead.clone(),
@@ -464,12 +471,13 @@ fn api_router(
         .layer(Entry::new(vec![Arc::new(Certificates)]))
         .layer(recording.known())
         .layer(Gate::new(api.lead.clone()))
-        .layer(Admission::default())
+        .layer(Admission::new(api.authorizer.clone(), api.registry.clone()))
         .layer(recording.recorded())
         .add_service(health)
         .add_service(reflection)
         .add_service(hubs)
         .add_service(events)
+        .add_service(AccessServiceServer::new(AccessOf(api.clone())))
         .add_service(TenantServiceServer::new(Tenants(api.clone())))
         .add_service(TierServiceServer::new(Tiers(api.clone())))
         .add_service(OrganisationServiceServer::new(Organisations(api.clone())))

@@ -22,9 +22,10 @@ const ALWAYS: [&str; 13] = [
     include_str!("../../../deploy/agent/walls/lifetime.yaml"),
 ];
 /// Only where MutatingAdmissionPolicy is served.
-const MUTATING: [&str; 2] = [
+const MUTATING: [&str; 3] = [
     include_str!("../../../deploy/agent/pool-pinning.yaml"),
     include_str!("../../../deploy/agent/walls/budget-defaults.yaml"),
+    include_str!("../../../deploy/agent/walls/balancer-defaults.yaml"),
 ];
 /// Last: the agent itself starts when everything else is there.
 const DEPLOYMENT: &str = include_str!("../../../deploy/agent/deployment.yaml");

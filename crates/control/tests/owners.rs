@@ -132,6 +132,51 @@ async fn a_tenant_that_moves_between_teams_needs_room_where_it_goes_and_frees_wh
 }
 
 #[tokio::test]
+async fn a_tier_grows_only_as_far_as_the_organisations_of_its_tenants_have_room() {
+    let (_, registry) = fresh().await;
+    registry
+        .create_organisation("acme", teams(), false)
+        .await
+        .unwrap();
+    // What a tenant does not say itself comes from its tier.
+    let sized = TenantSpec {
+        quota: std::collections::BTreeMap::new(),
+        owner: member("a", "1").owner,
+        size: Some(berth_model::tier::SizeName::Small),
+        ..TenantSpec::of_tier(TierName::new("standard").unwrap())
+    };
+    registry.create_tenant("sized", sized, "", false).await.unwrap();
+    let standard = TierName::new("standard").unwrap();
+    let grow = async |cores: &str| {
+        let mut spec = registry.tier(&standard).await.unwrap().spec;
+        spec.quota = cpu(cores);
+        let grown = registry.update_tier("standard", spec, None, false, false).await;
+        grown.map(|tier| tier.generation)
+    };
+    grow("40").await.unwrap();
+    let problem = refused(grow("41").await);
+    assert!(
+        problem.starts_with("spec.quota: organisation acme: team a: requests.cpu 40 is 1 over: 41 of 40"),
+        "{problem}"
+    );
+    let roomier = OrganisationSpec {
+        teams: vec![
+            Team {
+                quota: cpu("50"),
+                ..teams().teams[0].clone()
+            },
+            teams().teams[1].clone(),
+        ],
+        ..teams()
+    };
+    registry
+        .update_organisation(&acme(), roomier, None, false, false)
+        .await
+        .unwrap();
+    grow("41").await.unwrap();
+}
+
+#[tokio::test]
 async fn an_organisation_is_lowered_and_removed_only_as_far_as_its_tenants_let_it() {
     let (store, registry) = fresh().await;
     let tenant = TenantId::new("x").unwrap();
@@ -282,7 +327,7 @@ async fn the_organisations_of_the_examples_have_room_for_the_tenants_of_the_exam
                     .await
                     .unwrap();
             }
-            Document::Tier { .. } => {}
+            Document::Tier { .. } | Document::RoleBinding { .. } => {}
         }
     }
     assert!(members >= 2, "{members}");

@@ -276,3 +276,29 @@ fn amounts_of_one_priority_and_guaranteed_pods_are_walls_of_their_own() {
         json!({"cpu": "1", "memory": "1"})
     );
 }
+
+#[test]
+fn load_balancers_of_bundles_take_no_ports_of_nodes_and_may_not_ask_for_them() {
+    let mut balanced = samples::abc_123();
+    balanced.spec.bundles = vec![reference("edge", json!({}))];
+    let edge = |says: Value| {
+        let mut spec = json!({"type": "LoadBalancer", "ports": [{"port": 80}], "selector": {"app": "web"}});
+        for (key, value) in says.as_object().into_iter().flatten() {
+            spec[key] = value.clone();
+        }
+        let service =
+            json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "edge"}, "spec": spec});
+        made("edge", json!({"manifests": [service]}))
+    };
+    let plain = rendered(&balanced, &[edge(json!({}))]).unwrap();
+    let [service] = of_kind(&plain, "Service")[..] else {
+        panic!("one Service");
+    };
+    assert_eq!(service["spec"]["allocateLoadBalancerNodePorts"], false);
+    let asking = edge(json!({"allocateLoadBalancerNodePorts": true}));
+    let refused = rendered(&balanced, &[asking]).unwrap_err();
+    assert!(
+        refused[0].path.ends_with("allocateLoadBalancerNodePorts"),
+        "{refused:?}"
+    );
+}

@@ -4,13 +4,13 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use berth_model::{
     Generation, Organisation, OrganisationName, OrganisationSpec, Revision, Tenant, TenantSpec, Tier,
-    TierName, Violation,
+    TierName, TierSpec, Violation,
 };
 use berth_plan::admit;
 use berth_store::{Entry, Key, Txn};
 use tokio::sync::MutexGuard;
 
-use super::{Listed, MOST_TRIES, Registry, RegistryError, check_etag, check_size, contended, new_uid};
+use super::{Listed, MOST_TRIES, Registry, RegistryError, Shown, check_etag, check_size, contended, new_uid};
 use crate::{keys, load};
 
 /// What a change of an organisation is checked against.
@@ -181,7 +181,7 @@ impl Registry {
         }
     }
 
-    /// Organisations in order of name.
+    /// Organisations in order of name, those of them that `shown` takes.
     ///
     /// # Errors
     /// When `after` is no token of this list.
@@ -189,13 +189,10 @@ impl Registry {
         &self,
         after: Option<&str>,
         limit: usize,
+        shown: Option<Shown<'_, Organisation>>,
     ) -> Result<Listed<Organisation>, RegistryError> {
-        let (entries, next) = self.page(keys::ORGANISATIONS, after, limit).await?;
-        let items = entries
-            .iter()
-            .map(|entry| load::organisation(&entry.value, entry.revision))
-            .collect::<Result<Vec<_>, _>>()?;
-        Ok(Listed { items, next })
+        let read = |entry: &Entry| load::organisation(&entry.value, entry.revision);
+        self.page_of(keys::ORGANISATIONS, after, limit, read, shown).await
     }
 
     /// All tiers, by name.
@@ -271,6 +268,44 @@ impl Registry {
             None => txn.if_absent(key),
         };
         Ok(txn.put(uses, load::use_mark()))
+    }
+
+    /// Held while a tier is changed that tenants of organisations may have.
+    pub(super) async fn owners_turn(&self) -> MutexGuard<'_, ()> {
+        self.owners.lock().await
+    }
+
+    /// Checks that every organisation still has room for its tenants when their tier becomes `spec`; what is added to `txn` keeps
+    /// that true until the write.
+    pub(super) async fn tier_in_organisations(
+        &self,
+        tier: &TierName,
+        spec: &TierSpec,
+        mut txn: Txn,
+    ) -> Result<Txn, RegistryError> {
+        let mut faults = Vec::new();
+        for entry in self.all(keys::ORGANISATIONS).await? {
+            let organisation = load::organisation(&entry.value, entry.revision)?;
+            let standing = self.standing(&organisation.name).await?;
+            if !standing.tenants.iter().any(|tenant| tenant.spec.tier == *tier) {
+                continue;
+            }
+            let checked = admit::tier_in_organisation(
+                (organisation.name.as_str(), &organisation.spec),
+                &standing.tenants,
+                &standing.tiers,
+                (tier, spec),
+            );
+            faults.extend(checked.err().unwrap_or_default());
+            let uses = keys::organisation_uses(&organisation.name);
+            txn = unchanged(txn, uses, standing.mark.as_ref())
+                .if_revision(keys::organisation(&organisation.name), organisation.revision);
+        }
+        if faults.is_empty() {
+            Ok(txn)
+        } else {
+            Err(RegistryError::Invalid(faults))
+        }
     }
 
     async fn standing(&self, name: &OrganisationName) -> Result<Standing, RegistryError> {

@@ -91,6 +91,9 @@ impl Registry {
             };
             let value = load::encode_tier(&tier);
             check_size("spec", value.len())?;
+            // What tenants do not say themselves they take from the tier: their organisations must have room for what these become.
+            let _turn = self.owners_turn().await;
+            let marks = self.tier_in_organisations(&id, &spec, marks).await?;
             if validate_only {
                 return Ok(tier);
             }

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use berth_model::{
-    OrganisationName, OrganisationSpec, Tenant, TenantId, TenantSpec, Tier, TierName, id::is_dns_label,
-    organisation::Node,
+    OrganisationName, OrganisationSpec, Tenant, TenantId, TenantSpec, Tier, TierName, TierSpec,
+    id::is_dns_label, organisation::Node,
 };
 
 use super::{
@@ -76,6 +76,43 @@ pub fn organisation<'a>(
             format!("{}.quota[{:?}]", path_of(spec, over.node), over.name),
             now.say(&over),
             "raise it, or lower what is promised and used below it first",
+        );
+    }
+    faults.verdict()
+}
+
+/// Whether the tenants of an organisation still fit into it when a tier of theirs becomes another.
+///
+/// # Errors
+/// Every level that would need more than it may hold, and more than it does now.
+pub fn tier_in_organisation<'a>(
+    organisation: (&'a str, &'a OrganisationSpec),
+    tenants: &'a [Tenant],
+    tiers: &BTreeMap<TierName, std::sync::Arc<Tier>>,
+    changed: (&TierName, &TierSpec),
+) -> Verdict {
+    let (name, spec) = organisation;
+    let books = |with_change: bool| {
+        let mut books = Books::new(name, spec);
+        for tenant in tenants {
+            let of = &tenant.spec.tier;
+            let tier = match tiers.get(of) {
+                Some(_) if with_change && of == changed.0 => Some(changed.1),
+                tier => tier.map(|tier| &tier.spec),
+            };
+            books.add(tenant.id.as_str(), &tenant.spec, tier);
+        }
+        books
+    };
+    let nodes = Node::all(spec);
+    let before = books(false).over(&nodes);
+    let now = books(true);
+    let mut faults = Faults::default();
+    for over in now.worse(&before, &nodes) {
+        faults.add(
+            "spec.quota",
+            format!("organisation {name}: {}", now.say(&over)),
+            "raise the quota of that level first, or give its tenants amounts of their own",
         );
     }
     faults.verdict()

@@ -136,6 +136,7 @@ pub(crate) fn of_tenant(input: &Input<'_>, share: &Share, violations: &mut Vec<V
             }
             pods::rank(&mut object, terms.highest);
             pods::spread(&mut object);
+            object_rules::without_node_ports(&mut object);
             if let Some(pool) = input.placement.pool() {
                 pods::pin(&mut object, pool);
             }

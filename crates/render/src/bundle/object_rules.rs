@@ -88,12 +88,20 @@ fn service(spec: &Value, faults: &mut Faults<'_>) {
             "leave it out",
         );
     }
-    if kind == "LoadBalancer" && spec["allocateLoadBalancerNodePorts"] != false {
+    if kind == "LoadBalancer" && spec["allocateLoadBalancerNodePorts"] == true {
         faults.add(
             ".spec.allocateLoadBalancerNodePorts",
-            "must be false: node ports are not granted",
-            "",
+            "asks for a port of every node, and node ports are not granted",
+            "leave it out",
         );
+    }
+}
+
+/// A load balancer takes a port of every node unless it says otherwise: it says so. Where the cluster can, a policy does the same
+/// for what is not from a bundle.
+pub(super) fn without_node_ports(object: &mut Value) {
+    if object["kind"] == "Service" && object["spec"]["type"] == "LoadBalancer" {
+        object["spec"]["allocateLoadBalancerNodePorts"] = false.into();
     }
 }
 
