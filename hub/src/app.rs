@@ -9,10 +9,10 @@ use berth_model::FleetId;
 use berth_proto::{
     agent::agent_service_server::AgentServiceServer,
     v1::{
-        access_service_server::AccessServiceServer, audit_service_server::AuditServiceServer, bundle_service_server::BundleServiceServer,
-        cluster_service_server::ClusterServiceServer, evidence_service_server::EvidenceServiceServer,
-        hub_service_server::HubServiceServer, join_token_service_server::JoinTokenServiceServer,
-        operation_service_server::OperationServiceServer,
+        access_service_server::AccessServiceServer, audit_service_server::AuditServiceServer,
+        bundle_service_server::BundleServiceServer, cluster_service_server::ClusterServiceServer,
+        evidence_service_server::EvidenceServiceServer, hub_service_server::HubServiceServer,
+        join_token_service_server::JoinTokenServiceServer, operation_service_server::OperationServiceServer,
         organisation_service_server::OrganisationServiceServer, tenant_service_server::TenantServiceServer,
         tier_service_server::TierServiceServer,
     },
@@ -38,9 +38,9 @@ use crate::{
     config::{Config, ConfigError},
     gate::Gate,
     grpc::{
-        Api, access::AccessOf, agent::Agents, audit::Events, bundle::Bundles, cluster::Clusters, evidence::EvidenceOf,
-        hub::Hubs, join_token::JoinTokens, operation::Operations, organisation::Organisations,
-        tenant::Tenants, tier::Tiers,
+        Api, access::AccessOf, agent::Agents, audit::Events, bundle::Bundles, cluster::Clusters,
+        evidence::EvidenceOf, hub::Hubs, join_token::JoinTokens, operation::Operations,
+        organisation::Organisations, tenant::Tenants, tier::Tiers,
     },
     home::{self, Home, HomeError},
     lead::{Lead, Leader},

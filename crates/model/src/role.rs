@@ -63,6 +63,8 @@ pub const RULES: &[Rule] = &[
     rule("access.check", Reach::Everybody, EVERY),
     rule("access.checkOthers", Reach::Fleet, &[P]),
     rule("access.whoami", Reach::Everybody, EVERY),
+    rule("audit.get", Reach::Tenant, &[P, O, A, V]),
+    rule("audit.list", Reach::Fleet, &[P, O, V]),
     rule("bundles.create", Reach::Fleet, &[P]),
     rule("bundles.delete", Reach::Fleet, &[P]),
     rule("bundles.get", Reach::Anywhere, EVERY),

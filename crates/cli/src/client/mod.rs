@@ -5,11 +5,11 @@ mod leader;
 use std::{future::Future, time::Duration};
 
 use berth_proto::v1::{
-    self, access_service_client::AccessServiceClient, audit_service_client::AuditServiceClient, bundle_service_client::BundleServiceClient,
-    cluster_service_client::ClusterServiceClient, evidence_service_client::EvidenceServiceClient,
-    join_token_service_client::JoinTokenServiceClient, operation_service_client::OperationServiceClient,
-    organisation_service_client::OrganisationServiceClient, tenant_service_client::TenantServiceClient,
-    tier_service_client::TierServiceClient,
+    self, access_service_client::AccessServiceClient, audit_service_client::AuditServiceClient,
+    bundle_service_client::BundleServiceClient, cluster_service_client::ClusterServiceClient,
+    evidence_service_client::EvidenceServiceClient, join_token_service_client::JoinTokenServiceClient,
+    operation_service_client::OperationServiceClient, organisation_service_client::OrganisationServiceClient,
+    tenant_service_client::TenantServiceClient, tier_service_client::TierServiceClient,
 };
 use berth_wire::context::Context;
 use tonic::{
