@@ -5,11 +5,13 @@
 //! request changes it. This crate does not know gRPC, the store or Kubernetes, and it reads no clock: whoever issues says what time it is.
 
 pub mod api_key;
+pub mod audit;
 pub mod ca;
 pub mod caller;
 pub mod certificate;
 pub mod incoming;
 pub mod key;
+pub mod key_backup;
 pub mod oidc;
 pub mod peer;
 pub mod pin;
@@ -22,6 +24,7 @@ mod files;
 pub use api_key::ApiKey;
 pub use ca::{AGENT_LIFETIME, Authority, CaError, Credential, Issued};
 pub use caller::{Caller, Principal};
+pub use files::{ReadableByOthers, private};
 pub use incoming::{Connection, Incoming, IncomingOptions, PeerInfo};
 pub use peer::Peer;
 pub use pin::CaPin;

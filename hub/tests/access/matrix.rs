@@ -111,6 +111,8 @@ fn table() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("AccessService/ListRoles", Vec::new(), "POWAUVSXN"),
         ("AccessService/CheckAccess", v1::CheckAccessRequest { permission: "tenants.get".into(), ..Default::default() }.encode_to_vec(), "POWAUVSXN"),
         ("AccessService/CheckAccess", v1::CheckAccessRequest { permission: "tenants.get".into(), subject: "user:bob".into(), ..Default::default() }.encode_to_vec(), "P"),
+        ("AuditService/ListAuditEvents", Vec::new(), "POW"),
+        ("AuditService/ListAuditEvents", v1::ListAuditEventsRequest { tenant: "own".into(), ..Default::default() }.encode_to_vec(), "POWAVS"),
         ("AccessService/GetCaller", Vec::new(), "POWAUVSXN"),
     ]
 }
