@@ -38,6 +38,7 @@ use crate::{
     },
     home::{self, Home, HomeError},
     lead::{Lead, Leader},
+    limits::{self, Callers, Limited, Strangers},
     metrics,
     options::Options,
 };
@@ -242,6 +243,7 @@ pub async fn run(
     };
 
     let registered = Metrics::new("berth_hub");
+    let (api_limits, agent_limits) = limits::both(&config.limits, &registered, &clock);
     metrics::register(
         &registered,
         board,
@@ -256,21 +258,35 @@ pub async fn run(
         loop_cancel.clone(),
     ));
 
-    let incoming = |listener, tls| {
-        Acceptor::new(Incoming::new(
-            listener,
-            tls,
-            IncomingOptions::new(fleet_id.clone()),
-        ))
+    let incoming = |listener, limited: &Limited, tls| {
+        let options = IncomingOptions {
+            handshake_timeout: limited.limits().handshake(),
+            concurrent_handshakes: limited.limits().handshakes,
+            doorkeeper: Some(Arc::new(limited.door())),
+            ..IncomingOptions::new(fleet_id.clone())
+        };
+        Acceptor::new(Incoming::new(listener, tls, options), limited.clone())
     };
-    let api_incoming = incoming(api_listener, tls::api_server(ca_pem, certificate.clone())?);
-    let agent_incoming = incoming(agent_listener, tls::agent_server(ca_pem, certificate)?);
-    let api_router = api_router(&api, &home)?;
+    let api_incoming = incoming(
+        api_listener,
+        &api_limits,
+        tls::api_server(ca_pem, certificate.clone())?,
+    );
+    let agent_incoming = incoming(
+        agent_listener,
+        &agent_limits,
+        tls::agent_server(ca_pem, certificate)?,
+    );
+    let api_router = api_router(&api, &home, &api_limits)?;
     let agents = AgentServiceServer::new(Agents {
         api: api.clone(),
         store: home.store.clone(),
-    });
-    let agent_router = server().add_service(agents);
+    })
+    .max_decoding_message_size(config.limits.message_bytes)
+    .max_encoding_message_size(config.limits.message_bytes);
+    let agent_router = server(&agent_limits)
+        .layer(agent_limits.strangers())
+        .add_service(agents);
 
     let mut api_task =
         tokio::spawn(api_router.serve_with_incoming_shutdown(api_incoming, cancel.clone().cancelled_owned()));
@@ -376,18 +392,22 @@ fn served(
     }
 }
 
-fn server() -> Server {
-    Server::builder()
+fn server(limited: &Limited) -> Server {
+    let server = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
-        .max_concurrent_streams(Some(1024))
-        .tcp_nodelay(true)
+        .tcp_nodelay(true);
+    limited.serving(server)
 }
 
 /// What a call passes on its way in, from the inside out.
-type Layers = Stack<Admission, Stack<Gate, Stack<Entry, Identity>>>;
+type Layers = Stack<Admission, Stack<Gate, Stack<Callers, Stack<Entry, Stack<Strangers, Identity>>>>>;
 
-fn api_router(api: &Api, home: &Arc<Home>) -> Result<tonic::transport::server::Router<Layers>, HubError> {
+fn api_router(
+    api: &Api,
+    home: &Arc<Home>,
+    limited: &Limited,
+) -> Result<tonic::transport::server::Router<Layers>, HubError> {
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(berth_proto::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -401,8 +421,11 @@ fn api_router(api: &Api, home: &Arc<Home>) -> Result<tonic::transport::server::R
         api: api.clone(),
         home: home.clone(),
     });
-    Ok(server()
-        .layer(Entry::new(vec![Arc::new(Certificates)]))
+    let longest = limited.limits().message_bytes;
+    Ok(server(limited)
+        .layer(limited.strangers())
+        .layer(Entry::new(vec![Arc::new(Certificates)], longest))
+        .layer(limited.callers())
         .layer(Gate::new(api.lead.clone()))
         .layer(Admission::default())
         .add_service(health)

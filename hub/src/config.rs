@@ -10,6 +10,8 @@ use berth_model::AcceptedGaps;
 use berth_plan::view::{BreakerSettings, Settings};
 use serde::Deserialize;
 
+use crate::limits::Limits;
+
 /// The file.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -26,6 +28,8 @@ pub struct Config {
     pub breaker: Breaker,
     /// Continuous backups of the store; without it there are none but those somebody makes.
     pub backup: Option<Backup>,
+    /// What strangers and callers may take of the hub.
+    pub limits: Limits,
     /// The cloud account; without it the hub makes no node pools and no clusters.
     pub eks: Option<EksConfig>,
 }
@@ -239,6 +243,7 @@ impl Config {
                 return Err("backup.keepChains must be at least 1, backup.keepDays at most 3650".into());
             }
         }
+        config.limits.check()?;
         let breaker = &config.breaker;
         if breaker.percent > 100 {
             return Err("breaker.percent must be 100 at most".into());
@@ -285,6 +290,17 @@ mod tests {
     fn an_empty_file_is_all_defaults() {
         let config = Config::parse("").unwrap();
         assert_eq!(config.settings(), Settings::default());
+    }
+
+    #[test]
+    fn the_limits_in_the_readme_are_the_defaults() {
+        let readme = include_str!("../README.md");
+        let (_, rest) = readme.split_once("```yaml\nlimits:").unwrap();
+        let (limits, _) = rest.split_once("```").unwrap();
+        assert_eq!(
+            Config::parse(&format!("limits:{limits}")).unwrap().limits,
+            Limits::default()
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@
 pub mod ca;
 pub mod caller;
 pub mod certificate;
+pub mod doorkeeper;
 pub mod incoming;
 pub mod key;
 pub mod peer;
@@ -18,6 +19,7 @@ mod files;
 
 pub use ca::{AGENT_LIFETIME, Authority, CaError, Credential, Issued};
 pub use caller::{Caller, Principal};
+pub use doorkeeper::{Doorkeeper, Place};
 pub use incoming::{Connection, Incoming, IncomingOptions, PeerInfo};
 pub use peer::Peer;
 pub use pin::CaPin;
