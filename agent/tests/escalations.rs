@@ -23,6 +23,8 @@ const RIGHTS: &str = "cannot ";
 const BINDING: &str = "attempting to grant RBAC permissions not currently held";
 /// The policy that bounds it.
 const BOUNDS: &str = "'berth-agent-bounds'";
+/// Kubernetes' own rule for its own namespaces.
+const LIFECYCLE: &str = "this namespace may not be deleted";
 /// The policies for tenants' pods.
 const PODS: &str = "'berth-pods'";
 const POD_SECURITY: &str = "'berth-pod-security'";
@@ -315,9 +317,16 @@ fn places() -> Vec<Path> {
         ),
         path(
             "delete kube-system",
-            BOUNDS,
+            LIFECYCLE,
             Method::DELETE,
             "/api/v1/namespaces/kube-system",
+            Value::Null,
+        ),
+        path(
+            "delete a foreign namespace",
+            BOUNDS,
+            Method::DELETE,
+            "/api/v1/namespaces/t-foreign",
             Value::Null,
         ),
         patch(
