@@ -3,7 +3,10 @@
 
 mod support;
 
-use berth_model::assignment::{AppliedAs, ApplyPhase};
+use berth_model::{
+    HealthState,
+    assignment::{AppliedAs, ApplyPhase},
+};
 use serde_json::{Value, json};
 use support::{Cluster, Tenant};
 
@@ -67,6 +70,26 @@ async fn a_cluster_without_external_secrets_is_told_and_with_it_the_store_counts
         .until(&path, |there| {
             there.is_some_and(|there| there["spec"]["data"] == secret["spec"]["data"])
         })
+        .await;
+    // The store refuses: the tenant says so.
+    let refused = json!({"type": "Ready", "status": "False", "reason": "SecretSyncedError", "message": "could not get secret"});
+    let status = |condition: Value| json!({"status": {"conditions": [condition]}});
+    cluster
+        .merge(&format!("{path}/status"), "external-secrets", &status(refused))
+        .await;
+    let report = engine
+        .report(&tenant, |report| report.health.state == HealthState::Degraded)
+        .await;
+    assert!(
+        report.health.message.contains("could not get secret"),
+        "{report:?}"
+    );
+    let read = json!({"type": "Ready", "status": "True", "reason": "SecretSynced", "message": ""});
+    cluster
+        .merge(&format!("{path}/status"), "external-secrets", &status(read))
+        .await;
+    engine
+        .report(&tenant, |report| report.health.state == HealthState::Healthy)
         .await;
     engine.stop().await;
 }

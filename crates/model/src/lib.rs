@@ -30,6 +30,7 @@ pub mod secret;
 pub mod tenant;
 pub mod tier;
 pub mod violation;
+pub mod visible;
 pub mod workload;
 
 pub use access::{AccessRole, AccessToken, NoToken, TokenRefused, TokenWanted};

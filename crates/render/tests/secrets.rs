@@ -16,7 +16,11 @@ fn app() -> Bundle {
         {"name": "WHOLE", "valueFrom": {"secretKeyRef": "${db_password}"}},
         {"name": "PARTS", "valueFrom": {"secretKeyRef": {"name": "${db_password.name}", "key": "${db_password.key}"}}},
     ]);
-    let pod = json!({"containers": [{"name": "c", "image": "i", "env": env}]});
+    let security = json!({
+        "allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}, "runAsNonRoot": true,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    });
+    let pod = json!({"containers": [{"name": "c", "image": "i", "env": env, "securityContext": security}]});
     made(
         "app",
         json!({

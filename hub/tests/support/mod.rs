@@ -1,4 +1,5 @@
 //! A hub in this process, reached over real sockets.
+#![allow(dead_code, reason = "each test file uses a part")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -88,9 +89,14 @@ impl Hub {
     }
 
     pub(crate) async fn stop(self) {
+        drop(self.end().await);
+    }
+
+    /// Stops it and leaves its files.
+    pub(crate) async fn end(self) -> tempfile::TempDir {
         self.cancel.cancel();
         self.task.await.unwrap().unwrap();
-        drop(self.dir);
+        self.dir
     }
 
     pub(crate) fn api(&self) -> SocketAddr {
