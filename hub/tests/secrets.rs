@@ -78,7 +78,10 @@ fn refused<T: std::fmt::Debug>(what: &str, answer: Result<T, Status>) {
     assert_eq!(status.code(), Code::InvalidArgument, "{what}: {status:?}");
     let details = String::from_utf8_lossy(status.details()).into_owned();
     assert!(
-        details.contains("reference") || status.message().contains("reference"),
+        ["reference", "existingSecret"]
+            .iter()
+            .any(|word| details.contains(word))
+            || status.message().contains("reference"),
         "{what}: {details}"
     );
     for word in WORDS {
