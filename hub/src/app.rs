@@ -46,6 +46,7 @@ use crate::{
     },
     home::{self, Home, HomeError},
     lead::{Lead, Leader},
+    limits::{self, Callers, Limited, Strangers},
     metrics,
     options::Options,
 };
@@ -285,6 +286,7 @@ pub async fn run(
     };
 
     let registered = Metrics::new("berth_hub");
+    let (api_limits, agent_limits) = limits::both(&config.limits, &registered, &clock);
     metrics::register(
         &registered,
         board,
@@ -307,23 +309,36 @@ pub async fn run(
         loop_cancel.clone(),
     ));
 
-    let incoming = |listener, tls| {
-        Acceptor::new(Incoming::new(
-            listener,
-            tls,
-            IncomingOptions::new(fleet_id.clone()),
-        ))
+    let incoming = |listener, limited: &Limited, tls| {
+        let options = IncomingOptions {
+            handshake_timeout: limited.limits().handshake(),
+            concurrent_handshakes: limited.limits().handshakes,
+            doorkeeper: Some(Arc::new(limited.door())),
+            ..IncomingOptions::new(fleet_id.clone())
+        };
+        Acceptor::new(Incoming::new(listener, tls, options), limited.clone())
     };
-    let api_incoming = incoming(api_listener, tls::api_server(ca_pem, certificate.clone())?);
-    let agent_incoming = incoming(agent_listener, tls::agent_server(ca_pem, certificate)?);
+    let api_incoming = incoming(
+        api_listener,
+        &api_limits,
+        tls::api_server(ca_pem, certificate.clone())?,
+    );
+    let agent_incoming = incoming(
+        agent_listener,
+        &agent_limits,
+        tls::agent_server(ca_pem, certificate)?,
+    );
     oidc.warm_up();
     let recipient = backing.as_ref().and_then(|backing| backing.recipient().cloned());
-    let api_router = api_router(&api, &home, oidc, &audit, recipient)?;
+    let api_router = api_router(&api, &home, oidc, &audit, recipient, &api_limits)?;
     let agents = AgentServiceServer::new(Agents {
         api: api.clone(),
         store: home.store.clone(),
-    });
-    let agent_router = server()
+    })
+    .max_decoding_message_size(config.limits.message_bytes)
+    .max_encoding_message_size(config.limits.message_bytes);
+    let agent_router = server(&agent_limits)
+        .layer(agent_limits.strangers())
         .layer(AgentCalls::new(audit.clone(), clock.clone()))
         .add_service(agents);
 
@@ -436,17 +451,23 @@ fn served(
     }
 }
 
-fn server() -> Server {
-    Server::builder()
+fn server(limited: &Limited) -> Server {
+    let server = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
-        .max_concurrent_streams(Some(1024))
-        .tcp_nodelay(true)
+        .tcp_nodelay(true);
+    limited.serving(server)
 }
 
 /// What a call passes on its way in, from the inside out.
-type Layers =
-    Stack<Recorded, Stack<Admission, Stack<Gate, Stack<Known, Stack<Entry, Stack<Witness, Identity>>>>>>;
+/// Limits, then who calls, then whether this hub may answer and the caller may ask; the log sees both ends of it.
+type Layers = Stack<
+    Recorded,
+    Stack<
+        Admission,
+        Stack<Gate, Stack<Known, Stack<Callers, Stack<Entry, Stack<Witness, Stack<Strangers, Identity>>>>>>,
+    >,
+>;
 
 fn api_router(
     api: &Api,
@@ -454,6 +475,7 @@ fn api_router(
     oidc: Oidc,
     audit: &Audit,
     recipient: Option<Recipient>,
+    limited: &Limited,
 ) -> Result<tonic::transport::server::Router<Layers>, HubError> {
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(berth_proto::DESCRIPTORS)
@@ -482,9 +504,15 @@ fn api_router(
         oidc,
         audience: String::new(),
     };
-    Ok(server()
+    let longest = limited.limits().message_bytes;
+    Ok(server(limited)
+        .layer(limited.strangers())
         .layer(recording.witness())
-        .layer(Entry::new(vec![Arc::new(Certificates), Arc::new(bearer)]))
+        .layer(Entry::new(
+            vec![Arc::new(Certificates), Arc::new(bearer)],
+            longest,
+        ))
+        .layer(limited.callers())
         .layer(recording.known())
         .layer(Gate::new(api.lead.clone()))
         .layer(Admission::new(api.authorizer.clone(), api.registry.clone()))

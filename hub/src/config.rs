@@ -14,6 +14,8 @@ use berth_model::AcceptedGaps;
 use berth_plan::view::{BreakerSettings, Settings};
 use serde::Deserialize;
 
+use crate::limits::Limits;
+
 /// The file.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -36,6 +38,8 @@ pub struct Config {
     pub keys: Keys,
     /// How the audit log is kept, and where it is sent.
     pub audit: Audit,
+    /// What strangers and callers may take of the hub.
+    pub limits: Limits,
     /// The cloud account; without it the hub makes no node pools and no clusters.
     pub eks: Option<EksConfig>,
 }
@@ -303,6 +307,7 @@ impl Config {
             }
         }
         config.auth.check()?;
+        config.limits.check()?;
         let breaker = &config.breaker;
         if breaker.percent > 100 {
             return Err("breaker.percent must be 100 at most".into());
@@ -349,6 +354,17 @@ mod tests {
     fn an_empty_file_is_all_defaults() {
         let config = Config::parse("").unwrap();
         assert_eq!(config.settings(), Settings::default());
+    }
+
+    #[test]
+    fn the_limits_in_the_readme_are_the_defaults() {
+        let readme = include_str!("../README.md");
+        let (_, rest) = readme.split_once("```yaml\nlimits:").unwrap();
+        let (limits, _) = rest.split_once("```").unwrap();
+        assert_eq!(
+            Config::parse(&format!("limits:{limits}")).unwrap().limits,
+            Limits::default()
+        );
     }
 
     #[test]

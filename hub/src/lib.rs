@@ -16,6 +16,7 @@ pub mod gate;
 pub mod grpc;
 pub mod home;
 pub mod lead;
+pub mod limits;
 mod metrics;
 pub mod options;
 

@@ -8,6 +8,7 @@
 )]
 
 mod access;
+mod hostile;
 mod hub;
 
 use berth_proto::v1;

@@ -16,6 +16,7 @@ mod propagation;
 mod report;
 mod restart;
 mod statistics;
+mod strangers;
 mod walls;
 
 use std::path::PathBuf;
@@ -65,6 +66,8 @@ enum Section {
     Agents,
     /// Several hubs on etcd: how long there is no leader.
     Failover,
+    /// Calls while strangers hold sockets open and flood the hub with resets.
+    Strangers,
     /// A hub with 10,000 tenants that starts again.
     Large,
     /// A cold build and `berth dev`.
@@ -72,7 +75,7 @@ enum Section {
 }
 
 /// In the order in which they are measured.
-const USUAL: [Section; 9] = [
+const USUAL: [Section; 10] = [
     Section::Decisions,
     Section::Apply,
     Section::Propagation,
@@ -81,6 +84,7 @@ const USUAL: [Section; 9] = [
     Section::Walls,
     Section::Agents,
     Section::Failover,
+    Section::Strangers,
     Section::Large,
 ];
 
@@ -131,6 +135,9 @@ async fn measure(sections: &[Section], arguments: &Arguments, report: &mut Repor
     }
     if sections.contains(&Section::Failover) {
         report.add("Fail-over", &failover::measure(arguments.kills).await?);
+    }
+    if sections.contains(&Section::Strangers) {
+        report.add("Strangers", &strangers::measure().await?);
     }
     if sections.contains(&Section::Large) {
         report.add("A large fleet", &large::measure(10_000).await?);
