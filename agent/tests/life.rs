@@ -156,7 +156,7 @@ async fn an_agent_joins_once_and_holds_what_it_was_told_through_restarts_of_itse
     std::fs::write(&token_file, fleet.token()).unwrap();
     let first = Options {
         token_file: Some(token_file.clone()),
-        ca_pin: Some(fleet.pin()),
+        ca_pin: Some(fleet.pin().into()),
         ..support::options(hub.url())
     };
 
@@ -304,7 +304,7 @@ async fn one_agent_acts_and_another_waits_for_its_lease_and_certificates_are_ren
     std::fs::write(&token_file, fleet.token()).unwrap();
     let options = Options {
         token_file: Some(token_file),
-        ca_pin: Some(fleet.pin()),
+        ca_pin: Some(fleet.pin().into()),
         ..support::options(hub.url())
     };
 
@@ -365,7 +365,7 @@ async fn an_agent_that_crashed_between_its_key_and_its_certificate_joins_with_th
     std::fs::write(&token_file, fleet.token()).unwrap();
     let options = Options {
         token_file: Some(token_file),
-        ca_pin: Some(fleet.pin()),
+        ca_pin: Some(fleet.pin().into()),
         ..support::options(hub.url())
     };
     let agent = Agent::start(&plane, options).await;

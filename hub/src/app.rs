@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use berth_control::{Board, Registry, Sessions};
 use berth_eks::EksProvisioner;
-use berth_identity::{Credential, Incoming, IncomingOptions, ca, tls};
+use berth_identity::{Incoming, IncomingOptions, recovery::Challenges, tls};
 use berth_model::FleetId;
 use berth_proto::{
     agent::agent_service_server::AgentServiceServer,
@@ -36,10 +36,11 @@ use crate::{
         join_token::JoinTokens, operation::Operations, organisation::Organisations, tenant::Tenants,
         tier::Tiers,
     },
-    home::{self, Home, HomeError},
+    home::{Home, HomeError},
     lead::{Lead, Leader},
     metrics,
     options::Options,
+    upkeep::{About, Upkeep},
 };
 
 /// Time that open calls get to end when the hub ends.
@@ -74,6 +75,24 @@ pub enum HubError {
     /// Certificates.
     #[error("issue the hub's certificate")]
     Certificate(#[from] berth_identity::CaError),
+    /// A file of the certificate from outside.
+    #[error("read `{}` (tls in the configuration)", path.display())]
+    OutsideFile {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The certificate from outside.
+    #[error("use the certificate `{}` (tls.certFile, with tls.keyFile)", path.display())]
+    Outside {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        source: tls::TlsError,
+    },
     /// The cloud account.
     #[error("the cloud account: {0}")]
     Cloud(String),
@@ -99,7 +118,11 @@ impl HubError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Cloud(_) | Self::Backup(_) => 78,
+            Self::Config(_)
+            | Self::Cloud(_)
+            | Self::Backup(_)
+            | Self::OutsideFile { .. }
+            | Self::Outside { .. } => 78,
             Self::Home(HomeError::Open(error)) => error.exit_code(),
             Self::Home(HomeError::OtherAuthority { .. } | HomeError::NoEtcd) => 78,
             _ => 1,
@@ -170,15 +193,7 @@ pub async fn run(
     };
     let mut urls = hub_urls.clone();
     urls.extend([api_url.clone(), agent_url.clone()]);
-    let credential = server_certificate(
-        &home,
-        &config,
-        &[api_address, agent_address],
-        &urls,
-        clock.as_ref(),
-    )?;
-    let certificate = tls::ServerCertificate::new(&credential)?;
-    let ca_pem = home.authority.certificate_pem();
+    let names = server_names(&config, &[api_address, agent_address], &urls);
 
     let sessions = Sessions::new(clock.clone());
     let board = Board::default();
@@ -229,7 +244,14 @@ pub async fn run(
             return leading_ended(ended);
         }
     };
-    let admin_context = home::admin_context(&data_dir, &home, &fleet_id, &api_url, clock.now())?;
+    let about = About {
+        data_dir,
+        fleet: fleet_id.clone(),
+        api_url: api_url.clone(),
+        names,
+        outside: config.tls.clone(),
+    };
+    let upkeep = Arc::new(Upkeep::new(home.clone(), sessions.clone(), clock.clone(), about)?);
     let api = Api {
         registry,
         board: board.clone(),
@@ -239,6 +261,7 @@ pub async fn run(
         authority: home.authority.clone(),
         fleet_id: fleet_id.clone(),
         hub_urls: hub_urls.clone(),
+        require_accept: config.join.require_accept,
     };
 
     let registered = Metrics::new("berth_hub");
@@ -263,12 +286,15 @@ pub async fn run(
             IncomingOptions::new(fleet_id.clone()),
         ))
     };
-    let api_incoming = incoming(api_listener, tls::api_server(ca_pem, certificate.clone())?);
-    let agent_incoming = incoming(agent_listener, tls::agent_server(ca_pem, certificate)?);
-    let api_router = api_router(&api, &home)?;
+    let api_incoming = incoming(api_listener, tls::api_server(&upkeep.trust, upkeep.api.clone())?);
+    let agent_tls = tls::agent_server(&upkeep.trust, upkeep.agents.clone())?;
+    let agent_incoming = incoming(agent_listener, agent_tls);
+    let api_router = api_router(&api, &home, &upkeep)?;
     let agents = AgentServiceServer::new(Agents {
         api: api.clone(),
         store: home.store.clone(),
+        challenges: Challenges::new()?,
+        lifetime: Duration::from_secs(config.agents.certificate_seconds),
     });
     let agent_router = server().add_service(agents);
 
@@ -281,7 +307,7 @@ pub async fn run(
         api_url,
         agent_urls: hub_urls,
         ops: ops_address,
-        admin_context,
+        admin_context: upkeep.admin_context(),
         ca_pin: home.authority.pin().to_string(),
     };
     // A hub that follows is as ready as one that leads.
@@ -298,6 +324,7 @@ pub async fn run(
     let ended = tokio::select! {
         () = cancel.cancelled() => None,
         ended = &mut leading => Some(ended),
+        () = upkeep.run() => None,
         ended = &mut api_task => { lost = Some(("the API", ended)); None }
         ended = &mut agent_task => { lost = Some(("agents", ended)); None }
     };
@@ -387,7 +414,11 @@ fn server() -> Server {
 /// What a call passes on its way in, from the inside out.
 type Layers = Stack<Admission, Stack<Gate, Stack<Entry, Identity>>>;
 
-fn api_router(api: &Api, home: &Arc<Home>) -> Result<tonic::transport::server::Router<Layers>, HubError> {
+fn api_router(
+    api: &Api,
+    home: &Arc<Home>,
+    upkeep: &Arc<Upkeep>,
+) -> Result<tonic::transport::server::Router<Layers>, HubError> {
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(berth_proto::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -400,6 +431,7 @@ fn api_router(api: &Api, home: &Arc<Home>) -> Result<tonic::transport::server::R
     let hubs = HubServiceServer::new(Hubs {
         api: api.clone(),
         home: home.clone(),
+        upkeep: upkeep.clone(),
     });
     Ok(server()
         .layer(Entry::new(vec![Arc::new(Certificates)]))
@@ -442,13 +474,8 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     address
 }
 
-fn server_certificate(
-    home: &Home,
-    config: &Config,
-    addresses: &[SocketAddr],
-    hub_urls: &[String],
-    clock: &dyn Clock,
-) -> Result<Credential, HubError> {
+/// Names in the hub's own certificate.
+fn server_names(config: &Config, addresses: &[SocketAddr], hub_urls: &[String]) -> Vec<String> {
     let mut names: Vec<String> = vec!["localhost".into(), "127.0.0.1".into(), "::1".into()];
     names.extend(addresses.iter().map(|address| address.ip().to_string()));
     names.extend(config.names.iter().cloned());
@@ -461,7 +488,5 @@ fn server_certificate(
     names.sort();
     names.dedup();
     names.retain(|name| name != "0.0.0.0" && name != "::");
-    Ok(home
-        .authority
-        .issue_server(&names, clock.now(), ca::LONG_LIFETIME)?)
+    names
 }

@@ -16,6 +16,7 @@ pub mod home;
 pub mod lead;
 mod metrics;
 pub mod options;
+mod upkeep;
 
 pub use app::{HubError, Running, run};
 #[cfg(feature = "failpoints")]

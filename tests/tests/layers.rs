@@ -82,6 +82,7 @@ const LAYERS: &[(&str, Uses)] = &[
             "berth-hub",
             "berth-agent",
             "berth-fake",
+            "berth-identity",
             "berth-store",
             "berth-wire",
             "berth-proto",

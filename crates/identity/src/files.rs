@@ -52,3 +52,15 @@ pub(crate) fn read(path: &Path) -> io::Result<Option<String>> {
         Err(error) => Err(error),
     }
 }
+
+/// Removes the file for good, also over a loss of power; what is not there is removed.
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    match path.parent() {
+        Some(dir) => File::open(dir)?.sync_all(),
+        None => Ok(()),
+    }
+}

@@ -10,15 +10,16 @@ pub mod incoming;
 pub mod key;
 pub mod peer;
 pub mod pin;
+pub mod recovery;
 pub mod seal;
 pub mod tls;
 pub mod token;
 
 mod files;
 
-pub use ca::{AGENT_LIFETIME, Authority, CaError, Credential, Issued};
+pub use ca::{AGENT_LIFETIME, Authority, CaError, Credential, Issued, Stage, Trust};
 pub use caller::{Caller, Principal};
 pub use incoming::{Connection, Incoming, IncomingOptions, PeerInfo};
 pub use peer::Peer;
-pub use pin::CaPin;
+pub use pin::{CaPin, CaPins};
 pub use token::JoinToken;

@@ -1,6 +1,7 @@
 //! The hub's gRPC services: thin; they read requests, ask [`berth_control`], and write answers.
 
 pub mod agent;
+mod authority;
 pub mod bundle;
 pub mod cluster;
 mod credential;
@@ -47,6 +48,8 @@ pub struct Api {
     pub fleet_id: FleetId,
     /// Where agents dial.
     pub hub_urls: Vec<String>,
+    /// Every cluster that joins waits to be accepted, whatever its token says.
+    pub require_accept: bool,
 }
 
 impl Api {

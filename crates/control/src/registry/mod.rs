@@ -3,6 +3,7 @@
 mod bundles;
 mod clusters;
 mod evidence;
+mod joining;
 mod organisations;
 mod tenants;
 mod tiers;
@@ -14,8 +15,10 @@ use berth_model::{Revision, Uid, Violation};
 use berth_runtime::Clock;
 use berth_store::{Entry, Key, Page, Store, StoreError, Txn};
 
+pub use clusters::Identity;
+pub use joining::{Joining, Redeemed};
 pub use tenants::{Accepted, TenantChange};
-pub use tokens::{NewToken, Redeemed, TokenInfo};
+pub use tokens::{NewToken, TokenInfo, TokenSpec};
 
 use crate::load::RecordProblem;
 
