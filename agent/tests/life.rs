@@ -296,8 +296,8 @@ async fn one_agent_acts_and_another_waits_for_its_lease_and_certificates_are_ren
     let plane = control_plane().await;
     install(&plane, &manifest_options()).await;
     let fleet = Fleet::new();
-    // Two thirds of it (with what it is backdated by) have passed at once: due for renewal.
-    *fleet.lifetime.lock().unwrap() = Duration::from_secs(120);
+    // Half of it has passed soon: due for renewal.
+    *fleet.lifetime.lock().unwrap() = Duration::from_secs(8);
     let mut hub = Hub::start(&fleet).await;
     let dir = tempfile::tempdir().unwrap();
     let token_file = dir.path().join("token");
@@ -310,6 +310,7 @@ async fn one_agent_acts_and_another_waits_for_its_lease_and_certificates_are_ren
 
     let acting = Agent::start(&plane, options.clone()).await;
     let (mut session, _) = hub.session().await;
+    *fleet.lifetime.lock().unwrap() = berth_identity::AGENT_LIFETIME;
     let signed = fleet.signed.lock().unwrap().clone();
     until("the certificate is renewed", async || {
         fleet.renewals.load(Ordering::SeqCst) > 0

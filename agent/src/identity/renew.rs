@@ -33,8 +33,10 @@ pub(crate) async fn keep_renewed(keeper: Keeper, hubs: Hubs, clock: Arc<dyn Cloc
             }
             continue;
         }
-        // Before the first try too: when another authority signs, all agents of a fleet want a certificate at once.
-        clock.sleep(backoff.next_delay()).await;
+        if by_another(&current) {
+            // All agents of a fleet hear of another authority at once.
+            clock.sleep(backoff.next_delay()).await;
+        }
         match renew(&keeper, &hubs, clock.now()).await {
             Ok(()) => {
                 tracing::info!(cluster = %current.cluster, "certificate renewed");
@@ -45,26 +47,25 @@ pub(crate) async fn keep_renewed(keeper: Keeper, hubs: Hubs, clock: Arc<dyn Cloc
                 "cannot renew the certificate; trying again"
             ),
         }
+        // After a success too: a hub that issues what is due at once must not be asked in a loop.
+        clock.sleep(backoff.next_delay()).await;
     }
 }
 
 /// When to renew: at half life, and at once when the authority that signs is another one than signed this.
 fn due(identity: &Identity, now: Timestamp) -> Timestamp {
-    let pem = &identity.credential.certificate_pem;
-    let by_another = || {
-        let (certificate, authority) = (
-            certificate::first(pem).ok()?,
-            certificate::first(&identity.ca_pem).ok()?,
-        );
-        (!certificate::issued_by(&certificate, &authority)).then_some(now)
+    if by_another(identity) {
+        return now;
+    }
+    certificate::validity(&identity.credential.certificate_pem).map_or(now, |validity| validity.renew_at())
+}
+
+fn by_another(identity: &Identity) -> bool {
+    let certificate = certificate::first(&identity.credential.certificate_pem);
+    let (Ok(certificate), Ok(authority)) = (certificate, certificate::first(&identity.ca_pem)) else {
+        return false;
     };
-    by_another()
-        .or_else(|| {
-            certificate::validity(pem)
-                .ok()
-                .map(|validity| validity.renew_at())
-        })
-        .unwrap_or(now)
+    !certificate::issued_by(&certificate, &authority)
 }
 
 fn wait_until(due: Timestamp, now: Timestamp) -> Option<Duration> {

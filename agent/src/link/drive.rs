@@ -232,7 +232,7 @@ impl Driver {
                         Err(error) => {
                             tracing::warn!(
                                 error = error.message(),
-                                "the hub says whom to trust, and that is not done; it says it again"
+                                "the hub says whom to trust, and that is not done; it says it again in the next session"
                             );
                             continue;
                         }

@@ -187,6 +187,7 @@ fn play(sessions: Sessions) -> watch::Receiver<BTreeMap<TenantId, bool>> {
             let command = match outbox.next().await {
                 Outgoing::Goodbye { .. } => return,
                 Outgoing::SnapshotEnd
+                | Outgoing::Trust(_)
                 | Outgoing::ReleaseBreaker
                 | Outgoing::MintToken { .. }
                 | Outgoing::Probe { .. } => continue,

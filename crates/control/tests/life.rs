@@ -8,7 +8,7 @@
 
 mod support;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use berth_control::{
@@ -71,6 +71,10 @@ fn facts() -> ClusterFacts {
 }
 
 async fn join(registry: &Registry, cluster: &ClusterName) {
+    let known = registry.cluster(cluster).await;
+    if known.is_ok_and(|known| known.joined_at.is_some()) {
+        return;
+    }
     let token = registry
         .create_token(TokenSpec::new(cluster.clone(), Duration::from_secs(60)))
         .await
@@ -103,6 +107,7 @@ fn play(sessions: Sessions, cluster: ClusterName, facts: ClusterFacts) -> Sessio
             match outgoing {
                 Outgoing::Goodbye { .. } => return,
                 Outgoing::SnapshotEnd
+                | Outgoing::Trust(_)
                 | Outgoing::ReleaseBreaker
                 | Outgoing::MintToken { .. }
                 | Outgoing::Probe { .. } => {}
@@ -436,7 +441,10 @@ async fn a_token_for_a_tenants_own_cluster_is_worth_nothing_without_that_cluster
     let own = rig.board.get(&acme).unwrap().placement.unwrap().cluster().clone();
     let token = rig
         .registry
-        .create_token(TokenSpec::new(own.clone(), Duration::from_secs(60)))
+        .create_token(TokenSpec {
+            rejoin: true,
+            ..TokenSpec::new(own.clone(), Duration::from_secs(60))
+        })
         .await
         .unwrap();
     rig.registry.delete_tenant(&acme, None, false).await.unwrap();
