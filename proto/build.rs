@@ -4,7 +4,8 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 12] = [
+const FILES: [&str; 13] = [
+    "berth/v1/access.proto",
     "berth/v1/tenant.proto",
     "berth/v1/tier.proto",
     "berth/v1/organisation.proto",

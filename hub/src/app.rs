@@ -2,16 +2,17 @@
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use berth_control::{Board, Registry, Sessions};
+use berth_control::{Authorizer, Board, Registry, Sessions};
 use berth_eks::EksProvisioner;
 use berth_identity::{Incoming, IncomingOptions, recovery::Challenges, tls};
 use berth_model::FleetId;
 use berth_proto::{
     agent::agent_service_server::AgentServiceServer,
     v1::{
-        bundle_service_server::BundleServiceServer, cluster_service_server::ClusterServiceServer,
-        evidence_service_server::EvidenceServiceServer, hub_service_server::HubServiceServer,
-        join_token_service_server::JoinTokenServiceServer, operation_service_server::OperationServiceServer,
+        access_service_server::AccessServiceServer, bundle_service_server::BundleServiceServer,
+        cluster_service_server::ClusterServiceServer, evidence_service_server::EvidenceServiceServer,
+        hub_service_server::HubServiceServer, join_token_service_server::JoinTokenServiceServer,
+        operation_service_server::OperationServiceServer,
         organisation_service_server::OrganisationServiceServer, tenant_service_server::TenantServiceServer,
         tier_service_server::TierServiceServer,
     },
@@ -32,9 +33,9 @@ use crate::{
     config::{Config, ConfigError},
     gate::Gate,
     grpc::{
-        Api, agent::Agents, bundle::Bundles, cluster::Clusters, evidence::EvidenceOf, hub::Hubs,
-        join_token::JoinTokens, operation::Operations, organisation::Organisations, tenant::Tenants,
-        tier::Tiers,
+        Api, access::AccessOf, agent::Agents, bundle::Bundles, cluster::Clusters, evidence::EvidenceOf,
+        hub::Hubs, join_token::JoinTokens, operation::Operations, organisation::Organisations,
+        tenant::Tenants, tier::Tiers,
     },
     home::{Home, HomeError},
     lead::{Lead, Leader},
@@ -252,8 +253,15 @@ pub async fn run(
         outside: config.tls.clone(),
     };
     let upkeep = Arc::new(Upkeep::new(home.clone(), sessions.clone(), clock.clone(), about)?);
+    let authorizer = Authorizer::default();
+    tokio::spawn(
+        authorizer
+            .clone()
+            .follow(home.store.clone(), clock.clone(), cancel.clone()),
+    );
     let api = Api {
         registry,
+        authorizer,
         board: board.clone(),
         sessions: sessions.clone(),
         lead: lead.clone(),
@@ -436,10 +444,11 @@ fn api_router(
     Ok(server()
         .layer(Entry::new(vec![Arc::new(Certificates)]))
         .layer(Gate::new(api.lead.clone()))
-        .layer(Admission::default())
+        .layer(Admission::new(api.authorizer.clone(), api.registry.clone()))
         .add_service(health)
         .add_service(reflection)
         .add_service(hubs)
+        .add_service(AccessServiceServer::new(AccessOf(api.clone())))
         .add_service(TenantServiceServer::new(Tenants(api.clone())))
         .add_service(TierServiceServer::new(Tiers(api.clone())))
         .add_service(OrganisationServiceServer::new(Organisations(api.clone())))

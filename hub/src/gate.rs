@@ -22,7 +22,7 @@ const EVERY_HUB: &str = "/berth.v1.HubService/";
 /// Services of Berth; health and reflection are everybody's.
 const OURS: &str = "/berth.";
 /// How the names of calls begin that change nothing.
-const READS: [&str; 6] = ["Get", "List", "Watch", "Wait", "Explain", "Probe"];
+const READS: [&str; 7] = ["Get", "List", "Watch", "Wait", "Explain", "Probe", "Check"];
 
 /// Lets calls pass where they may be answered.
 #[derive(Clone)]

@@ -172,7 +172,9 @@ pub async fn writes(client: &Client) -> anyhow::Result<BTreeMap<String, u64>> {
             verb,
             "POST" | "PUT" | "PATCH" | "APPLY" | "DELETE" | "DELETECOLLECTION"
         );
-        if !writing || UNCOUNTED.contains(&resource) || subresource == "token" {
+        // Probes of walls only try what they say.
+        let tried = label("dry_run").is_some_and(|mode| !mode.is_empty());
+        if !writing || tried || UNCOUNTED.contains(&resource) || subresource == "token" {
             continue;
         }
         let count = line

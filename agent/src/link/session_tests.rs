@@ -635,6 +635,7 @@ fn a_session_does_what_hubs_of_every_version_say() {
             "request" => matches!(&effects[..], [Effect::ReleaseBreaker { .. }]),
             "goodbye" => matches!(&effects[..], [Effect::End(End::Goodbye(_))]),
             "snapshot_end" | "ping" => effects.is_empty(),
+            "trust" => matches!(&effects[..], [Effect::Trust(ca_pem)] if !ca_pem.is_empty()),
             other => panic!("say what a session does when a hub says {other}"),
         };
         assert!(as_said, "{name}: {effects:?}");

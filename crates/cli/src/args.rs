@@ -35,9 +35,9 @@ pub(crate) struct Common {
 /// What to do.
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
-    /// Bring tenants, tiers, organisations and bundles to what files say
+    /// Bring tenants, tiers, organisations, role bindings and bundles to what files say
     Apply(Apply),
-    /// Show tenants, tiers, organisations, bundles, clusters, operations, tokens or evidence
+    /// Show tenants, tiers, organisations, bundles, clusters, operations, tokens, evidence, role bindings or roles
     Get(Get),
     /// Show everything about one or more of them, for people
     Describe(Describe),
@@ -55,6 +55,9 @@ pub(crate) enum Command {
     /// Make join tokens
     #[command(subcommand)]
     Token(Token),
+    /// Say who you are to the hub and what you may do
+    #[command(subcommand)]
+    Auth(crate::commands::auth::Auth),
     /// No new tenants on a cluster from now on
     Cordon(Cordon),
     /// New tenants on a cluster again
@@ -107,7 +110,7 @@ pub(crate) struct Files {
     pub filename: Vec<PathBuf>,
 }
 
-/// Bring tenants, tiers, organisations and bundles to what files say.
+/// Bring tenants, tiers, organisations, role bindings and bundles to what files say.
 #[derive(Args, Debug)]
 pub(crate) struct Apply {
     /// What to apply.
@@ -150,7 +153,7 @@ pub(crate) enum Format {
     Name,
 }
 
-/// Show tenants, tiers, organisations, bundles, clusters, operations, tokens or evidence.
+/// Show tenants, tiers, organisations, bundles, clusters, operations, tokens, evidence, role bindings or roles.
 #[derive(Args, Debug)]
 pub(crate) struct Get {
     /// KIND [NAME...] or KIND/NAME...

@@ -16,6 +16,7 @@ Exit codes:
   5  conflict: it exists already, changed meanwhile, or its state does not allow it
   6  the hub, or the cluster behind it, cannot be reached
   7  a time limit is over
+  8  not allowed, or not signed in
   78 a store or a backup is damaged, or a newer version wrote it";
 
 /// Why a command failed.
@@ -35,6 +36,8 @@ pub(crate) enum Exit {
     Unavailable = 6,
     /// A time limit is over.
     Timeout = 7,
+    /// Not allowed, or not signed in.
+    Denied = 8,
     /// A store or a backup is damaged, or a newer version wrote it (EX_CONFIG of sysexits.h).
     Damaged = 78,
 }
@@ -111,8 +114,9 @@ impl Failure {
                 Exit::Timeout,
                 format!("{subject}: the hub did not answer in time (--request-timeout allows longer)"),
             ),
-            Code::Unauthenticated | Code::PermissionDenied => (
-                Exit::Failure,
+            Code::PermissionDenied => (Exit::Denied, format!("{subject}: {message}")),
+            Code::Unauthenticated => (
+                Exit::Denied,
                 format!("{subject}: {message} (check the credentials in the context file)"),
             ),
             code => (Exit::Failure, format!("{subject}: {message} ({code:?})")),

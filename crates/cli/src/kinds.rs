@@ -23,9 +23,13 @@ pub(crate) enum Kind {
     Token,
     /// Evidence of tenants' isolation.
     Evidence,
+    /// Role bindings.
+    RoleBinding,
+    /// Roles.
+    Role,
 }
 
-const NAMES: [(Kind, &str, &[&str]); 8] = [
+const NAMES: [(Kind, &str, &[&str]); 10] = [
     (Kind::Tenant, "tenant", &["tenants", "tn"]),
     (Kind::Tier, "tier", &["tiers"]),
     (
@@ -38,16 +42,37 @@ const NAMES: [(Kind, &str, &[&str]); 8] = [
     (Kind::Operation, "operation", &["operations", "op", "ops"]),
     (Kind::Token, "token", &["tokens", "jointoken", "jointokens", "jt"]),
     (Kind::Evidence, "evidence", &["evidence", "ev"]),
+    (Kind::RoleBinding, "rolebinding", &["rolebindings", "rb"]),
+    (Kind::Role, "role", &["roles"]),
 ];
 
 impl Kind {
-    /// `tenant`, `tier`, `organisation`, `bundle`, `cluster`, `operation`, `token` or `evidence`.
+    /// `tenant`, `tier`, `organisation`, `bundle`, `cluster`, `operation`, `token`, `evidence`, `rolebinding` or `role`.
     #[must_use]
     pub(crate) fn as_str(self) -> &'static str {
         NAMES
             .iter()
             .find(|(kind, ..)| *kind == self)
             .map_or("", |(_, name, _)| name)
+    }
+}
+
+impl Kind {
+    /// What the kind is called in permissions.
+    #[must_use]
+    pub(crate) const fn in_permissions(self) -> &'static str {
+        match self {
+            Self::Tenant => "tenants",
+            Self::Tier => "tiers",
+            Self::Organisation => "organisations",
+            Self::Bundle => "bundles",
+            Self::Cluster => "clusters",
+            Self::Operation => "operations",
+            Self::Token => "joinTokens",
+            Self::Evidence => "evidence",
+            Self::RoleBinding => "roleBindings",
+            Self::Role => "roles",
+        }
     }
 }
 
@@ -95,7 +120,7 @@ pub(crate) struct Targets {
 pub(crate) fn targets(arguments: &[String]) -> Result<Targets, Failure> {
     let Some((first, rest)) = arguments.split_first() else {
         return Err(Failure::usage(
-            "say of which kind: tenants, tiers, organisations, bundles, clusters, operations, tokens or evidence",
+            "say of which kind: tenants, tiers, organisations, bundles, clusters, operations, tokens, evidence, rolebindings or roles",
         ));
     };
     let Some((kind, name)) = first.split_once('/') else {

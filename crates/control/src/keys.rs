@@ -1,7 +1,9 @@
-//! Where each record is in the store. Each shelf has one writer: the API writes tenants, tiers, organisations, bundles,
+//! Where each record is in the store. Each shelf has one writer: the API writes tenants, tiers, organisations, role bindings, bundles,
 //! clusters and join tokens, the loop writes the rest.
 
-use berth_model::{BundleName, BundleVersion, ClusterName, Digest, OrganisationName, TenantId, TierName};
+use berth_model::{
+    BundleName, BundleVersion, ClusterName, Digest, OrganisationName, RoleBindingName, TenantId, TierName,
+};
 use berth_store::Key;
 
 /// Shelf of tenants.
@@ -10,6 +12,8 @@ pub const TENANTS: &str = "tenants/";
 pub const TIERS: &str = "tiers/";
 /// Shelf of organisations.
 pub const ORGANISATIONS: &str = "organisations/";
+/// Shelf of role bindings.
+pub const ROLE_BINDINGS: &str = "role-bindings/";
 /// Shelf of bundle versions, without their manifests.
 pub const BUNDLES: &str = "bundles/";
 /// Shelf of clusters.
@@ -87,6 +91,12 @@ pub fn organisation(name: &OrganisationName) -> Key {
 #[must_use]
 pub fn organisation_uses(name: &OrganisationName) -> Key {
     key(format!("organisation-uses/{name}"))
+}
+
+/// A role binding.
+#[must_use]
+pub fn role_binding(name: &RoleBindingName) -> Key {
+    key(format!("{ROLE_BINDINGS}{name}"))
 }
 
 /// A bundle version.

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, str::FromStr, sync::Arc};
 
 use berth_model::{
     AcceptedGaps, Bundle, BundleName, BundleVersion, Cluster, ClusterFacts, ClusterName, FleetId, InvalidId,
-    Organisation, Revision, Tenant, TenantId, Term, Tier, Timestamp, Uid, breaker::BreakerMemory,
-    cluster::ClusterPurpose,
+    Organisation, Revision, RoleBinding, Tenant, TenantId, Term, Tier, Timestamp, Uid,
+    breaker::BreakerMemory, cluster::ClusterPurpose,
 };
 use berth_plan::{
     Changes,
@@ -100,6 +100,14 @@ pub(crate) fn organisation(value: &[u8], revision: Revision) -> Result<Organisat
 
 pub(crate) fn encode_organisation(organisation: &Organisation) -> Vec<u8> {
     record::encode_organisation(organisation)
+}
+
+pub(crate) fn role_binding(value: &[u8], revision: Revision) -> Result<RoleBinding, RecordProblem> {
+    Ok(record::decode_role_binding(value, revision)?)
+}
+
+pub(crate) fn encode_role_binding(binding: &RoleBinding) -> Vec<u8> {
+    record::encode_role_binding(binding)
 }
 
 /// What is written where something begins to be used: only its revision matters.

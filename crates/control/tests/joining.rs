@@ -106,7 +106,7 @@ async fn of_a_hundred_callers_with_one_token_exactly_one_wins() {
     }
     assert_eq!(winners.len(), 1);
     assert_eq!(key(&registry, "eu-1").await, format!("key-{}", winners[0]));
-    assert_eq!(registry.clusters(None, 10).await.unwrap().items.len(), 1);
+    assert_eq!(registry.clusters(None, 10, None).await.unwrap().items.len(), 1);
 }
 
 #[tokio::test]
@@ -135,7 +135,7 @@ async fn a_cluster_that_has_joined_joins_again_only_by_a_token_made_for_that() {
     let rejoined = redeem(&registry, &again, "key-2", "uid-1").await.unwrap();
     assert_eq!(rejoined.uid, joined.uid, "it is the same cluster");
     assert_eq!(key(&registry, "eu-1").await, "key-2");
-    assert_eq!(registry.clusters(None, 10).await.unwrap().items.len(), 1);
+    assert_eq!(registry.clusters(None, 10, None).await.unwrap().items.len(), 1);
     // Its first token, which its first key may use again when the answer was lost, does not bring the first key back.
     assert_eq!(
         reason(redeem(&registry, &first, "key-1", "uid-1").await),

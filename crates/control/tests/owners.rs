@@ -327,7 +327,7 @@ async fn the_organisations_of_the_examples_have_room_for_the_tenants_of_the_exam
                     .await
                     .unwrap();
             }
-            Document::Tier { .. } => {}
+            Document::Tier { .. } | Document::RoleBinding { .. } => {}
         }
     }
     assert!(members >= 2, "{members}");

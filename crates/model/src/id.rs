@@ -124,7 +124,37 @@ fn tenant_id_problem(value: &str) -> Option<String> {
     })
 }
 
+/// The kinds of subjects, each before a colon.
+const SUBJECTS: [&str; 5] = ["user", "group", "apikey", "serviceaccount", "certificate"];
+
+fn subject_problem(value: &str) -> Option<String> {
+    let known = value.split_once(':').filter(|(kind, _)| SUBJECTS.contains(kind));
+    let Some((kind, name)) = known else {
+        return Some(format!(
+            "names nobody; write one of {}:NAME, such as user:alice@example.com",
+            SUBJECTS.join(":NAME, ")
+        ));
+    };
+    if name.is_empty() || name.trim() != name || name.chars().any(char::is_control) {
+        return Some("must have a name without spaces around it or control characters".into());
+    }
+    if value.len() > 320 {
+        return Some("is longer than 320 bytes".into());
+    }
+    if kind == "serviceaccount" {
+        let parts: Vec<&str> = name.split('/').collect();
+        let fine = parts.len() == 3 && parts.iter().all(|part| is_dns_subdomain(part));
+        return (!fine).then(|| "is not of the form serviceaccount:CLUSTER/NAMESPACE/NAME".into());
+    }
+    None
+}
+
 names! {
+    /// Who may be given a role, as callers are known: `user:NAME`, `group:NAME`, `apikey:NAME`, `certificate:NAME` or
+    /// `serviceaccount:CLUSTER/NAMESPACE/NAME`.
+    Subject: "subject", subject_problem;
+    /// A role binding's name: a DNS label of at most 63 characters.
+    RoleBindingName: "role binding name", |v| dns_label_problem(v, 63);
     /// A tenant's id: a DNS label of at most 40 characters without `--`.
     TenantId: "tenant id", tenant_id_problem;
     /// A tier's name: a DNS label of at most 40 characters.
@@ -203,6 +233,34 @@ mod tests {
             assert!(ClusterName::new(text).is_err(), "{text}");
             assert!(BundleVersion::new(text).is_err(), "{text}");
             assert!(Uid::new(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_subject_is_a_known_kind_and_a_name() {
+        for fine in [
+            "user:alice@example.com",
+            "group:platform team",
+            "apikey:ci",
+            "certificate:admin",
+            "serviceaccount:eu-1/argocd/deployer",
+            "user:https://issuer.example#alice",
+        ] {
+            assert!(Subject::new(fine).is_ok(), "{fine}");
+        }
+        for wrong in [
+            "",
+            "alice",
+            "user:",
+            ":alice",
+            "User:alice",
+            "user: alice",
+            "user:a\u{1b}[31m",
+            "serviceaccount:eu-1/argocd",
+            "serviceaccount:eu-1/argo cd/x",
+            &format!("user:{}", "x".repeat(400)),
+        ] {
+            assert!(Subject::new(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod assignment;
+pub mod binding;
 pub mod breaker;
 pub mod bundle;
 pub mod catalogue;
@@ -26,6 +27,7 @@ pub mod quantity;
 pub mod quota;
 pub mod report;
 pub mod resources;
+pub mod role;
 pub mod tenant;
 pub mod tier;
 pub mod violation;
@@ -33,6 +35,7 @@ pub mod workload;
 
 pub use access::{AccessRole, AccessToken, NoToken, TokenRefused, TokenWanted};
 pub use assignment::{Assignment, AssignmentOf, Object};
+pub use binding::{RoleBinding, RoleBindingSpec, Scope, TenantSelector, Traits};
 pub use bundle::{Bundle, BundleRef, Parameter, ParameterKind};
 pub use cluster::{Cluster, ClusterFacts, ClusterPurpose, NetworkPolicyEnforcement, Provider};
 pub use condition::{Condition, ConditionKind, Conditions, Truth};
@@ -42,7 +45,7 @@ pub use gap::{AcceptedGaps, Gap};
 pub use health::{Health, HealthState};
 pub use id::{
     BundleName, BundleVersion, ClusterName, FleetId, Generation, InvalidId, OrganisationName, PoolName,
-    Revision, TenantId, Term, TierName, Uid,
+    Revision, RoleBindingName, Subject, TenantId, Term, TierName, Uid,
 };
 pub use infra::{ClusterInfra, Infra, NodePoolInfra};
 pub use jiff::Timestamp;
@@ -52,6 +55,7 @@ pub use placement::{Isolation, Placement};
 pub use quantity::{InvalidQuantity, Quantity};
 pub use report::TenantReport;
 pub use resources::{Bytes, Capacity, MilliCpu};
+pub use role::{Reach, Role, Rule};
 pub use tenant::{Tenant, TenantSpec};
 pub use tier::{Tier, TierSpec};
 pub use violation::Violation;

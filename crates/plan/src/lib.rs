@@ -7,9 +7,11 @@
 //! - [`closure`] says which tenants a change concerns, so that not everything is planned each time;
 //! - [`lint()`] checks a plan without trusting what made it;
 //! - [`explain()`] says why a tenant is where it is or nowhere;
-//! - [`admit`] says everything that is wrong with something a person wrote.
+//! - [`admit`] says everything that is wrong with something a person wrote;
+//! - [`authorize`] says who may do what.
 
 pub mod admit;
+pub mod authorize;
 mod decide;
 pub mod explain;
 mod gate;

@@ -197,7 +197,7 @@ async fn update(world: &World, call: u64, id: &str) {
             .update_tenant(TenantChange {
                 id: key,
                 change: |old: Option<&TenantSpec>| {
-                    let mut spec = old.cloned().ok_or_else(Vec::new)?;
+                    let mut spec = old.cloned().ok_or_else(|| RegistryError::Invalid(Vec::new()))?;
                     spec.labels.insert(MARK.into(), marked.clone());
                     spec.size = size.flatten();
                     spec.namespaces = if extra { vec!["extra".into()] } else { Vec::new() };

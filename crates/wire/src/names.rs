@@ -3,8 +3,8 @@
 use std::str::FromStr;
 
 use berth_model::{
-    BundleName, BundleVersion, ClusterName, InvalidId, OrganisationName, Revision, TenantId, TierName,
-    Violation,
+    BundleName, BundleVersion, ClusterName, InvalidId, OrganisationName, Revision, RoleBindingName, TenantId,
+    TierName, Violation,
 };
 
 /// `tenants/{id}`.
@@ -29,6 +29,12 @@ pub fn tier(name: &TierName) -> String {
 #[must_use]
 pub fn organisation(name: &OrganisationName) -> String {
     format!("organisations/{name}")
+}
+
+/// `roleBindings/{name}`.
+#[must_use]
+pub fn role_binding(name: &RoleBindingName) -> String {
+    format!("roleBindings/{name}")
 }
 
 /// `bundles/{name}/versions/{version}`.
@@ -91,6 +97,14 @@ pub fn parse_tier(path: &str, name: &str) -> Result<TierName, Violation> {
 /// A violation at `path`.
 pub fn parse_organisation(path: &str, name: &str) -> Result<OrganisationName, Violation> {
     parse(path, "organisations", name)
+}
+
+/// Reads `roleBindings/{name}`.
+///
+/// # Errors
+/// A violation at `path`.
+pub fn parse_role_binding(path: &str, name: &str) -> Result<RoleBindingName, Violation> {
+    parse(path, "roleBindings", name)
 }
 
 /// Reads `clusters/{name}`.

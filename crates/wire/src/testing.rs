@@ -6,8 +6,8 @@ use berth_model::{
     BundleRef, Bytes, Capacity, Cluster, ClusterFacts, ClusterName, ClusterPurpose, Condition, Conditions,
     Digest, Evidence, Generation, Health, HealthState, Isolation, MilliCpu, NetworkPolicyEnforcement,
     OrganisationSpec, Parameter, ParameterKind, Placement, PolicySeen, PoolName, Probe, ProbeOutcome,
-    Provider, Quantity, Revision, Tenant, TenantId, TenantReport, TenantSpec, TierName, TierSpec, Timestamp,
-    Truth, Uid,
+    Provider, Quantity, Revision, Role, RoleBindingSpec, Scope, Tenant, TenantId, TenantReport,
+    TenantSelector, TenantSpec, TierName, TierSpec, Timestamp, Truth, Uid,
     bundle::BundleSpec,
     cluster::{PoolFacts, Revocation},
     condition::ConditionKind,
@@ -425,6 +425,45 @@ pub(crate) fn organisation_spec() -> impl Strategy<Value = OrganisationSpec> {
             teams,
         }
     })
+}
+
+pub(crate) fn role_binding_spec() -> impl Strategy<Value = RoleBindingSpec> {
+    let ids = collection::btree_set(label(), 1..4);
+    let tenants =
+        ids.prop_map(|ids| Scope::Tenants(ids.into_iter().filter_map(|id| id.parse().ok()).collect()));
+    let selector = (
+        label(),
+        text(),
+        text(),
+        collection::btree_map(text(), text(), 0..3),
+    )
+        .prop_map(|(organisation, team, project, labels)| {
+            Scope::Selector(TenantSelector {
+                organisation,
+                team,
+                project,
+                labels,
+            })
+        });
+    let subjects = select(vec![
+        "user:alice@example.com",
+        "group:platform team",
+        "certificate:alice",
+        "serviceaccount:eu-1/argocd/deployer",
+    ]);
+    (
+        select(Role::ALL.to_vec()),
+        collection::btree_set(subjects, 0..3),
+        prop_oneof![Just(Scope::Fleet), tenants, selector],
+    )
+        .prop_map(|(role, subjects, scope)| RoleBindingSpec {
+            role,
+            subjects: subjects
+                .into_iter()
+                .filter_map(|subject| subject.parse().ok())
+                .collect(),
+            scope,
+        })
 }
 
 pub(crate) fn tier_spec() -> impl Strategy<Value = TierSpec> {

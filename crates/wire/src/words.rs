@@ -1,7 +1,7 @@
 //! The words of the model's enumerations, as the API, the link and the files write them.
 
 use berth_model::{
-    HealthState, Isolation, NetworkPolicyEnforcement, ParameterKind, Provider, Truth,
+    HealthState, Isolation, NetworkPolicyEnforcement, ParameterKind, Provider, Role, Truth,
     condition::ConditionKind,
     network::Within,
     tenant::Environment,
@@ -15,6 +15,14 @@ pub(crate) const SIZES: [(&str, SizeName); 5] = [
     ("medium", SizeName::Medium),
     ("large", SizeName::Large),
     ("xlarge", SizeName::Xlarge),
+];
+
+pub(crate) const ROLES: [(&str, Role); 5] = [
+    ("platform-admin", Role::PlatformAdmin),
+    ("operator", Role::Operator),
+    ("tenant-admin", Role::TenantAdmin),
+    ("tenant-user", Role::TenantUser),
+    ("viewer", Role::Viewer),
 ];
 
 pub(crate) const ENVIRONMENTS: [(&str, Environment); 3] = [

@@ -54,7 +54,10 @@ fn the_tiers_are_the_built_in_catalogue() {
         .into_iter()
         .filter_map(|(_, document)| match document {
             Document::Tier { name, spec } => Some((name, spec)),
-            Document::Tenant { .. } | Document::Organisation { .. } | Document::Bundle { .. } => None,
+            Document::Tenant { .. }
+            | Document::Organisation { .. }
+            | Document::RoleBinding { .. }
+            | Document::Bundle { .. } => None,
         })
         .collect();
     let expected = catalogue::tiers().unwrap();
@@ -85,7 +88,10 @@ fn what_tenants_name_exists_and_their_parameters_have_the_right_types() {
             Document::Bundle { name, version, spec } => {
                 Some(((name.clone(), version.clone()), spec.parameters.clone()))
             }
-            Document::Tenant { .. } | Document::Tier { .. } | Document::Organisation { .. } => None,
+            Document::Tenant { .. }
+            | Document::Tier { .. }
+            | Document::Organisation { .. }
+            | Document::RoleBinding { .. } => None,
         })
         .collect();
     for (file, document) in &documents {

@@ -2,11 +2,13 @@
 //!
 //! [`Entry`] knows the call and its caller, the gate after it whether this hub may answer, [`Admission`] whether the caller may.
 
+pub mod access;
 pub mod admission;
 pub mod authenticate;
 pub mod entry;
 pub mod table;
 
+pub use access::Access;
 pub use admission::Admission;
 pub use authenticate::{Authenticator, Certificates, Refusal};
 pub use entry::Entry;

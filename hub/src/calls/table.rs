@@ -2,9 +2,11 @@
 //!
 //! What is not here is not served; a test holds the table against the descriptors of all services.
 
+mod access;
 mod fleet;
 mod tenants;
 
+use berth_model::Traits;
 use prost::{DecodeError, Message};
 
 /// A call of the API.
@@ -39,6 +41,8 @@ pub struct Target {
     pub tenant: String,
     /// A narrower permission than the call's own, by what the request asks for.
     pub permission: Option<&'static str>,
+    /// What a tenant of that name would be found by where there is none yet.
+    pub offered: Option<Traits>,
     /// It may make what is not there yet.
     pub may_create: bool,
 }
@@ -64,7 +68,7 @@ impl Call {
 
 /// All of them.
 pub fn all_calls() -> impl Iterator<Item = &'static Call> {
-    tenants::CALLS.iter().chain(fleet::CALLS)
+    tenants::CALLS.iter().chain(fleet::CALLS).chain(access::CALLS)
 }
 
 /// The call of that path.
@@ -135,6 +139,7 @@ fn tenant(name: &str) -> Target {
 mod tests {
     use std::collections::BTreeSet;
 
+    use berth_model::role::RULES;
     use prost_types::FileDescriptorSet;
 
     use super::*;
@@ -167,6 +172,20 @@ mod tests {
             let reading = reads.iter().any(|read| name.starts_with(read));
             assert_eq!(call.verb == Verb::Read, reading, "{name}");
         }
+    }
+
+    #[test]
+    fn every_call_has_a_rule_and_every_rule_a_call_or_a_service_that_asks_for_it() {
+        // Asked for by the services, where what is stored or what the request says decides.
+        let asked = [
+            "access.checkOthers",
+            "tenants.credentials.user",
+            "tenants.credentials.viewer",
+            "tenants.updateTerms",
+        ];
+        let needed: BTreeSet<&str> = all_calls().map(|call| call.permission).chain(asked).collect();
+        let ruled: BTreeSet<&str> = RULES.iter().map(|rule| rule.permission).collect();
+        assert_eq!(needed, ruled);
     }
 
     #[test]

@@ -187,7 +187,7 @@ impl Hubs {
         let mut all = Vec::new();
         let mut after: Option<String> = None;
         loop {
-            let page = self.api.registry.clusters(after.as_deref(), 1000).await;
+            let page = self.api.registry.clusters(after.as_deref(), 1000, None).await;
             let page = page.map_err(status)?;
             all.extend(page.items);
             match page.next {

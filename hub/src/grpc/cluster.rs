@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use berth_control::{access::Resource, registry::Shown};
 use berth_model::{Cluster, ClusterName, Truth, Violation};
 use berth_plan::view::Reserved;
 use berth_proto::v1::{self, cluster_service_server::ClusterService};
@@ -13,6 +14,7 @@ use super::{
     error::{invalid, status},
     paging,
 };
+use crate::calls::Access;
 
 /// Evidence older than three heartbeats says nothing any more.
 const FRESH_SECONDS: i64 = 12;
@@ -37,12 +39,16 @@ impl ClusterService for Clusters {
         &self,
         request: Request<v1::ListClustersRequest>,
     ) -> Result<Response<v1::ListClustersResponse>, Status> {
+        let access = Access::of(&request)?;
         let request = request.into_inner();
         let size = paging::size(request.page_size)?;
+        let own =
+            |cluster: &Cluster| access.allows("clusters.list", Resource::Cluster(cluster.name.as_str()));
+        let shown: Option<Shown<'_, Cluster>> = (!access.sees_all("clusters.list")).then_some(&own);
         let listed = self
             .0
             .registry
-            .clusters(paging::after(&request.page_token), size)
+            .clusters(paging::after(&request.page_token), size, shown)
             .await
             .map_err(status)?;
         let reserved = self.0.leading()?.fleet.reserved().await;

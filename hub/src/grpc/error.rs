@@ -36,6 +36,7 @@ pub(crate) fn status(error: RegistryError) -> Status {
             message,
         } => refused(Code::Aborted, "CONTENDED", message),
         RegistryError::Precondition { reason, message } => refused(Code::FailedPrecondition, reason, message),
+        RegistryError::Forbidden { message } => refused(Code::PermissionDenied, "NOT_ALLOWED", message),
         RegistryError::Refused { reason, message } => refused(Code::Unauthenticated, reason, message),
         RegistryError::Store(problem) => store(&problem),
         RegistryError::Record(problem) => {

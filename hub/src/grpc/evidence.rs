@@ -1,6 +1,6 @@
 //! EvidenceService.
 
-use berth_control::evidence::Kept;
+use berth_control::{evidence::Kept, registry::Shown};
 use berth_model::{ClusterName, Evidence, Tenant, TenantId, Timestamp};
 use berth_proto::v1::{self, evidence_service_server::EvidenceService};
 use berth_wire::{api, evidence::unpack, names, time};
@@ -11,6 +11,7 @@ use super::{
     error::{invalid, refused, status},
     paging,
 };
+use crate::calls::Access;
 
 /// The service.
 pub struct EvidenceOf(pub Api);
@@ -39,10 +40,14 @@ impl EvidenceService for EvidenceOf {
         &self,
         request: Request<v1::ListEvidenceRequest>,
     ) -> Result<Response<v1::ListEvidenceResponse>, Status> {
+        let access = Access::of(&request)?;
         let request = request.into_inner();
         let size = paging::size(request.page_size)?;
         let after = paging::after(&request.page_token);
-        let listed = self.0.registry.tenants(after, size).await.map_err(status)?;
+        let own = |tenant: &Tenant| access.sees("evidence.list", tenant);
+        let shown: Option<Shown<'_, Tenant>> = (!access.sees_all("evidence.list")).then_some(&own);
+        let listed = self.0.registry.tenants(after, size, shown);
+        let listed = listed.await.map_err(status)?;
         let mut evidence = Vec::new();
         for tenant in listed.items {
             let known = self.of(&tenant).await?;

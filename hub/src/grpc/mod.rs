@@ -1,5 +1,6 @@
 //! The hub's gRPC services: thin; they read requests, ask [`berth_control`], and write answers.
 
+pub mod access;
 pub mod agent;
 mod authority;
 pub mod bundle;
@@ -18,7 +19,7 @@ mod watch;
 
 use std::sync::Arc;
 
-use berth_control::{Board, Registry, Sessions};
+use berth_control::{Authorizer, Board, Registry, Sessions};
 use berth_identity::Authority;
 use berth_model::FleetId;
 use berth_runtime::Clock;
@@ -34,6 +35,8 @@ use crate::{
 pub struct Api {
     /// Specs.
     pub registry: Registry,
+    /// Who may do what.
+    pub authorizer: Authorizer,
     /// Statuses.
     pub board: Board,
     /// Agents.

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use berth_model::{Generation, TenantId, operation::OperationVerb};
+use berth_control::registry::Shown;
+use berth_model::{Generation, Tenant, TenantId, operation::OperationVerb};
 use berth_proto::v1::{self, operation_service_server::OperationService};
 use berth_wire::{names, time};
 use tonic::{Code, Request, Response, Status};
@@ -13,6 +14,7 @@ use super::{
     paging,
     tenant::{operation, parse_operation},
 };
+use crate::calls::Access;
 
 const USUAL_WAIT: Duration = Duration::from_secs(60);
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
@@ -36,12 +38,15 @@ impl OperationService for Operations {
         &self,
         request: Request<v1::ListOperationsRequest>,
     ) -> Result<Response<v1::ListOperationsResponse>, Status> {
+        let access = Access::of(&request)?;
         let request = request.into_inner();
         let size = paging::size(request.page_size)?;
+        let own = |tenant: &Tenant| access.sees("operations.list", tenant);
+        let shown: Option<Shown<'_, Tenant>> = (!access.sees_all("operations.list")).then_some(&own);
         let listed = self
             .0
             .registry
-            .tenants(paging::after(&request.page_token), size)
+            .tenants(paging::after(&request.page_token), size, shown)
             .await
             .map_err(status)?;
         let operations = listed

@@ -1,6 +1,6 @@
 //! OrganisationService.
 
-use berth_control::RegistryError;
+use berth_control::{RegistryError, access::Resource, registry::Shown};
 use berth_model::{Organisation, OrganisationSpec, Tenant, Violation};
 use berth_plan::owners::usage;
 use berth_proto::v1::{self, organisation_service_server::OrganisationService};
@@ -12,6 +12,7 @@ use super::{
     error::{invalid, status},
     paging,
 };
+use crate::calls::Access;
 
 /// The service.
 pub struct Organisations(pub Api);
@@ -51,12 +52,16 @@ impl OrganisationService for Organisations {
         &self,
         request: Request<v1::ListOrganisationsRequest>,
     ) -> Result<Response<v1::ListOrganisationsResponse>, Status> {
+        let access = Access::of(&request)?;
         let request = request.into_inner();
         let size = paging::size(request.page_size)?;
+        let own =
+            |it: &Organisation| access.allows("organisations.list", Resource::Organisation(it.name.as_str()));
+        let shown: Option<Shown<'_, Organisation>> = (!access.sees_all("organisations.list")).then_some(&own);
         let listed = self
             .0
             .registry
-            .organisations(paging::after(&request.page_token), size)
+            .organisations(paging::after(&request.page_token), size, shown)
             .await
             .map_err(status)?;
         Ok(Response::new(v1::ListOrganisationsResponse {

@@ -1,13 +1,17 @@
 //! TenantService.
 
+use std::sync::{Mutex, PoisonError};
+
 use berth_control::{
-    TenantSnapshot,
-    registry::{Accepted, TenantChange},
+    RegistryError, TenantSnapshot,
+    registry::{Accepted, Shown, TenantChange},
 };
 use berth_model::{
-    AcceptedGaps, Conditions, Health, HealthState, Revision, Tenant, TenantId, TenantSpec, Truth, Violation,
+    AcceptedGaps, Conditions, Health, HealthState, Revision, Tenant, TenantId, TenantSpec, Traits, Truth,
+    Violation,
     operation::{Operation, OperationVerb, Outcome},
 };
+use berth_plan::authorize::terms_changed;
 use berth_proto::v1::{self, tenant_service_server::TenantService};
 use berth_wire::{api, names};
 use tonic::{Request, Response, Status};
@@ -17,6 +21,7 @@ use super::{
     error::{invalid, refused, status},
     paging, watch,
 };
+use crate::calls::Access;
 
 /// The service.
 pub struct Tenants(pub Api);
@@ -27,10 +32,12 @@ impl TenantService for Tenants {
         &self,
         request: Request<v1::CreateTenantRequest>,
     ) -> Result<Response<v1::CreateTenantResponse>, Status> {
+        let access = Access::of(&request)?;
         let request = request.into_inner();
         let spec = self
             .checked_spec(&request.tenant_id, request.tenant.as_ref())
             .await?;
+        access.demand("tenants.create", &request.tenant_id, &Traits::of(&spec))?;
         let Accepted { tenant, warnings } = self
             .0
             .registry
@@ -64,13 +71,16 @@ impl TenantService for Tenants {
         &self,
         request: Request<v1::ListTenantsRequest>,
     ) -> Result<Response<v1::ListTenantsResponse>, Status> {
+        let access = Access::of(&request)?;
         let request = request.into_inner();
+        let own = |tenant: &Tenant| access.sees("tenants.list", tenant);
+        let shown: Option<Shown<'_, Tenant>> = (!access.sees_all("tenants.list")).then_some(&own);
         let filter = Filter::parse(&request.filter).map_err(|v| invalid(vec![v]))?;
         let size = paging::size(request.page_size)?;
         let listed = self
             .0
             .registry
-            .tenants(paging::after(&request.page_token), size)
+            .tenants(paging::after(&request.page_token), size, shown)
             .await
             .map_err(status)?;
         let tenants = listed
@@ -89,6 +99,7 @@ impl TenantService for Tenants {
         &self,
         request: Request<v1::UpdateTenantRequest>,
     ) -> Result<Response<v1::UpdateTenantResponse>, Status> {
+        let access = Access::of(&request)?;
         let request = request.into_inner();
         let Some(given) = request.tenant else {
             return Err(invalid(vec![Violation::new(
@@ -104,8 +115,13 @@ impl TenantService for Tenants {
             self.checked_spec(id.as_str(), Some(&given)).await?;
         }
         let mask: Vec<String> = request.update_mask.map(|mask| mask.paths).unwrap_or_default();
-        let change = |old: Option<&TenantSpec>| api::tenant_spec_masked(old, &spec, &mask);
-        let Accepted { tenant, warnings } = self
+        let refused = Refused::default();
+        let change = |old: Option<&TenantSpec>| {
+            let new = api::tenant_spec_masked(old, &spec, &mask).map_err(RegistryError::Invalid)?;
+            refused.unless(may_change(&access, id.as_str(), old, &new))?;
+            Ok(new)
+        };
+        let updated = self
             .0
             .registry
             .update_tenant(TenantChange {
@@ -116,8 +132,8 @@ impl TenantService for Tenants {
                 validate_only: request.validate_only,
                 allow_missing: request.allow_missing,
             })
-            .await
-            .map_err(status)?;
+            .await;
+        let Accepted { tenant, warnings } = updated.map_err(|error| refused.or(error))?;
         Ok(Response::new(v1::UpdateTenantResponse {
             operation: Some(operation(&tenant, None)),
             tenant: Some(self.shown(&tenant)),
@@ -153,6 +169,8 @@ impl TenantService for Tenants {
         &self,
         request: Request<v1::ExplainTenantRequest>,
     ) -> Result<Response<v1::ExplainTenantResponse>, Status> {
+        // What speaks for or against clusters is told to those who may see them.
+        let sees_clusters = Access::of(&request)?.sees_all("clusters.list");
         let request = request.into_inner();
         let explanation = match &request.tenant {
             Some(given) => {
@@ -179,6 +197,7 @@ impl TenantService for Tenants {
             candidates: explanation
                 .candidates
                 .into_iter()
+                .filter(|_| sees_clusters)
                 .map(|candidate| v1::Candidate {
                     cluster: candidate.cluster.to_string(),
                     fits: candidate.fits,
@@ -205,6 +224,7 @@ impl TenantService for Tenants {
         &self,
         request: Request<v1::WatchTenantsRequest>,
     ) -> Result<Response<Self::WatchTenantsStream>, Status> {
+        let access = Access::of(&request)?;
         let request = request.into_inner();
         let only = match request.name.as_str() {
             "" => None,
@@ -216,6 +236,7 @@ impl TenantService for Tenants {
             leading.incarnation.clone(),
             &request.resume_token,
             only,
+            access,
             leading.over.clone(),
         )))
     }
@@ -437,6 +458,49 @@ impl Filter {
                 .strip_prefix("label.")
                 .is_some_and(|label| spec.labels.get(label) == Some(value)),
         })
+    }
+}
+
+/// Whether the caller may make `new` of what there is.
+fn may_change(access: &Access, id: &str, old: Option<&TenantSpec>, new: &TenantSpec) -> Result<(), Status> {
+    let Some(old) = old else {
+        return access.demand("tenants.create", id, &Traits::of(new));
+    };
+    let before = Traits::of(old);
+    access.demand("tenants.update", id, &before)?;
+    let terms = terms_changed(old, new);
+    if terms.is_empty() {
+        return Ok(());
+    }
+    // Neither taken out of somebody's reach nor put into somebody else's.
+    let held = access.demand("tenants.updateTerms", id, &before);
+    let held = held.and_then(|()| access.demand("tenants.updateTerms", id, &Traits::of(new)));
+    held.map_err(|status| {
+        let message = format!("{} cannot be changed: {}", terms.join(", "), status.message());
+        Status::with_details(status.code(), message, status.details().to_vec().into())
+    })
+}
+
+/// A refusal that a change within the registry has to carry out of it.
+#[derive(Default)]
+struct Refused(Mutex<Option<Status>>);
+
+impl Refused {
+    fn unless(&self, decided: Result<(), Status>) -> Result<(), RegistryError> {
+        decided.map_err(|status| {
+            let message = status.message().to_owned();
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(status);
+            RegistryError::Forbidden { message }
+        })
+    }
+
+    /// The refusal where `error` is one, else what `error` is.
+    fn or(&self, error: RegistryError) -> Status {
+        let refused = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match (error, refused) {
+            (RegistryError::Forbidden { .. }, Some(refused)) => refused,
+            (error, _) => status(error),
+        }
     }
 }
 

@@ -5,10 +5,11 @@ mod leader;
 use std::{future::Future, time::Duration};
 
 use berth_proto::v1::{
-    self, bundle_service_client::BundleServiceClient, cluster_service_client::ClusterServiceClient,
-    evidence_service_client::EvidenceServiceClient, join_token_service_client::JoinTokenServiceClient,
-    operation_service_client::OperationServiceClient, organisation_service_client::OrganisationServiceClient,
-    tenant_service_client::TenantServiceClient, tier_service_client::TierServiceClient,
+    self, access_service_client::AccessServiceClient, bundle_service_client::BundleServiceClient,
+    cluster_service_client::ClusterServiceClient, evidence_service_client::EvidenceServiceClient,
+    join_token_service_client::JoinTokenServiceClient, operation_service_client::OperationServiceClient,
+    organisation_service_client::OrganisationServiceClient, tenant_service_client::TenantServiceClient,
+    tier_service_client::TierServiceClient,
 };
 use berth_wire::context::Context;
 use tonic::{
@@ -81,6 +82,8 @@ impl Hub {
         evidences: EvidenceServiceClient;
         /// Join tokens.
         tokens: JoinTokenServiceClient;
+        /// Who may do what.
+        access: AccessServiceClient;
     }
 
     lists! {
@@ -96,6 +99,8 @@ impl Hub {
         list_operations: operations.list_operations(ListOperationsRequest) -> operations: Operation;
         /// The latest evidence of all tenants, without probes.
         list_evidence: evidences.list_evidence(ListEvidenceRequest) -> evidence: Evidence;
+        /// The role bindings within reach.
+        list_role_bindings: access.list_role_bindings(ListRoleBindingsRequest) -> role_bindings: RoleBinding;
         /// Tokens that can be used.
         list_tokens: tokens.list_join_tokens(ListJoinTokensRequest) -> join_tokens: JoinToken;
     }
@@ -149,6 +154,25 @@ impl Hub {
             .ask(&subject, self.organisations().get_organisation(request))
             .await?;
         answer.organisation.ok_or_else(|| empty(&subject))
+    }
+
+    /// One role binding.
+    pub(crate) async fn role_binding(&self, name: &str) -> Result<v1::RoleBinding, Failure> {
+        let subject = format!("rolebinding/{name}");
+        let request = v1::GetRoleBindingRequest {
+            name: format!("roleBindings/{name}"),
+        };
+        let answer = self
+            .ask(&subject, self.access().get_role_binding(request))
+            .await?;
+        answer.role_binding.ok_or_else(|| empty(&subject))
+    }
+
+    /// All roles.
+    pub(crate) async fn list_roles(&self) -> Result<Vec<v1::Role>, Failure> {
+        let request = v1::ListRolesRequest {};
+        let answer = self.ask("roles", self.access().list_roles(request)).await?;
+        Ok(answer.roles)
     }
 
     /// One bundle version, with its manifests.

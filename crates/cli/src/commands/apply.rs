@@ -1,10 +1,10 @@
-//! `berth apply`: tiers first, then bundles, then organisations, then tenants, each to what its file says.
+//! `berth apply`: tiers first, then bundles, then organisations, then role bindings, then tenants, each to what its file says.
 
 use std::time::Duration;
 
 use berth_model::{
-    BundleName, BundleVersion, OrganisationName, OrganisationSpec, TenantId, TenantSpec, TierName, TierSpec,
-    Violation, bundle::BundleSpec,
+    BundleName, BundleVersion, OrganisationName, OrganisationSpec, RoleBindingName, RoleBindingSpec,
+    TenantId, TenantSpec, TierName, TierSpec, Violation, bundle::BundleSpec,
 };
 use berth_proto::v1;
 use berth_wire::{api, file::Document};
@@ -12,6 +12,7 @@ use berth_wire::{api, file::Document};
 use super::{Session, wait};
 use crate::{
     args::Apply,
+    client::Hub,
     exit::{Exit, Failure, Outcome},
     files,
 };
@@ -36,7 +37,8 @@ pub(super) async fn run(session: &Session<'_>, args: Apply) -> Result<(), Failur
         Document::Tier { .. } => 0,
         Document::Bundle { .. } => 1,
         Document::Organisation { .. } => 2,
-        Document::Tenant { .. } => 3,
+        Document::RoleBinding { .. } => 3,
+        Document::Tenant { .. } => 4,
     });
     let mut outcome = Outcome::default();
     let mut tenants = Vec::new();
@@ -46,6 +48,9 @@ pub(super) async fn run(session: &Session<'_>, args: Apply) -> Result<(), Failur
             Document::Tier { name, spec } => tier(session, &subject, &name, &spec, dry_run).await,
             Document::Organisation { name, spec } => {
                 organisation(session, &subject, &name, &spec, dry_run).await
+            }
+            Document::RoleBinding { name, spec } => {
+                role_binding(session, &subject, &name, &spec, dry_run).await
             }
             Document::Bundle { name, version, spec } => {
                 bundle(session, &subject, &name, &version, &spec, dry_run).await
@@ -109,7 +114,8 @@ async fn tenant(
             let answer = hub.ask(subject, hub.tenants().update_tenant(request)).await?;
             (Done::Configured, answer.warnings)
         }
-        Err(failure) if failure.exit == Exit::NotFound => {
+        // Who may see only some tenants is not told which there are; whether this one may be made, the hub says.
+        Err(failure) if matches!(failure.exit, Exit::NotFound | Exit::Denied) => {
             let request = v1::CreateTenantRequest {
                 tenant_id: id.to_string(),
                 tenant: Some(v1::Tenant {
@@ -215,6 +221,60 @@ async fn organisation(
             Ok(Done::Created)
         }
         Err(failure) => Err(failure),
+    }
+}
+
+/// The role binding of that name, if it is within reach.
+pub(super) async fn present_binding(hub: &Hub, name: &str) -> Result<Option<v1::RoleBinding>, Failure> {
+    match hub.role_binding(name).await {
+        Ok(found) => Ok(Some(found)),
+        Err(failure) if matches!(failure.exit, Exit::NotFound | Exit::Denied) => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}
+
+async fn role_binding(
+    session: &Session<'_>,
+    subject: &str,
+    name: &RoleBindingName,
+    spec: &RoleBindingSpec,
+    dry_run: bool,
+) -> Result<Done, Failure> {
+    let hub = &session.hub;
+    let wanted = api::role_binding_spec_to_proto(spec);
+    match present_binding(hub, name.as_str()).await? {
+        Some(current) if same(current.spec.as_ref(), api::role_binding_spec_from_proto, spec) => {
+            Ok(Done::Unchanged)
+        }
+        Some(current) => {
+            let binding = v1::RoleBinding {
+                name: current.name,
+                etag: current.etag,
+                spec: Some(wanted),
+                ..Default::default()
+            };
+            let request = v1::UpdateRoleBindingRequest {
+                role_binding: Some(binding),
+                validate_only: dry_run,
+                ..Default::default()
+            };
+            hub.ask(subject, hub.access().update_role_binding(request))
+                .await?;
+            Ok(Done::Configured)
+        }
+        None => {
+            let request = v1::CreateRoleBindingRequest {
+                role_binding_id: name.to_string(),
+                role_binding: Some(v1::RoleBinding {
+                    spec: Some(wanted),
+                    ..Default::default()
+                }),
+                validate_only: dry_run,
+            };
+            hub.ask(subject, hub.access().create_role_binding(request))
+                .await?;
+            Ok(Done::Created)
+        }
     }
 }
 

@@ -64,6 +64,8 @@ fn written(filename: &[std::path::PathBuf]) -> Result<Vec<(Kind, String)>, Failu
             Document::Bundle { .. } => (1, Kind::Bundle, document.name()),
             Document::Tier { .. } => (2, Kind::Tier, document.name()),
             Document::Organisation { .. } => (3, Kind::Organisation, document.name()),
+            // Last of all, so that whoever deletes may do so to the end.
+            Document::RoleBinding { .. } => (4, Kind::RoleBinding, document.name()),
         })
         .collect();
     targets.sort_by_key(|(order, ..)| *order);
@@ -118,6 +120,19 @@ async fn delete(session: &Session<'_>, kind: Kind, name: &str, subject: &str) ->
                 name: format!("joinTokens/{name}"),
             };
             hub.ask(subject, hub.tokens().delete_join_token(request)).await?;
+        }
+        Kind::RoleBinding => {
+            let request = v1::DeleteRoleBindingRequest {
+                name: format!("roleBindings/{name}"),
+                ..Default::default()
+            };
+            hub.ask(subject, hub.access().delete_role_binding(request))
+                .await?;
+        }
+        Kind::Role => {
+            return Err(Failure::usage(
+                "roles are fixed and cannot be deleted; delete the rolebinding that gives one",
+            ));
         }
         Kind::Evidence => {
             return Err(Failure::usage(

@@ -40,6 +40,17 @@ pub(super) async fn run(session: &Session<'_>, args: args::Describe) -> Result<(
             };
             print(session, &found)?;
         }
+        Kind::RoleBinding => {
+            let found = match names.as_slice() {
+                [] => hub.list_role_bindings().await?,
+                names => get::each(&mut outcome, names, async |name| hub.role_binding(name).await).await,
+            };
+            print(session, &found)?;
+        }
+        Kind::Role => {
+            let found = get::named(&mut outcome, hub.list_roles().await?, &names);
+            print(session, &found)?;
+        }
         Kind::Organisation => {
             let found = match names.as_slice() {
                 [] => hub.list_organisations().await?,

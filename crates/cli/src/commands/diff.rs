@@ -69,6 +69,16 @@ async fn current(session: &Session<'_>, wanted: &Document) -> Result<Option<Docu
                 })
             })
         }
+        Document::RoleBinding { name, .. } => match super::apply::present_binding(hub, name.as_str()).await {
+            Ok(None) => return Ok(None),
+            Ok(Some(binding)) => api::role_binding_spec_from_proto(&binding.spec.unwrap_or_default())
+                .map_err(|faults| newer(&faults))
+                .map(|spec| Document::RoleBinding {
+                    name: name.clone(),
+                    spec,
+                }),
+            Err(failure) => Err(failure),
+        },
         Document::Bundle { name, version, .. } => {
             hub.bundle(name.as_str(), version.as_str())
                 .await

@@ -99,6 +99,17 @@ pub(super) async fn run(session: &Session<'_>, args: Get) -> Result<(), Failure>
                 shown(session, &found, &output, names)?;
             }
         },
+        Kind::RoleBinding => {
+            let bindings = match names.as_slice() {
+                [] => hub.list_role_bindings().await?,
+                names => each(&mut outcome, names, async |name| hub.role_binding(name).await).await,
+            };
+            shown(session, &bindings, &output, &names)?;
+        }
+        Kind::Role => {
+            let roles = named(&mut outcome, hub.list_roles().await?, &names);
+            shown(session, &roles, &output, &names)?;
+        }
         Kind::Token => {
             let tokens = named(&mut outcome, hub.list_tokens().await?, &names);
             shown(session, &tokens, &output, &names)?;

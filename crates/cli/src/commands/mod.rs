@@ -2,6 +2,7 @@
 
 pub(crate) mod agent;
 mod apply;
+pub(crate) mod auth;
 mod authority;
 mod completion;
 mod cordon;
@@ -97,6 +98,7 @@ async fn speak(common: Common, command: Command, terminal: &Terminal) -> Result<
         Command::Diff(args) => diff::run(&session, args).await,
         Command::Wait(args) => wait::run(&session, args).await,
         Command::Watch(args) => watch::run(&session, args).await,
+        Command::Auth(args) => auth::run(&session, args).await,
         Command::Token(args) => token::run(&session, args).await,
         Command::Cordon(args) => cordon::run(&session, args, true).await,
         Command::Uncordon(args) => cordon::run(&session, args, false).await,

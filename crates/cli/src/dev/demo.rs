@@ -115,6 +115,23 @@ async fn one(hub: &Hub, document: &Document) -> Result<(), Failure> {
             )
             .await?;
         }
+        Document::RoleBinding { name, spec } => {
+            let binding = v1::RoleBinding {
+                name: names::role_binding(name),
+                spec: Some(api::role_binding_spec_to_proto(spec)),
+                ..v1::RoleBinding::default()
+            };
+            let request = v1::UpdateRoleBindingRequest {
+                role_binding: Some(binding),
+                validate_only: false,
+                allow_missing: true,
+            };
+            hub.ask(
+                &format!("role binding {name}"),
+                hub.access().update_role_binding(request),
+            )
+            .await?;
+        }
         Document::Tenant { id, spec } => {
             let tenant = v1::Tenant {
                 name: names::tenant(id),

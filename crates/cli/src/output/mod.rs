@@ -1,12 +1,14 @@
 //! How things are shown: tables for people, JSON and YAML for machines, names for scripts.
 
 pub(crate) mod age;
+mod binding;
 mod bundle;
 mod cluster;
 mod describe;
 mod evidence;
 mod operation;
 mod organisation;
+mod role;
 pub(crate) mod table;
 mod tenant;
 mod tier;

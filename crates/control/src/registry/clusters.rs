@@ -7,9 +7,9 @@ use berth_model::{
     breaker::{BreakerMemory, Released},
     cluster::{ClusterPurpose, Revocation},
 };
-use berth_store::Txn;
+use berth_store::{Entry, Txn};
 
-use super::{Listed, MOST_TRIES, Registry, RegistryError, check_etag, check_size, contended};
+use super::{Listed, MOST_TRIES, Registry, RegistryError, Shown, check_etag, check_size, contended};
 use crate::{keys, load};
 
 /// Longest reason for accepting a gap, in characters.
@@ -87,13 +87,10 @@ impl Registry {
         &self,
         after: Option<&str>,
         limit: usize,
+        shown: Option<Shown<'_, Cluster>>,
     ) -> Result<Listed<Cluster>, RegistryError> {
-        let (entries, next) = self.page(keys::CLUSTERS, after, limit).await?;
-        let items = entries
-            .iter()
-            .map(|entry| load::cluster(&entry.value, entry.revision))
-            .collect::<Result<Vec<_>, _>>()?;
-        Ok(Listed { items, next })
+        let read = |entry: &Entry| load::cluster(&entry.value, entry.revision);
+        self.page_of(keys::CLUSTERS, after, limit, read, shown).await
     }
 
     /// Changes labels, region and cloud name.

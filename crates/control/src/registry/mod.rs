@@ -1,5 +1,6 @@
 //! What the API writes: every write is a compare-and-swap on the store, admitted first, and durable when it is answered.
 
+mod bindings;
 mod bundles;
 mod clusters;
 mod evidence;
@@ -76,6 +77,12 @@ pub enum RegistryError {
         /// For people.
         message: String,
     },
+    /// Whoever asks may not.
+    #[error("{message}")]
+    Forbidden {
+        /// For people.
+        message: String,
+    },
     /// A credential is not good.
     #[error("{message}")]
     Refused {
@@ -100,6 +107,9 @@ pub struct Listed<T> {
     /// The key to go on after; none on the last page.
     pub next: Option<String>,
 }
+
+/// Which of a list its reader may see.
+pub type Shown<'a, T> = &'a (dyn Fn(&T) -> bool + Send + Sync);
 
 impl Registry {
     /// Over `store`.
@@ -139,6 +149,42 @@ impl Registry {
             .filter(|_| listing.more)
             .map(|entry| entry.key.as_str().to_owned());
         Ok((listing.entries, next))
+    }
+
+    /// At most `limit` of what is under `prefix` after `after`, and of that only what `shown` takes. A token names nothing else.
+    async fn page_of<T>(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+        read: impl Fn(&Entry) -> Result<T, RecordProblem>,
+        shown: Option<Shown<'_, T>>,
+    ) -> Result<Listed<T>, RegistryError> {
+        let Some(shown) = shown else {
+            let (entries, next) = self.page(prefix, after, limit).await?;
+            let items = entries.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+            return Ok(Listed { items, next });
+        };
+        let (mut items, mut last) = (Vec::new(), None);
+        let mut at = after.map(str::to_owned);
+        loop {
+            let (entries, next) = self.page(prefix, at.as_deref(), Page::MAX).await?;
+            for entry in &entries {
+                let item = read(entry)?;
+                if !shown(&item) {
+                    continue;
+                }
+                if items.len() >= limit.max(1) {
+                    return Ok(Listed { items, next: last });
+                }
+                items.push(item);
+                last = Some(entry.key.as_str().to_owned());
+            }
+            match next {
+                Some(next) => at = Some(next),
+                None => return Ok(Listed { items, next: None }),
+            }
+        }
     }
 
     /// All entries under `prefix`.

@@ -10,7 +10,7 @@ use berth_plan::admit;
 use berth_store::{Entry, Key, Txn};
 use tokio::sync::MutexGuard;
 
-use super::{Listed, MOST_TRIES, Registry, RegistryError, check_etag, check_size, contended, new_uid};
+use super::{Listed, MOST_TRIES, Registry, RegistryError, Shown, check_etag, check_size, contended, new_uid};
 use crate::{keys, load};
 
 /// What a change of an organisation is checked against.
@@ -181,7 +181,7 @@ impl Registry {
         }
     }
 
-    /// Organisations in order of name.
+    /// Organisations in order of name, those of them that `shown` takes.
     ///
     /// # Errors
     /// When `after` is no token of this list.
@@ -189,13 +189,10 @@ impl Registry {
         &self,
         after: Option<&str>,
         limit: usize,
+        shown: Option<Shown<'_, Organisation>>,
     ) -> Result<Listed<Organisation>, RegistryError> {
-        let (entries, next) = self.page(keys::ORGANISATIONS, after, limit).await?;
-        let items = entries
-            .iter()
-            .map(|entry| load::organisation(&entry.value, entry.revision))
-            .collect::<Result<Vec<_>, _>>()?;
-        Ok(Listed { items, next })
+        let read = |entry: &Entry| load::organisation(&entry.value, entry.revision);
+        self.page_of(keys::ORGANISATIONS, after, limit, read, shown).await
     }
 
     /// All tiers, by name.

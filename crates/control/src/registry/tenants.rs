@@ -7,9 +7,9 @@ use berth_model::{
     Revision, Tenant, TenantId, TenantSpec, Violation,
 };
 use berth_plan::admit;
-use berth_store::Txn;
+use berth_store::{Entry, Txn};
 
-use super::{Listed, MOST_TRIES, Registry, RegistryError, check_etag, check_size, contended, new_uid};
+use super::{Listed, MOST_TRIES, Registry, RegistryError, Shown, check_etag, check_size, contended, new_uid};
 use crate::{keys, load};
 
 /// Requests remembered per tenant, so that repeating one is answered the same (AIP-155).
@@ -105,7 +105,7 @@ impl Registry {
     /// All faults at once, that there is none, that it has changed meanwhile, or that it is being deleted.
     pub async fn update_tenant<F>(&self, update: TenantChange<F>) -> Result<Accepted, RegistryError>
     where
-        F: Fn(Option<&TenantSpec>) -> Result<TenantSpec, Vec<Violation>>,
+        F: Fn(Option<&TenantSpec>) -> Result<TenantSpec, RegistryError>,
     {
         let TenantChange {
             id,
@@ -119,7 +119,7 @@ impl Registry {
             let known = TenantId::new(id.clone()).map_err(|error| invalid("name", &error.to_string()))?;
             let Some(stored) = self.stored(&known).await? else {
                 if allow_missing {
-                    let spec = change(None).map_err(RegistryError::Invalid)?;
+                    let spec = change(None)?;
                     match self.create_tenant(&id, spec, &request_id, validate_only).await {
                         // Somebody else created it just now: it is an update after all.
                         Err(RegistryError::AlreadyExists { .. }) => continue,
@@ -147,7 +147,7 @@ impl Registry {
                     ),
                 });
             }
-            let spec = change(Some(&old.spec)).map_err(RegistryError::Invalid)?;
+            let spec = change(Some(&old.spec))?;
             let _turn = self.turn(&spec).await?;
             let Ground {
                 catalogue,
@@ -238,17 +238,18 @@ impl Registry {
             })
     }
 
-    /// Tenants in order of id.
+    /// Tenants in order of id, those of them that `shown` takes.
     ///
     /// # Errors
     /// When `after` is no token of this list.
-    pub async fn tenants(&self, after: Option<&str>, limit: usize) -> Result<Listed<Tenant>, RegistryError> {
-        let (entries, next) = self.page(keys::TENANTS, after, limit).await?;
-        let items = entries
-            .iter()
-            .map(|entry| load::tenant(&entry.value, entry.revision))
-            .collect::<Result<Vec<_>, _>>()?;
-        Ok(Listed { items, next })
+    pub async fn tenants(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+        shown: Option<Shown<'_, Tenant>>,
+    ) -> Result<Listed<Tenant>, RegistryError> {
+        let read = |entry: &Entry| load::tenant(&entry.value, entry.revision);
+        self.page_of(keys::TENANTS, after, limit, read, shown).await
     }
 
     async fn stored(&self, id: &TenantId) -> Result<Option<load::StoredTenant>, RegistryError> {

@@ -3,6 +3,7 @@
 //! Pure: what exists is handed in as a [`Catalogue`]. Whether there is room is not asked here: a tenant that fits nowhere now is
 //! accepted and waits.
 
+mod binding;
 mod bundles;
 mod faults;
 mod hint;
@@ -21,6 +22,7 @@ use berth_model::{
     BundleName, BundleVersion, Organisation, OrganisationName, Parameter, Tenant, Tier, TierName, Violation,
 };
 
+pub use binding::role_binding;
 pub use organisation::{organisation, tier_in_organisation};
 pub use tenant::tenant;
 pub use tier::{tier, tier_bundles, tier_delete, tier_update};

@@ -35,7 +35,7 @@ pub(crate) fn examples(top: &Top) -> Vec<(String, DynamicMessage)> {
     examples
 }
 
-/// Full and minimal examples, a pair for each alternative of a `oneof`, also of one inside an alternative.
+/// Full and minimal examples, a pair for each alternative of a `oneof`, also of one inside an alternative or a field.
 fn alternatives(message: &MessageDescriptor) -> Vec<(String, DynamicMessage, DynamicMessage)> {
     if let Some(known) = values::well_known(message) {
         return vec![(String::new(), known.clone(), known)];
@@ -69,6 +69,25 @@ fn alternatives(message: &MessageDescriptor) -> Vec<(String, DynamicMessage, Dyn
             minimal.set_field(&field, some_minimal);
             found.push((name, full, minimal));
         }
+    }
+    // What has none of its own has those of what it holds.
+    for field in message.fields().filter(|_| message.oneofs().len() == 0) {
+        let Kind::Message(held) = field.kind() else {
+            continue;
+        };
+        let several = inside(&field);
+        if field.is_list() || field.is_map() || several.len() < 2 || held == *message {
+            continue;
+        }
+        found.extend(several.into_iter().map(|(name, some_full, some_minimal)| {
+            let (mut full, mut minimal) = (full.clone(), minimal.clone());
+            full.set_field(&field, some_full);
+            if ALWAYS.contains(&field.full_name()) {
+                minimal.set_field(&field, some_minimal);
+            }
+            (name, full, minimal)
+        }));
+        break;
     }
     if found.is_empty() {
         found.push((String::new(), full, minimal));

@@ -1,5 +1,6 @@
 //! The public API's messages to and from the model.
 
+mod binding;
 mod bundle;
 mod cluster;
 mod condition;
@@ -15,6 +16,9 @@ mod tier;
 mod token;
 mod workload;
 
+pub use binding::{
+    role_binding_spec_from_proto, role_binding_spec_to_proto, role_binding_to_proto, role_to_proto,
+};
 pub use bundle::{bundle_spec_from_proto, bundle_spec_to_proto, bundle_to_proto, parameter_from_proto};
 pub use cluster::{
     ClusterChange, ClusterStatusView, cluster_change_from_proto, cluster_to_proto, facts_from_proto,
@@ -35,6 +39,7 @@ pub use tenant_spec::{tenant_spec_from_proto, tenant_spec_partly, tenant_spec_to
 pub use tier::{tier_spec_from_proto, tier_spec_to_proto, tier_to_proto};
 pub use token::join_token_to_proto;
 
+pub(crate) use binding::one_scope;
 pub(crate) use cluster::{gaps_from_proto, gaps_to_proto, record as cluster_record};
 pub(crate) use network::rule_from_proto;
 pub(crate) use tenant::{record as tenant_record, unsigned as generation};

@@ -1,9 +1,10 @@
-//! Tenant, Tier, Organisation and Bundle files: YAML (JSON is YAML too), several documents in one, read strictly.
+//! Tenant, Tier, Organisation, RoleBinding and Bundle files: YAML (JSON is YAML too), several documents in one, read strictly.
 //!
 //! Unknown fields, wrong types and duplicate keys are faults; every fault is reported at once, with path, document and line.
 //! What the hub adds when it shows an object (`status`, and `uid`, `generation`, `etag` and times below `metadata`) is read
 //! over, so that `berth get -o yaml` can be edited and applied again.
 
+mod binding;
 mod bundle;
 mod fault;
 mod network;
@@ -18,10 +19,11 @@ mod tree;
 mod workload;
 
 use berth_model::{
-    BundleName, BundleVersion, OrganisationName, OrganisationSpec, TenantId, TenantSpec, TierName, TierSpec,
-    bundle::BundleSpec,
+    BundleName, BundleVersion, OrganisationName, OrganisationSpec, RoleBindingName, RoleBindingSpec,
+    TenantId, TenantSpec, TierName, TierSpec, bundle::BundleSpec,
 };
 
+pub use binding::role_binding_spec_tree;
 pub use bundle::bundle_spec_tree;
 pub use fault::Fault;
 pub use organisation::organisation_spec_tree;
@@ -57,6 +59,13 @@ pub enum Document {
         /// Its quota and its teams.
         spec: OrganisationSpec,
     },
+    /// A role binding.
+    RoleBinding {
+        /// Its name.
+        name: RoleBindingName,
+        /// Who gets which role, and where.
+        spec: RoleBindingSpec,
+    },
     /// A bundle version.
     Bundle {
         /// Its name.
@@ -69,13 +78,14 @@ pub enum Document {
 }
 
 impl Document {
-    /// `Tenant`, `Tier`, `Organisation` or `Bundle`.
+    /// `Tenant`, `Tier`, `Organisation`, `RoleBinding` or `Bundle`.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Tenant { .. } => "Tenant",
             Self::Tier { .. } => "Tier",
             Self::Organisation { .. } => "Organisation",
+            Self::RoleBinding { .. } => "RoleBinding",
             Self::Bundle { .. } => "Bundle",
         }
     }
@@ -87,6 +97,7 @@ impl Document {
             Self::Tenant { id, .. } => id.to_string(),
             Self::Tier { name, .. } => name.to_string(),
             Self::Organisation { name, .. } => name.to_string(),
+            Self::RoleBinding { name, .. } => name.to_string(),
             Self::Bundle { name, version, .. } => format!("{name}@{version}"),
         }
     }
@@ -100,6 +111,10 @@ impl Document {
             Self::Organisation { name, spec } => (
                 Tree::map().text("name", name.as_str()),
                 organisation_spec_tree(spec),
+            ),
+            Self::RoleBinding { name, spec } => (
+                Tree::map().text("name", name.as_str()),
+                role_binding_spec_tree(spec),
             ),
             Self::Bundle { name, version, spec } => (
                 Tree::map()

@@ -4,7 +4,7 @@ use berth_model::Violation;
 use serde_saphyr::{DuplicateKeyPolicy, Error, Options};
 
 use super::{
-    API_VERSION, Document, bundle,
+    API_VERSION, Document, binding, bundle,
     fault::Fault,
     node::{Node, Value},
     organisation,
@@ -21,14 +21,16 @@ enum Kind {
     Tenant,
     Tier,
     Organisation,
+    RoleBinding,
     Bundle,
     List,
 }
 
-const KINDS: [(&str, Kind); 5] = [
+const KINDS: [(&str, Kind); 6] = [
     ("Tenant", Kind::Tenant),
     ("Tier", Kind::Tier),
     ("Organisation", Kind::Organisation),
+    ("RoleBinding", Kind::RoleBinding),
     ("Bundle", Kind::Bundle),
     ("List", Kind::List),
 ];
@@ -192,6 +194,16 @@ fn document(faults: &mut Faults, prefix: &str, node: Node, documents: &mut Vec<D
                 });
                 let spec = top.required("spec", organisation::read);
                 Some(Document::Organisation {
+                    name: name?,
+                    spec: spec?,
+                })
+            }
+            Kind::RoleBinding => {
+                let name = top.required("metadata", |metadata| {
+                    named(metadata, "createTime", |metadata| metadata.name("name"))
+                });
+                let spec = top.required("spec", binding::read);
+                Some(Document::RoleBinding {
                     name: name?,
                     spec: spec?,
                 })

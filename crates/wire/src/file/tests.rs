@@ -20,12 +20,14 @@ proptest! {
         tenant in testing::tenant_spec(),
         tier in testing::tier_spec(),
         organisation in testing::organisation_spec(),
+        binding in testing::role_binding_spec(),
         bundle in testing::bundle_spec(),
     ) {
         let documents = [
             Document::Tenant { id: id.parse().unwrap(), spec: tenant },
             Document::Tier { name: id.parse().unwrap(), spec: tier },
             Document::Organisation { name: id.parse().unwrap(), spec: organisation },
+            Document::RoleBinding { name: id.parse().unwrap(), spec: binding },
             Document::Bundle { name: id.parse().unwrap(), version: "1.0".parse().unwrap(), spec: bundle },
         ];
         let text: Vec<String> = documents.iter().map(|document| to_yaml(document).unwrap()).collect();

@@ -4,6 +4,7 @@
 //! a record: the store knows them, and decoding takes them from there.
 
 mod assignment;
+mod binding;
 mod breaker;
 mod bundle;
 mod cluster;
@@ -19,6 +20,7 @@ mod tier;
 mod token;
 
 pub use assignment::{AssignmentRecord, decode_assignment, encode_assignment};
+pub use binding::{decode_role_binding, encode_role_binding};
 pub use breaker::{decode_breaker, encode_breaker};
 pub use bundle::{decode_bundle, encode_bundle};
 pub use cluster::{ClusterRecord, decode_cluster, encode_cluster};
@@ -163,6 +165,7 @@ mod tests {
             let _ = decode_tenant(&bytes, Revision(1));
             let _ = decode_tier(&bytes, Revision(1));
             let _ = decode_organisation(&bytes, Revision(1));
+            let _ = decode_role_binding(&bytes, Revision(1));
             let _ = decode_bundle(&bytes, Revision(1));
             let _ = decode_cluster(&bytes, Revision(1));
             let _ = decode_placement(&bytes);

@@ -33,6 +33,11 @@ fn organisation(organisation: &mut Option<v1::Organisation>) {
     *spec = api::organisation_spec_to_proto(&api::organisation_spec_from_proto(spec).unwrap());
 }
 
+fn role_binding(binding: &mut Option<v1::RoleBinding>) {
+    let spec = binding.as_mut().unwrap().spec.as_mut().unwrap();
+    *spec = api::role_binding_spec_to_proto(&api::role_binding_spec_from_proto(spec).unwrap());
+}
+
 fn bundle(bundle: &mut Option<v1::Bundle>) {
     let spec = bundle.as_mut().unwrap().spec.as_mut().unwrap();
     *spec = api::bundle_spec_to_proto(&api::bundle_spec_from_proto(spec).unwrap());
@@ -71,6 +76,8 @@ fn modelled(name: &str) -> Option<Through> {
         "UpdateTierRequest" => |bytes| through!(bytes, v1::UpdateTierRequest, tier),
         "CreateOrganisationRequest" => |bytes| through!(bytes, v1::CreateOrganisationRequest, organisation),
         "UpdateOrganisationRequest" => |bytes| through!(bytes, v1::UpdateOrganisationRequest, organisation),
+        "CreateRoleBindingRequest" => |bytes| through!(bytes, v1::CreateRoleBindingRequest, role_binding),
+        "UpdateRoleBindingRequest" => |bytes| through!(bytes, v1::UpdateRoleBindingRequest, role_binding),
         "CreateBundleRequest" => |bytes| through!(bytes, v1::CreateBundleRequest, bundle),
         "UpdateClusterRequest" => |bytes| through!(bytes, v1::UpdateClusterRequest, cluster),
         "GetClusterResponse" => |bytes| through!(bytes, v1::GetClusterResponse, cluster),

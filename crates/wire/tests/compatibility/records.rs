@@ -12,6 +12,7 @@ fn at_rest(name: &str) -> fn(&[u8]) -> Vec<u8> {
         "TenantRecord" => |bytes| r::encode_tenant(&r::decode_tenant(bytes, AT).unwrap()),
         "TierRecord" => |bytes| r::encode_tier(&r::decode_tier(bytes, AT).unwrap()),
         "OrganisationRecord" => |bytes| r::encode_organisation(&r::decode_organisation(bytes, AT).unwrap()),
+        "RoleBindingRecord" => |bytes| r::encode_role_binding(&r::decode_role_binding(bytes, AT).unwrap()),
         "BundleRecord" => |bytes| r::encode_bundle(&r::decode_bundle(bytes, AT).unwrap()),
         "ClusterRecord" => |bytes| r::encode_cluster(&r::decode_cluster(bytes, AT).unwrap()),
         "PlacementRecord" => |bytes| r::encode_placement(&r::decode_placement(bytes).unwrap()),

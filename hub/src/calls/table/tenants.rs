@@ -1,5 +1,6 @@
 //! Calls about tenants, their evidence and their operations.
 
+use berth_model::{Traits, tenant::Owner};
 use berth_proto::v1;
 
 use super::{Call, Target, all, change, of, one, read, tenant};
@@ -32,9 +33,26 @@ fn credential(request: &v1::IssueTenantCredentialRequest) -> Target {
     }
 }
 
+/// What selectors would go by.
+fn offered(tenant: Option<&v1::Tenant>) -> Option<Traits> {
+    let spec = tenant?.spec.as_ref()?;
+    let owner = spec.owner.clone().unwrap_or_default();
+    Some(Traits {
+        owner: Owner {
+            organisation: owner.organisation,
+            team: owner.team,
+            project: owner.project,
+        },
+        labels: spec.labels.clone(),
+    })
+}
+
 fn explained(request: &v1::ExplainTenantRequest) -> Target {
     match &request.tenant {
-        Some(given) => tenant(&given.name),
+        Some(given) => Target {
+            offered: offered(Some(given)),
+            ..tenant(&given.name)
+        },
         None => tenant(&request.name),
     }
 }
@@ -43,6 +61,7 @@ fn updated(request: &v1::UpdateTenantRequest) -> Target {
     let name = request.tenant.as_ref().map_or("", |given| given.name.as_str());
     Target {
         may_create: request.allow_missing,
+        offered: offered(request.tenant.as_ref()),
         ..tenant(name)
     }
 }
@@ -51,6 +70,7 @@ pub(super) const CALLS: &[Call] = &[
     change("/berth.v1.TenantService/CreateTenant", "tenants.create", |m| {
         of(m, |r: v1::CreateTenantRequest| Target {
             may_create: true,
+            offered: offered(r.tenant.as_ref()),
             ..tenant(&r.tenant_id)
         })
     }),

@@ -13,8 +13,8 @@ pub(crate) const CLUSTERS: [&str; 3] = ["one", "two", "three"];
 
 /// Room for all that is measured.
 const MACHINE: Machine = Machine {
-    cpus: 256,
-    memory_gib: 1024,
+    cpus: 1024,
+    memory_gib: 4096,
     pods: 8000,
 };
 
