@@ -94,15 +94,17 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
-    /// It could not be renewed in time.
+    /// It could not be renewed in time, and the hub gives no other for its key.
     #[error(
-        "the certificate of cluster {cluster} expired at {at}; start with --token-file and --ca-pin of a new `berth token create {cluster}`"
+        "the certificate of cluster {cluster} expired at {at}, and there is no other: {problem}; start with --token-file and --ca-pin of a new `berth token create {cluster} --rejoin`"
     )]
     Expired {
         /// The cluster.
         cluster: String,
         /// When.
         at: berth_model::Timestamp,
+        /// Why the hub gives no other.
+        problem: String,
     },
     /// Another agent acts.
     #[error("another agent ({0}) acts for this cluster; this one ends")]

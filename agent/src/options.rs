@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use berth_apply::BreakerLimits;
-use berth_identity::CaPin;
+use berth_identity::CaPins;
 use berth_runtime::telemetry::Format;
 use http::Uri;
 
@@ -24,9 +24,9 @@ pub struct Options {
     #[arg(long, value_name = "FILE", env = "BERTH_TOKEN_FILE")]
     pub token_file: Option<PathBuf>,
 
-    /// Pin of the hub's certificate authority, sha256:HEX; needed at the first start.
+    /// Pin of the hub's certificate authority, sha256:HEX, or several by comma; needed at the first start.
     #[arg(long, value_name = "PIN", env = "BERTH_CA_PIN")]
-    pub ca_pin: Option<CaPin>,
+    pub ca_pin: Option<CaPins>,
 
     /// How to reach the cluster; without it the pod's service account, or else the usual kubeconfig.
     #[arg(long, value_name = "FILE", env = "BERTH_KUBECONFIG")]

@@ -21,7 +21,7 @@ use crate::{
     error::Error,
     evidence::{Desk, Prober, follow_the_cluster},
     facts::Facts,
-    identity::{self, Joining, renew::keep_renewed, secret::IdentitySecret},
+    identity::{self, Joining, keeper::Keeper, renew::keep_renewed, secret::IdentitySecret},
     lease::ActingLease,
     link::{Dial, Driver, Hubs, Tls, stay_connected},
     options::Options,
@@ -75,7 +75,7 @@ pub async fn run_in(cluster: Cluster, options: Options, shutdown: CancellationTo
         hubs: Hubs::new(hub),
         joining: Joining {
             token_file,
-            pin: ca_pin,
+            pins: ca_pin,
         },
         namespace,
         breaker: BreakerLimits {
@@ -145,8 +145,8 @@ impl Agent {
         let Some(identity) = shutdown.run_until_cancelled(self.patiently(obtain)).await else {
             return Ok(());
         };
-        let identity = watch::Sender::new(Arc::new(identity?));
-        let name = identity.borrow().cluster.clone();
+        let keeper = Keeper::new(identity?, secret.clone());
+        let name = keeper.current().cluster.clone();
         tracing::info!(cluster = %name, version = crate::VERSION, "agent started");
 
         let client = acting::client(self.cluster.client.clone(), lease.acting());
@@ -170,22 +170,18 @@ impl Agent {
                 instance: self.instance.clone(),
                 cluster: self.cluster.clone(),
                 clock: self.clock.clone(),
+                keeper: Some(keeper.clone()),
             };
             let dial = Tls {
                 hubs: self.hubs.clone(),
-                identity: identity.subscribe(),
+                identity: keeper.subscribe(),
             };
-            let renewing = keep_renewed(
-                identity.clone(),
-                secret.clone(),
-                self.hubs.clone(),
-                self.clock.clone(),
-            );
+            let renewing = keep_renewed(keeper.clone(), self.hubs.clone(), self.clock.clone());
             let evidence = Desk::new();
             let prober = Prober {
                 engine: engine.clone(),
                 desk: evidence.clone(),
-                identity: identity.subscribe(),
+                identity: keeper.subscribe(),
                 clock: self.clock.clone(),
                 interval: self.evidence_interval,
             };
@@ -237,6 +233,8 @@ pub(crate) struct Me {
     pub(crate) instance: String,
     pub(crate) cluster: Cluster,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Whom it trusts; none where nobody is asked for a certificate.
+    pub(crate) keeper: Option<Keeper>,
 }
 
 /// Tells a hub of the cluster and does as it says, whichever hub listens. Ends only when the engine does.
@@ -261,6 +259,7 @@ pub(crate) async fn keep_linked<D: Dial>(
         facts: facts.subscribe(),
         evidence,
         live,
+        keeper: me.keeper,
     };
     tokio::select! {
         biased;

@@ -37,6 +37,7 @@ pub async fn keep_linked<D: Dial>(engine: Engine, me: Me, hubs: Vec<Uri>, dial: 
         instance,
         cluster,
         clock,
+        keeper: None,
     };
     let live = watch::Sender::new(false);
     // Nobody probes: without an identity there is nothing to sign with.

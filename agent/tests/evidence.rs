@@ -107,7 +107,7 @@ impl Stage {
         std::fs::write(token.path(), fleet.token()).unwrap();
         let options = Options {
             token_file: Some(token.path().to_owned()),
-            ca_pin: Some(fleet.pin()),
+            ca_pin: Some(fleet.pin().into()),
             ..support::options(hub.url())
         };
         let access = plane.access();

@@ -62,7 +62,7 @@ impl Bench {
     fn options(&self, token: Option<&str>) -> Options {
         let mut options = support::options(self.hub.url());
         options.token_file = token.map(|token| self.token_file(token));
-        options.ca_pin = Some(self.fleet.pin());
+        options.ca_pin = Some(self.fleet.pin().into());
         options
     }
 
@@ -116,7 +116,7 @@ async fn an_agent_that_may_not_join_says_what_to_do_next() {
     let other = Fleet::new().pin();
     let error = bench
         .refused(Options {
-            ca_pin: Some(other),
+            ca_pin: Some(other.into()),
             ..bench.options(Some(&token))
         })
         .await;

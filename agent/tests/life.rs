@@ -156,7 +156,7 @@ async fn an_agent_joins_once_and_holds_what_it_was_told_through_restarts_of_itse
     std::fs::write(&token_file, fleet.token()).unwrap();
     let first = Options {
         token_file: Some(token_file.clone()),
-        ca_pin: Some(fleet.pin()),
+        ca_pin: Some(fleet.pin().into()),
         ..support::options(hub.url())
     };
 
@@ -296,20 +296,21 @@ async fn one_agent_acts_and_another_waits_for_its_lease_and_certificates_are_ren
     let plane = control_plane().await;
     install(&plane, &manifest_options()).await;
     let fleet = Fleet::new();
-    // Two thirds of it (with what it is backdated by) have passed at once: due for renewal.
-    *fleet.lifetime.lock().unwrap() = Duration::from_secs(120);
+    // Half of it has passed soon: due for renewal.
+    *fleet.lifetime.lock().unwrap() = Duration::from_secs(8);
     let mut hub = Hub::start(&fleet).await;
     let dir = tempfile::tempdir().unwrap();
     let token_file = dir.path().join("token");
     std::fs::write(&token_file, fleet.token()).unwrap();
     let options = Options {
         token_file: Some(token_file),
-        ca_pin: Some(fleet.pin()),
+        ca_pin: Some(fleet.pin().into()),
         ..support::options(hub.url())
     };
 
     let acting = Agent::start(&plane, options.clone()).await;
     let (mut session, _) = hub.session().await;
+    *fleet.lifetime.lock().unwrap() = berth_identity::AGENT_LIFETIME;
     let signed = fleet.signed.lock().unwrap().clone();
     until("the certificate is renewed", async || {
         fleet.renewals.load(Ordering::SeqCst) > 0
@@ -365,7 +366,7 @@ async fn an_agent_that_crashed_between_its_key_and_its_certificate_joins_with_th
     std::fs::write(&token_file, fleet.token()).unwrap();
     let options = Options {
         token_file: Some(token_file),
-        ca_pin: Some(fleet.pin()),
+        ca_pin: Some(fleet.pin().into()),
         ..support::options(hub.url())
     };
     let agent = Agent::start(&plane, options).await;

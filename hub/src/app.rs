@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use berth_control::{Authorizer, Board, Registry, Sessions};
 use berth_eks::EksProvisioner;
-use berth_identity::{Credential, Incoming, IncomingOptions, ca, key_backup::Recipient, tls};
+use berth_identity::{Incoming, IncomingOptions, key_backup::Recipient, recovery::Challenges, tls};
 use berth_model::FleetId;
 use berth_proto::{
     agent::agent_service_server::AgentServiceServer,
@@ -44,11 +44,12 @@ use crate::{
         cluster::Clusters, evidence::EvidenceOf, hub::Hubs, join_token::JoinTokens, login::Logins,
         operation::Operations, organisation::Organisations, tenant::Tenants, tier::Tiers,
     },
-    home::{self, Home, HomeError},
+    home::{Home, HomeError},
     lead::{Lead, Leader},
     limits::{self, Callers, Limited, Strangers},
     metrics,
     options::Options,
+    upkeep::{About, Upkeep},
 };
 
 /// Time that open calls get to end when the hub ends.
@@ -83,6 +84,24 @@ pub enum HubError {
     /// Certificates.
     #[error("issue the hub's certificate")]
     Certificate(#[from] berth_identity::CaError),
+    /// A file of the certificate from outside.
+    #[error("read `{}` (tls in the configuration)", path.display())]
+    OutsideFile {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The certificate from outside.
+    #[error("use the certificate `{}` (tls.certFile, with tls.keyFile)", path.display())]
+    Outside {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        source: tls::TlsError,
+    },
     /// The cloud account.
     #[error("the cloud account: {0}")]
     Cloud(String),
@@ -114,7 +133,13 @@ impl HubError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Cloud(_) | Self::Auth(_) | Self::Backup(_) | Self::Audit(_) => 78,
+            Self::Config(_)
+            | Self::Cloud(_)
+            | Self::Auth(_)
+            | Self::Backup(_)
+            | Self::Audit(_)
+            | Self::OutsideFile { .. }
+            | Self::Outside { .. } => 78,
             Self::Home(HomeError::Open(error)) => error.exit_code(),
             Self::Home(HomeError::OtherAuthority { .. } | HomeError::NoEtcd | HomeError::Readable(_)) => 78,
             _ => 1,
@@ -187,15 +212,7 @@ pub async fn run(
     };
     let mut urls = hub_urls.clone();
     urls.extend([api_url.clone(), agent_url.clone()]);
-    let credential = server_certificate(
-        &home,
-        &config,
-        &[api_address, agent_address],
-        &urls,
-        clock.as_ref(),
-    )?;
-    let certificate = tls::ServerCertificate::new(&credential)?;
-    let ca_pem = home.authority.certificate_pem();
+    let names = server_names(&config, &[api_address, agent_address], &urls);
 
     let sessions = Sessions::new(clock.clone());
     let board = Board::default();
@@ -266,7 +283,14 @@ pub async fn run(
             return leading_ended(ended);
         }
     };
-    let admin_context = home::admin_context(&data_dir, &home, &fleet_id, &api_url, clock.now())?;
+    let about = About {
+        data_dir,
+        fleet: fleet_id.clone(),
+        api_url: api_url.clone(),
+        names,
+        outside: config.tls.clone(),
+    };
+    let upkeep = Arc::new(Upkeep::new(home.clone(), sessions.clone(), clock.clone(), about)?);
     let authorizer = Authorizer::default();
     tokio::spawn(
         authorizer
@@ -283,6 +307,7 @@ pub async fn run(
         authority: home.authority.clone(),
         fleet_id: fleet_id.clone(),
         hub_urls: hub_urls.clone(),
+        require_accept: config.join.require_accept,
     };
 
     let registered = Metrics::new("berth_hub");
@@ -321,19 +346,31 @@ pub async fn run(
     let api_incoming = incoming(
         api_listener,
         &api_limits,
-        tls::api_server(ca_pem, certificate.clone())?,
+        tls::api_server(&upkeep.trust, upkeep.api.clone())?,
     );
     let agent_incoming = incoming(
         agent_listener,
         &agent_limits,
-        tls::agent_server(ca_pem, certificate)?,
+        tls::agent_server(&upkeep.trust, upkeep.agents.clone())?,
     );
     oidc.warm_up();
     let recipient = backing.as_ref().and_then(|backing| backing.recipient().cloned());
-    let api_router = api_router(&api, &home, oidc, &audit, recipient, &api_limits)?;
+    let api_router = api_router(
+        &api,
+        &home,
+        Way {
+            oidc,
+            audit: &audit,
+            recipient,
+            limited: &api_limits,
+            upkeep: &upkeep,
+        },
+    )?;
     let agents = AgentServiceServer::new(Agents {
         api: api.clone(),
         store: home.store.clone(),
+        challenges: Challenges::new()?,
+        lifetime: Duration::from_secs(config.agents.certificate_seconds),
     })
     .max_decoding_message_size(config.limits.message_bytes)
     .max_encoding_message_size(config.limits.message_bytes);
@@ -351,7 +388,7 @@ pub async fn run(
         api_url,
         agent_urls: hub_urls,
         ops: ops_address,
-        admin_context,
+        admin_context: upkeep.admin_context(),
         ca_pin: home.authority.pin().to_string(),
     };
     // A hub that follows is as ready as one that leads.
@@ -368,6 +405,7 @@ pub async fn run(
     let ended = tokio::select! {
         () = cancel.cancelled() => None,
         ended = &mut leading => Some(ended),
+        () = upkeep.run() => None,
         ended = &mut api_task => { lost = Some(("the API", ended)); None }
         ended = &mut agent_task => { lost = Some(("agents", ended)); None }
     };
@@ -469,13 +507,19 @@ type Layers = Stack<
     >,
 >;
 
+/// What a call passes on its way in besides the services themselves.
+struct Way<'a> {
+    oidc: Oidc,
+    audit: &'a Audit,
+    recipient: Option<Recipient>,
+    limited: &'a Limited,
+    upkeep: &'a Arc<Upkeep>,
+}
+
 fn api_router(
     api: &Api,
     home: &Arc<Home>,
-    oidc: Oidc,
-    audit: &Audit,
-    recipient: Option<Recipient>,
-    limited: &Limited,
+    way: Way<'_>,
 ) -> Result<tonic::transport::server::Router<Layers>, HubError> {
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(berth_proto::DESCRIPTORS)
@@ -489,21 +533,23 @@ fn api_router(
     let hubs = HubServiceServer::new(Hubs {
         api: api.clone(),
         home: home.clone(),
-        recipient,
+        recipient: way.recipient,
+        upkeep: way.upkeep.clone(),
     });
-    let recording = audit::calls::Layers::new(audit.clone(), api.clock.clone());
+    let recording = audit::calls::Layers::new(way.audit.clone(), api.clock.clone());
     let events = AuditServiceServer::new(Events {
         api: api.clone(),
-        audit: audit.clone(),
+        audit: way.audit.clone(),
     });
     let bearer = Bearer {
         registry: api.registry.clone(),
-        oidc: oidc.clone(),
+        oidc: way.oidc.clone(),
     };
     let logins = Logins {
-        oidc,
+        oidc: way.oidc,
         audience: String::new(),
     };
+    let limited = way.limited;
     let longest = limited.limits().message_bytes;
     Ok(server(limited)
         .layer(limited.strangers())
@@ -558,13 +604,8 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     address
 }
 
-fn server_certificate(
-    home: &Home,
-    config: &Config,
-    addresses: &[SocketAddr],
-    hub_urls: &[String],
-    clock: &dyn Clock,
-) -> Result<Credential, HubError> {
+/// Names in the hub's own certificate.
+fn server_names(config: &Config, addresses: &[SocketAddr], hub_urls: &[String]) -> Vec<String> {
     let mut names: Vec<String> = vec!["localhost".into(), "127.0.0.1".into(), "::1".into()];
     names.extend(addresses.iter().map(|address| address.ip().to_string()));
     names.extend(config.names.iter().cloned());
@@ -577,7 +618,5 @@ fn server_certificate(
     names.sort();
     names.dedup();
     names.retain(|name| name != "0.0.0.0" && name != "::");
-    Ok(home
-        .authority
-        .issue_server(&names, clock.now(), ca::LONG_LIFETIME)?)
+    names
 }

@@ -1,10 +1,10 @@
 //! Brings the agent into a cluster that the hub had made: the manifest of `deploy/agent` with a single-use join token.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use berth_apply::{bootstrap, manifest::ManifestOptions};
-use berth_control::{Registry, seams::Bootstrapper};
+use berth_control::{Registry, RegistryError, registry::TokenSpec, seams::Bootstrapper};
 use berth_identity::Authority;
 use berth_model::{ClusterName, label};
 use berth_provision::ClusterAccess;
@@ -34,14 +34,23 @@ impl Bootstrapper for AgentBootstrap {
         let mutating = bootstrap::serves_mutating_admission_policy(&client)
             .await
             .map_err(|error| format!("the API of cluster {cluster} does not answer: {error}"))?;
-        let made = self
-            .registry
-            .create_token(cluster.clone(), TOKEN_TTL, BTreeMap::new(), "", "")
-            .await
-            .map_err(|error| format!("no join token for cluster {cluster}: {error}"))?;
+        let pins = self.authority.pins();
+        let spec = TokenSpec {
+            ca_pins: pins.iter().map(ToString::to_string).collect(),
+            ..TokenSpec::new(cluster.clone(), TOKEN_TTL)
+        };
+        let made = match self.registry.create_token(spec).await {
+            Ok(made) => made,
+            // Its agent was faster than whoever wrote down that the manifest was applied.
+            Err(RegistryError::Precondition {
+                reason: "CLUSTER_JOINED",
+                ..
+            }) => return Ok(()),
+            Err(error) => return Err(format!("no join token for cluster {cluster}: {error}")),
+        };
         let objects = berth_apply::manifest::render(&ManifestOptions {
             hub_urls: self.hub_urls.clone(),
-            ca_pin: self.authority.pin().to_string(),
+            ca_pin: pins.to_string(),
             token: Some(made.token.expose().to_string()),
             image: self.image.clone(),
             namespace: label::AGENT_NAMESPACE.to_owned(),

@@ -10,6 +10,7 @@ use std::{
 };
 
 use berth_eks::EksConfig;
+use berth_identity::ca;
 use berth_model::AcceptedGaps;
 use berth_plan::view::{BreakerSettings, Settings};
 use serde::Deserialize;
@@ -24,6 +25,10 @@ pub struct Config {
     pub names: Vec<String>,
     /// How agents reach the hub and what they run.
     pub agents: Agents,
+    /// How clusters join.
+    pub join: Join,
+    /// A certificate from outside for the API's listener, such as cert-manager's; without it there is the fleet's own alone.
+    pub tls: Option<OutsideCertificate>,
     /// Bounds of placement.
     pub placement: Placement,
     /// How etcd is reached, when the store is there.
@@ -52,6 +57,28 @@ pub struct Agents {
     pub hub_urls: Vec<String>,
     /// Image of the agent in clusters the hub makes.
     pub image: String,
+    /// How long an agent's certificate is good, in seconds: a minute to a day. It is renewed at half of that.
+    pub certificate_seconds: u64,
+}
+
+/// How clusters join.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Join {
+    /// Every cluster that joins takes no tenants until `berth accept cluster`.
+    pub require_accept: bool,
+}
+
+/// A certificate from outside the fleet. Clients that ask for one of its names see it; all others see the fleet's own.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct OutsideCertificate {
+    /// The certificate and its chain, a PEM file; read again when it changes.
+    pub cert_file: PathBuf,
+    /// Its key.
+    pub key_file: PathBuf,
+    /// Who issued it, a PEM file: goes into `admin.yaml`, so that the admin's command line trusts it.
+    pub ca_file: Option<PathBuf>,
 }
 
 impl Default for Agents {
@@ -59,6 +86,7 @@ impl Default for Agents {
         Self {
             hub_urls: Vec::new(),
             image: format!("berth-agent:{}", env!("CARGO_PKG_VERSION")),
+            certificate_seconds: ca::AGENT_LIFETIME.as_secs(),
         }
     }
 }
@@ -308,6 +336,9 @@ impl Config {
         }
         config.auth.check()?;
         config.limits.check()?;
+        if !(60..=ca::AGENT_LIFETIME.as_secs()).contains(&config.agents.certificate_seconds) {
+            return Err("agents.certificateSeconds must be between 60 and 86400 (a day)".into());
+        }
         let breaker = &config.breaker;
         if breaker.percent > 100 {
             return Err("breaker.percent must be 100 at most".into());
@@ -378,6 +409,8 @@ mod tests {
         assert!(Config::parse("placement:\n  headroomPercent: 100\n").is_err());
         assert!(Config::parse("placement:\n  infraPollSeconds: 0\n").is_err());
         assert!(Config::parse("breaker:\n  percent: 101\n").is_err());
+        assert!(Config::parse("agents:\n  certificateSeconds: 86401\n").is_err());
+        assert!(Config::parse("agents:\n  certificateSeconds: 59\n").is_err());
         assert!(Config::parse("breaker:\n  windowSeconds: 0\n").is_err());
         assert!(Config::parse("backup:\n  to: /b\n  intervalSeconds: 0\n").is_err());
         assert!(Config::parse("backup:\n  intervalSeconds: 5\n").is_err());

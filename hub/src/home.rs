@@ -7,7 +7,7 @@ use std::{
 };
 
 use berth_control::keys;
-use berth_identity::{Authority, CaError, Credential, ca};
+use berth_identity::{Authority, CaError, Credential, Stage, ca, certificate};
 use berth_model::{FleetId, Generation, Revision, Term, Tier, Timestamp, Uid, catalogue};
 use berth_store::{Election, OpenError, SledOptions, SledStore, SoleCandidate, Store, StoreError, Txn};
 use berth_wire::record::{self, FleetRecord};
@@ -171,7 +171,7 @@ impl Home {
     ///
     /// # Errors
     /// As [`Home::fleet`].
-    pub async fn begin(&self) -> Result<Period, HomeError> {
+    pub async fn begin(&self, now: Timestamp) -> Result<Period, HomeError> {
         let key = keys::fleet();
         let record = match self.store.get(&key).await? {
             None => self.found().await?,
@@ -179,6 +179,12 @@ impl Home {
                 let read = record::decode_fleet(&entry.value)
                     .map_err(|error| HomeError::Wrong(error.to_string()))?;
                 self.same_authority(&read)?;
+                // Another hub of the fleet, or this one before it died, went over to the next authority.
+                if let Stage::Announced { next } = self.authority.stage()
+                    && read.ca_pin == next.to_string()
+                {
+                    self.authority.finish_rotation(now)?;
+                }
                 let mut record = read.clone();
                 if self.shared() {
                     record.term = Term(record.term.0 + 1);
@@ -264,10 +270,17 @@ impl Home {
         Ok(record)
     }
 
-    /// Agents trust one authority: a hub with another one could not serve a single one of them.
+    /// Agents trust one authority, or two while it is rolled over: a hub with another one could not serve a single one of them.
     fn same_authority(&self, record: &FleetRecord) -> Result<(), HomeError> {
         let ours = self.authority.pin().to_string();
-        if record.ca_pin.is_empty() || record.ca_pin == ours {
+        // The old one is on record where this hub went over and did not come to write it down.
+        let known = match self.authority.stage() {
+            Stage::Single => false,
+            Stage::Announced { next: other } | Stage::Switched { old: other } => {
+                record.ca_pin == other.to_string()
+            }
+        };
+        if record.ca_pin.is_empty() || record.ca_pin == ours || known {
             return Ok(());
         }
         Err(HomeError::OtherAuthority {
@@ -314,7 +327,8 @@ async fn open_store(dir: &Path, choice: &StoreChoice, access: &EtcdAccess) -> Re
     }
 }
 
-/// Writes the admin's context when there is none, or when it is of another authority or has expired.
+/// Writes the admin's context when there is none, or when it trusts others, is by another authority or is in the second half of its life.
+/// `outside` are roots besides the fleet's own, PEM.
 ///
 /// # Errors
 /// [`HomeError`] names the file.
@@ -323,14 +337,22 @@ pub fn admin_context(
     home: &Home,
     fleet: &FleetId,
     server: &str,
+    outside: &str,
     now: Timestamp,
 ) -> Result<PathBuf, HomeError> {
     let path = dir.join("admin.yaml");
+    let ca_pem = format!("{}{outside}", home.authority.trust().pem);
+    let current = |pem: &str| {
+        let issuer = certificate::first(pem)
+            .ok()
+            .and_then(|der| home.authority.issuer_of(&der));
+        issuer == Some(home.authority.pin())
+    };
     if let Ok(text) = std::fs::read_to_string(&path)
         && let Ok(mut context) = berth_wire::context::Context::parse(&text)
-        && context.ca_pem == home.authority.certificate_pem()
-        && berth_identity::certificate::validity(&context.certificate_pem)
-            .is_ok_and(|validity| !validity.expired(now))
+        && context.ca_pem == ca_pem
+        && current(&context.certificate_pem)
+        && certificate::validity(&context.certificate_pem).is_ok_and(|validity| now < validity.renew_at())
     {
         if context.server != server {
             server.clone_into(&mut context.server);
@@ -347,7 +369,7 @@ pub fn admin_context(
     let context = berth_wire::context::Context {
         server: server.to_owned(),
         servers: Vec::new(),
-        ca_pem: home.authority.certificate_pem().to_owned(),
+        ca_pem,
         certificate_pem,
         key_pem: key_pem.to_string(),
         ..berth_wire::context::Context::default()

@@ -188,7 +188,7 @@ impl Leader {
     ) -> Result<Ended, HubError> {
         let begun = tokio::select! {
             biased;
-            begun = self.home.begin() => begun,
+            begun = self.home.begin(self.clock.now()) => begun,
             () = leadership.lost() => return Ok(Ended::Lost),
             () = cancel.cancelled() => return Ok(Ended::Cancelled),
         };

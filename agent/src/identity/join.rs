@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use berth_identity::{CaPin, JoinToken, key, tls};
+use berth_identity::{CaPins, JoinToken, key, tls};
 use berth_proto::agent::{JoinRequest, JoinResponse};
 use berth_runtime::{
     clock::Clock,
@@ -30,7 +30,7 @@ pub(super) async fn join(
     clock: &dyn Clock,
     shutdown: &CancellationToken,
 ) -> Result<Identity, Error> {
-    let (Some(path), Some(pin)) = (&joining.token_file, joining.pin) else {
+    let (Some(path), Some(pins)) = (&joining.token_file, &joining.pins) else {
         return Err(Error::NoToken);
     };
     let text = tokio::fs::read_to_string(path).await.map(Zeroizing::new);
@@ -48,7 +48,7 @@ pub(super) async fn join(
         kubernetes_uid: kubernetes_uid.to_owned(),
         agent_version: crate::VERSION.to_owned(),
     };
-    let attempt = || ask(hubs, pin, request.clone());
+    let attempt = || ask(hubs, pins, request.clone());
     let answer = retry(&TRIES, clock, shutdown, attempt)
         .await
         .map_err(|error| match error {
@@ -56,23 +56,31 @@ pub(super) async fn join(
             RetryError::Cancelled { .. } => Error::BadAnswer("none before the agent was stopped".into()),
         })?;
     // The chain was checked against the pin; so is what is trusted from now on.
-    if CaPin::of_pem(&answer.ca_pem)? != pin {
+    if !CaPins::of_pem(&answer.ca_pem)?
+        .iter()
+        .any(|pin| pins.contains(pin))
+    {
         return Err(Error::BadAnswer(
             "its certificate authority is not the pinned one".into(),
         ));
     }
-    assemble(&answer.cluster, answer.certificate_pem, answer.ca_pem, key_pem)
+    assemble(
+        &answer.cluster,
+        answer.certificate_pem,
+        answer.ca_pem,
+        (key_pem, kubernetes_uid),
+    )
 }
 
-async fn ask(hubs: &Hubs, pin: CaPin, request: JoinRequest) -> Result<JoinResponse, Failure<Error>> {
-    let config = tls::joining_client(pin).map_err(|e| Failure::Stop(Error::Tls(e)))?;
+async fn ask(hubs: &Hubs, pins: &CaPins, request: JoinRequest) -> Result<JoinResponse, Failure<Error>> {
+    let config = tls::joining_client(pins.clone()).map_err(|e| Failure::Stop(Error::Tls(e)))?;
     let address = hubs.next();
     let mut client = match hubs.dial(&address, config.into()).await {
         Ok(client) => client,
         Err(ConnectError::OtherAuthority) => {
             return Err(Failure::Stop(Error::WrongPin {
                 hub: address.to_string(),
-                pin: pin.to_string(),
+                pin: pins.to_string(),
             }));
         }
         Err(error) => {

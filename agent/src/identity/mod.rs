@@ -1,15 +1,18 @@
 //! Who this agent is: its key, its certificate and the hub's authority, kept in a Secret of its own namespace.
 //!
 //! The key is written before the hub is asked to sign it, so that a crash in between keeps it and the same token works again.
-//! Getting an identity is [`join`]'s business, keeping it [`secret`]'s, making it last [`renew`]'s.
+//! Getting an identity is [`join`]'s business, keeping it [`secret`]'s and [`keeper`]'s, making it last [`renew`]'s, and getting it back
+//! after it has expired [`recover`]'s.
 
 pub(crate) mod join;
+pub(crate) mod keeper;
+mod recover;
 pub(crate) mod renew;
 pub(crate) mod secret;
 
 use std::{path::PathBuf, sync::Arc};
 
-use berth_identity::{CaPin, Credential, certificate, key, tls};
+use berth_identity::{CaPins, Credential, certificate, key, tls};
 use berth_model::ClusterName;
 use berth_runtime::clock::Clock;
 use rustls::ClientConfig;
@@ -24,7 +27,10 @@ use secret::{IdentitySecret, Kept};
 pub(crate) struct Identity {
     pub(crate) cluster: ClusterName,
     pub(crate) credential: Credential,
+    /// The authorities to trust; the first is the one that signs.
     pub(crate) ca_pem: String,
+    /// UID of the `kube-system` it is for.
+    pub(crate) kubernetes_uid: String,
 }
 
 impl Identity {
@@ -38,7 +44,7 @@ impl Identity {
 #[derive(Clone, Debug)]
 pub(crate) struct Joining {
     pub(crate) token_file: Option<PathBuf>,
-    pub(crate) pin: Option<CaPin>,
+    pub(crate) pins: Option<CaPins>,
 }
 
 /// The identity kept in the cluster; where there is none, joins for one.
@@ -83,22 +89,33 @@ pub(crate) async fn obtain(
         if !validity.expired(clock.now()) {
             return Ok(identity);
         }
-        if joining.token_file.is_none() {
-            return Err(Error::Expired {
-                cluster: identity.cluster.to_string(),
-                at: validity.not_after,
-            });
+        tracing::info!(cluster = %identity.cluster, at = %validity.not_after, "the certificate has expired; proving with its key who this is");
+        match recover::until_decided(&identity, hubs, clock, shutdown).await {
+            Ok(recovered) => {
+                secret.write(&recovered).await?;
+                return Ok(recovered);
+            }
+            Err(problem) if joining.token_file.is_none() => {
+                return Err(Error::Expired {
+                    cluster: identity.cluster.to_string(),
+                    at: validity.not_after,
+                    problem,
+                });
+            }
+            Err(problem) => tracing::warn!(problem, "joining again with the token that is there"),
         }
     }
     let identity = join::join(hubs, joining, &kept.key_pem, &uid, clock, shutdown).await?;
     secret.write(&identity).await?;
     tracing::info!(cluster = %identity.cluster, "joined");
+    // It is used up; whoever can read Secrets here need not find it.
+    secret.delete_token().await;
     Ok(identity)
 }
 
 impl Joining {
     fn check(&self) -> Result<(), Error> {
-        if self.token_file.is_none() || self.pin.is_none() {
+        if self.token_file.is_none() || self.pins.is_none() {
             Err(Error::NoToken)
         } else {
             Ok(())
@@ -111,7 +128,7 @@ pub(crate) fn assemble(
     cluster: &str,
     certificate_pem: String,
     ca_pem: String,
-    key_pem: &Zeroizing<String>,
+    (key_pem, kubernetes_uid): (&Zeroizing<String>, &str),
 ) -> Result<Identity, Error> {
     if !key::belongs_to(key_pem, &certificate_pem) {
         return Err(Error::BadAnswer(
@@ -126,5 +143,17 @@ pub(crate) fn assemble(
             key_pem: key_pem.clone(),
         },
         ca_pem,
+        kubernetes_uid: kubernetes_uid.to_owned(),
     })
+}
+
+/// Whether whoever is trusted now may say whom to trust from now on: they have one authority in common, or it is another hub.
+pub(crate) fn may_trust(now: &str, next: &str) -> Result<CaPins, Error> {
+    let (now, next) = (CaPins::of_pem(now)?, CaPins::of_pem(next)?);
+    if next.iter().any(|pin| now.contains(pin)) {
+        return Ok(next);
+    }
+    Err(Error::BadAnswer(
+        "none of its certificate authorities is one that is trusted here".into(),
+    ))
 }

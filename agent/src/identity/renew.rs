@@ -1,44 +1,45 @@
-//! Makes an identity last: a new certificate for the same key when two thirds of the old one's time have passed.
+//! Makes an identity last: a new certificate for the same key when half of the old one's time has passed, or when another authority
+//! signs by now.
 
 use std::{sync::Arc, time::Duration};
 
-use berth_identity::{CaPin, certificate, key};
+use berth_identity::{certificate, key};
 use berth_model::Timestamp;
 use berth_proto::agent::RenewRequest;
 use berth_runtime::{
     clock::Clock,
     retry::{Backoff, Policy},
 };
-use tokio::sync::watch;
 
-use super::{Identity, assemble, secret::IdentitySecret};
+use super::{Identity, keeper::Keeper, recover};
 use crate::{error::Error, link::Hubs};
 
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 const TRIES: Policy = Policy::new(Duration::from_secs(10), Duration::from_secs(600));
 /// Wall clocks jump and machines sleep: look again at least this often.
-const LONGEST_NAP: Duration = Duration::from_secs(3600);
+const LONGEST_NAP: Duration = Duration::from_secs(600);
 
 /// Renews for ever. What is renewed is kept in the cluster first and then used by the next connection.
-pub(crate) async fn keep_renewed(
-    identity: watch::Sender<Arc<Identity>>,
-    secret: IdentitySecret,
-    hubs: Hubs,
-    clock: Arc<dyn Clock>,
-) {
+pub(crate) async fn keep_renewed(keeper: Keeper, hubs: Hubs, clock: Arc<dyn Clock>) {
     let mut backoff = Backoff::new(&TRIES);
+    let mut changes = keeper.subscribe();
     loop {
-        let current = identity.borrow().clone();
-        let due =
-            certificate::validity(&current.credential.certificate_pem).map(|validity| validity.renew_at());
-        if let Some(wait) = due.ok().and_then(|due| wait_until(due, clock.now())) {
-            clock.sleep(wait.min(LONGEST_NAP)).await;
+        let current = changes.borrow_and_update().clone();
+        if let Some(wait) = wait_until(due(&current, clock.now()), clock.now()) {
+            tokio::select! {
+                biased;
+                _ = changes.changed() => {}
+                () = clock.sleep(wait.min(LONGEST_NAP)) => {}
+            }
             continue;
         }
-        match renew(&current, &hubs, &secret).await {
-            Ok(renewed) => {
-                tracing::info!(cluster = %renewed.cluster, "certificate renewed");
-                identity.send_replace(Arc::new(renewed));
+        if by_another(&current) {
+            // All agents of a fleet hear of another authority at once.
+            clock.sleep(backoff.next_delay()).await;
+        }
+        match renew(&keeper, &hubs, clock.now()).await {
+            Ok(()) => {
+                tracing::info!(cluster = %current.cluster, "certificate renewed");
                 backoff.reset();
             }
             Err(error) => tracing::warn!(
@@ -51,6 +52,22 @@ pub(crate) async fn keep_renewed(
     }
 }
 
+/// When to renew: at half life, and at once when the authority that signs is another one than signed this.
+fn due(identity: &Identity, now: Timestamp) -> Timestamp {
+    if by_another(identity) {
+        return now;
+    }
+    certificate::validity(&identity.credential.certificate_pem).map_or(now, |validity| validity.renew_at())
+}
+
+fn by_another(identity: &Identity) -> bool {
+    let certificate = certificate::first(&identity.credential.certificate_pem);
+    let (Ok(certificate), Ok(authority)) = (certificate, certificate::first(&identity.ca_pem)) else {
+        return false;
+    };
+    !certificate::issued_by(&certificate, &authority)
+}
+
 fn wait_until(due: Timestamp, now: Timestamp) -> Option<Duration> {
     let left = due.as_second().checked_sub(now.as_second())?;
     u64::try_from(left)
@@ -59,7 +76,14 @@ fn wait_until(due: Timestamp, now: Timestamp) -> Option<Duration> {
         .map(Duration::from_secs)
 }
 
-async fn renew(current: &Identity, hubs: &Hubs, secret: &IdentitySecret) -> Result<Identity, Error> {
+async fn renew(keeper: &Keeper, hubs: &Hubs, now: Timestamp) -> Result<(), Error> {
+    let current = keeper.current();
+    let expired = certificate::validity(&current.credential.certificate_pem)?.expired(now);
+    if expired {
+        let answer = recover::once(&current, hubs).await;
+        let answer = answer.map_err(|unproven| Error::BadAnswer(unproven.message().to_owned()))?;
+        return keeper.renewed(answer.certificate_pem, answer.ca_pem).await;
+    }
     let address = hubs.next();
     let unreachable = |what: String| Error::BadAnswer(format!("hub {address}: {what}"));
     let mut client = hubs
@@ -75,18 +99,12 @@ async fn renew(current: &Identity, hubs: &Hubs, secret: &IdentitySecret) -> Resu
         .await
         .map_err(|status| unreachable(status.message().to_owned()))?
         .into_inner();
-    // A renewed authority has the old key; another key would be another hub.
-    if CaPin::of_pem(&answer.ca_pem)? != CaPin::of_pem(&current.ca_pem)? {
-        return Err(Error::BadAnswer("its certificate authority has changed".into()));
+    if !key::belongs_to(&current.credential.key_pem, &answer.certificate_pem) {
+        return Err(Error::BadAnswer(
+            "the certificate is not for this agent's key".into(),
+        ));
     }
-    let renewed = assemble(
-        current.cluster.as_str(),
-        answer.certificate_pem,
-        answer.ca_pem,
-        &current.credential.key_pem,
-    )?;
-    secret.write(&renewed).await?;
-    Ok(renewed)
+    keeper.renewed(answer.certificate_pem, answer.ca_pem).await
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use berth_model::{ClusterName, label};
 use k8s_openapi::{ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::{
     Api, Client,
-    api::{Patch, PatchParams, PostParams},
+    api::{DeleteParams, Patch, PatchParams, PostParams},
 };
 use serde_json::json;
 use zeroize::Zeroizing;
@@ -34,6 +34,12 @@ pub(crate) struct Kept {
 pub(crate) struct IdentitySecret {
     api: Api<Secret>,
     namespace: String,
+}
+
+impl fmt::Debug for IdentitySecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl fmt::Display for IdentitySecret {
@@ -114,6 +120,26 @@ impl IdentitySecret {
             .map_err(Error::kubernetes("write", self.object()))
     }
 
+    /// Removes the Secret that the join token came in. One that is not there, or not this agent's to remove, is no trouble.
+    pub(crate) async fn delete_token(&self) {
+        let deleted = self
+            .api
+            .delete(label::AGENT_TOKEN_SECRET, &DeleteParams::default())
+            .await;
+        match deleted {
+            Ok(_) => tracing::info!(
+                secret = label::AGENT_TOKEN_SECRET,
+                "the join token is used up, and its Secret deleted"
+            ),
+            Err(error) if status_code(&error) == Some(404) => {}
+            Err(error) => tracing::warn!(
+                secret = label::AGENT_TOKEN_SECRET,
+                %error,
+                "the join token is used up, but its Secret cannot be deleted; apply the agent's manifest, or delete it"
+            ),
+        }
+    }
+
     fn decode(&self, secret: Secret) -> Result<Kept, Error> {
         let mut data = secret.data.unwrap_or_default();
         let mut take = |field: &str| -> Result<Option<String>, Error> {
@@ -141,6 +167,7 @@ impl IdentitySecret {
                         key_pem: key_pem.clone(),
                     },
                     ca_pem: required(AUTHORITY, authority)?,
+                    kubernetes_uid: kubernetes_uid.clone(),
                 })
             }
         };

@@ -18,7 +18,10 @@ use super::{
     minting::Minting,
     session::{Answer, Effect, End, Input, Session, greeting, heartbeat},
 };
-use crate::evidence::{Desk, Fresh};
+use crate::{
+    evidence::{Desk, Fresh},
+    identity::keeper::Keeper,
+};
 
 /// Messages that may wait for the hub.
 const QUEUE: usize = 64;
@@ -38,6 +41,8 @@ pub(crate) struct Driver {
     pub(crate) evidence: Desk,
     /// Set while a hub listens.
     pub(crate) live: watch::Sender<bool>,
+    /// Who this is and whom it trusts; none where nobody is asked for a certificate.
+    pub(crate) keeper: Option<Keeper>,
 }
 
 /// How a session ended.
@@ -79,7 +84,14 @@ impl Driver {
         let mut evidence = self.evidence.news();
         let hello = {
             let facts = facts.borrow_and_update().clone();
-            greeting(&self.instance, self.engine.highest_term(), &facts, &self.held())
+            let pins = self.keeper.as_ref().map(Keeper::pins).unwrap_or_default();
+            greeting(
+                &self.instance,
+                self.engine.highest_term(),
+                &facts,
+                &self.held(),
+                pins,
+            )
         };
         let (queue, outgoing) = mpsc::channel(QUEUE.max(hello.len()));
         let out = Out { queue };
@@ -212,6 +224,20 @@ impl Driver {
                 Effect::Probe { id, tenant, uid } => {
                     let answer = self.have_probed(tenant, &uid);
                     effects.extend(self.step(session, Input::ProbeQueued { id, answer }));
+                }
+                Effect::Trust(ca_pem) => {
+                    let Some(keeper) = &self.keeper else { continue };
+                    let pins = match keeper.trust(ca_pem).await {
+                        Ok(pins) => pins.iter().map(ToString::to_string).collect(),
+                        Err(error) => {
+                            tracing::warn!(
+                                error = error.message(),
+                                "the hub says whom to trust, and that is not done; it says it again in the next session"
+                            );
+                            continue;
+                        }
+                    };
+                    effects.extend(self.step(session, Input::TrustKept(pins)));
                 }
                 Effect::End(end) => return Ok(Some(end)),
             }

@@ -62,6 +62,8 @@ pub(crate) enum Input {
     },
     /// A tenant's walls were probed, so long ago.
     Probed(Sealed, Duration),
+    /// Whom to trust is kept: their pins.
+    TrustKept(Vec<String>),
     /// A tenant will be probed, or why not.
     ProbeQueued { id: u64, answer: Result<(), String> },
 }
@@ -106,6 +108,8 @@ pub(crate) enum Effect {
     },
     /// Have the tenant probed, and say whether it will be.
     Probe { id: u64, tenant: TenantId, uid: Uid },
+    /// Keep and trust these authorities (PEM), and say so.
+    Trust(String),
     /// The session is over.
     End(End),
 }
@@ -154,6 +158,7 @@ pub(crate) fn greeting(
     highest_term: Term,
     facts: &ClusterFacts,
     held: &[Held],
+    trusted_pins: Vec<String>,
 ) -> Vec<ToHub> {
     let mut chunks = held_chunks(held, HELD_PER_CHUNK).into_iter();
     let hello = agent::Hello {
@@ -164,6 +169,7 @@ pub(crate) fn greeting(
         highest_term: highest_term.0,
         facts: Some(facts_to_proto(facts)),
         held: chunks.next(),
+        trusted_pins,
     };
     std::iter::once(ToHub::Hello(hello))
         .chain(chunks.map(ToHub::Held))
@@ -217,6 +223,7 @@ impl Session {
                 send(ToHub::Evidence(evidence_to_proto(&sealed, Some(age))))
             }
             Input::Reported(_) | Input::Facts(_) | Input::Probed(..) => Vec::new(),
+            Input::TrustKept(pins) => send(ToHub::TrustKept(agent::TrustKept { pins })),
             Input::BreakerReleased { id, answer } => {
                 let done = agent::reply::Answer::BreakerReleased(agent::BreakerReleased {});
                 reply(id, answer.map(|()| done))
@@ -250,6 +257,7 @@ impl Session {
             // Absence never deletes: that nothing more comes means nothing.
             (FromHub::SnapshotEnd(_), _) => Vec::new(),
             (FromHub::Request(request), _) => asked(&request),
+            (FromHub::Trust(trust), _) => vec![Effect::Trust(trust.ca_pem)],
         }
     }
 

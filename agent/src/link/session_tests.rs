@@ -465,7 +465,7 @@ fn the_greeting_says_everything_that_is_held_and_its_end() {
     };
     for count in [0, 1, HELD_PER_CHUNK, HELD_PER_CHUNK + 1, 3 * HELD_PER_CHUNK] {
         let held: Vec<Held> = (0..count).map(held).collect();
-        let messages = greeting("i", Term(3), &ClusterFacts::default(), &held);
+        let messages = greeting("i", Term(3), &ClusterFacts::default(), &held, Vec::new());
         let chunks: Vec<agent::HeldChunk> = messages
             .into_iter()
             .map(|message| match message {
@@ -565,7 +565,7 @@ proptest! {
 
 #[test]
 fn hello_says_which_protocols_are_spoken() {
-    let greeting = greeting("i", Term(3), &ClusterFacts::default(), &[]);
+    let greeting = greeting("i", Term(3), &ClusterFacts::default(), &[], Vec::new());
     let [ToHub::Hello(hello)] = &greeting[..] else {
         panic!("{greeting:?}");
     };
@@ -635,6 +635,7 @@ fn a_session_does_what_hubs_of_every_version_say() {
             "request" => matches!(&effects[..], [Effect::ReleaseBreaker { .. }]),
             "goodbye" => matches!(&effects[..], [Effect::End(End::Goodbye(_))]),
             "snapshot_end" | "ping" => effects.is_empty(),
+            "trust" => matches!(&effects[..], [Effect::Trust(ca_pem)] if !ca_pem.is_empty()),
             other => panic!("say what a session does when a hub says {other}"),
         };
         assert!(as_said, "{name}: {effects:?}");

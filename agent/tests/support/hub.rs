@@ -16,11 +16,13 @@ use std::{
 
 use berth_identity::{
     AGENT_LIFETIME, Authority, CaPin, Connection, Incoming, IncomingOptions, JoinToken, Peer, PeerInfo,
-    tls::{ServerCertificate, agent_server},
+    recovery::{Challenges, Statement},
+    tls::{ServerCertificate, agent_server, clients::ClientTrust},
 };
-use berth_model::{ClusterName, FleetId, Timestamp};
+use berth_model::{ClusterName, FleetId, Timestamp, Uid};
 use berth_proto::agent::{
-    self, JoinRequest, JoinResponse, LinkRequest, LinkResponse, RenewRequest, RenewResponse,
+    self, ChallengeRequest, ChallengeResponse, JoinRequest, JoinResponse, LinkRequest, LinkResponse,
+    RecoverRequest, RecoverResponse, RenewRequest, RenewResponse,
     agent_service_server::{AgentService, AgentServiceServer},
     link_request::Message as FromAgent,
     link_response::Message as ToAgent,
@@ -44,6 +46,10 @@ pub(crate) fn now() -> Timestamp {
     Timestamp::now()
 }
 
+fn uid() -> Uid {
+    Uid::new("uid-of-eu-1").unwrap()
+}
+
 fn fleet() -> FleetId {
     FleetId::new("test").unwrap()
 }
@@ -53,6 +59,8 @@ pub(crate) struct Fleet {
     _dir: tempfile::TempDir,
     authority: Authority,
     certificate: ServerCertificate,
+    trust: ClientTrust,
+    challenges: Challenges,
     token: Mutex<Option<JoinToken>>,
     pub(crate) joins: AtomicUsize,
     /// The last public key that was signed, as its certificate's hash.
@@ -61,6 +69,9 @@ pub(crate) struct Fleet {
     pub(crate) issued: Mutex<Option<String>>,
     pub(crate) lifetime: Mutex<Duration>,
     pub(crate) renewals: AtomicUsize,
+    pub(crate) recoveries: AtomicUsize,
+    /// Why agents cannot prove themselves again.
+    pub(crate) revoked: Mutex<bool>,
 }
 
 impl Fleet {
@@ -72,14 +83,18 @@ impl Fleet {
         let server = authority.issue_server(&names, now(), AGENT_LIFETIME).unwrap();
         Arc::new(Self {
             _dir: dir,
-            authority,
             certificate: ServerCertificate::new(&server).unwrap(),
+            trust: ClientTrust::new(&authority.trust().pem).unwrap(),
+            challenges: Challenges::new().unwrap(),
+            authority,
             token: Mutex::default(),
             joins: AtomicUsize::default(),
             signed: Mutex::default(),
             issued: Mutex::default(),
             lifetime: Mutex::new(AGENT_LIFETIME),
             renewals: AtomicUsize::default(),
+            recoveries: AtomicUsize::default(),
+            revoked: Mutex::default(),
         })
     }
 
@@ -95,12 +110,26 @@ impl Fleet {
         text
     }
 
+    /// Has the authority changed, and shows and trusts what follows.
+    pub(crate) fn rotate(&self, step: impl FnOnce(&Authority)) -> String {
+        step(&self.authority);
+        let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let server = self
+            .authority
+            .issue_server(&names, now(), AGENT_LIFETIME)
+            .unwrap();
+        let trust = self.authority.trust();
+        self.trust.replace(&trust.pem).unwrap();
+        self.certificate.replace(&server).unwrap();
+        trust.pem
+    }
+
     fn issue(&self, csr: &[u8]) -> Result<String, Status> {
         let cluster = ClusterName::new("eu-1").unwrap();
         let lifetime = *self.lifetime.lock().unwrap();
         let issued = self
             .authority
-            .issue_agent(&fleet(), &cluster, csr, now(), lifetime);
+            .issue_agent(&fleet(), (&cluster, &uid()), csr, now(), lifetime);
         let issued = issued.map_err(|e| Status::invalid_argument(e.to_string()))?;
         *self.signed.lock().unwrap() = Some(issued.key_sha256);
         *self.issued.lock().unwrap() = Some(issued.certificate_pem.clone());
@@ -129,7 +158,7 @@ impl Hub {
     pub(crate) async fn start_at(fleet: &Arc<Fleet>, address: SocketAddr) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let tls = agent_server(fleet.authority.certificate_pem(), fleet.certificate.clone()).unwrap();
+        let tls = agent_server(&fleet.trust, fleet.certificate.clone()).unwrap();
         let incoming =
             Incoming::new(listener, tls, IncomingOptions::new(self::fleet())).map(|c| c.map(Accepted));
         let (told, sessions) = mpsc::channel(16);
@@ -276,7 +305,7 @@ impl AgentService for Service {
         }
         let certificate_pem = self.fleet.issue(&request.csr_der)?;
         self.fleet.joins.fetch_add(1, Ordering::SeqCst);
-        let ca_pem = self.fleet.authority.certificate_pem().to_owned();
+        let ca_pem = self.fleet.authority.trust().pem;
         Ok(Response::new(JoinResponse {
             certificate_pem,
             ca_pem,
@@ -288,10 +317,44 @@ impl AgentService for Service {
         is_agent(&request)?;
         let certificate_pem = self.fleet.issue(&request.into_inner().csr_der)?;
         self.fleet.renewals.fetch_add(1, Ordering::SeqCst);
-        let ca_pem = self.fleet.authority.certificate_pem().to_owned();
+        let ca_pem = self.fleet.authority.trust().pem;
         Ok(Response::new(RenewResponse {
             certificate_pem,
             ca_pem,
+        }))
+    }
+
+    async fn challenge(&self, _: Request<ChallengeRequest>) -> Result<Response<ChallengeResponse>, Status> {
+        let challenge = self.fleet.challenges.give(now()).unwrap();
+        Ok(Response::new(ChallengeResponse { challenge }))
+    }
+
+    async fn recover(&self, request: Request<RecoverRequest>) -> Result<Response<RecoverResponse>, Status> {
+        let request = request.into_inner();
+        if *self.fleet.revoked.lock().unwrap() {
+            return Err(Status::permission_denied("the cluster was revoked"));
+        }
+        let statement = Statement {
+            fleet: &fleet(),
+            uid: &uid(),
+            challenge: &request.challenge,
+            csr_der: &request.csr_der,
+        };
+        assert!(statement.is_signed(&request.signature).unwrap());
+        assert_eq!(request.cluster_uid, "uid-of-eu-1");
+        let challenge = self.fleet.challenges.spend(&request.challenge, now());
+        challenge.map_err(|error| Status::aborted(error.to_string()))?;
+        let signed_before = self.fleet.signed.lock().unwrap().clone();
+        let certificate_pem = self.fleet.issue(&request.csr_der)?;
+        assert_eq!(
+            *self.fleet.signed.lock().unwrap(),
+            signed_before,
+            "the key that joined"
+        );
+        self.fleet.recoveries.fetch_add(1, Ordering::SeqCst);
+        Ok(Response::new(RecoverResponse {
+            certificate_pem,
+            ca_pem: self.fleet.authority.trust().pem,
         }))
     }
 

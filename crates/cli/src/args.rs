@@ -68,6 +68,14 @@ pub(crate) enum Command {
     Cordon(Cordon),
     /// New tenants on a cluster again
     Uncordon(Cordon),
+    /// Let tenants onto a cluster that joined by a token with --accept-by-admin, or at a hub that wants every cluster accepted
+    Accept(Accept),
+    /// Void a cluster's identity: cut its agent off now, and refuse it until it joins again with a new key
+    ///
+    /// For a cluster whose agent, or whose Secret berth-agent-identity, is in wrong hands. Its session ends within seconds and nothing its
+    /// agent shows is taken any more, by any hub of the fleet. Nothing is deleted: tenants there run on as they are, new ones go
+    /// elsewhere. It comes back by a token of `berth token create CLUSTER --rejoin`, with a key of its own making.
+    Revoke(Revoke),
     /// Let tenants onto a cluster that cannot hold one of their walls
     ///
     /// A cluster on which nobody is known to enforce network policies, or that does not serve ValidatingAdmissionPolicy, takes no
@@ -269,6 +277,10 @@ pub(crate) enum Fleet {
     Difference(FleetStatus),
     /// Let a hub act that only observes because its store was restored, or that has stopped because an agent knows a higher term
     TakeCommand(TakeCommand),
+    /// Show the certificate authority, where its roll-over stands, and how many agents trust and use it
+    Authority(ShowAuthority),
+    /// Roll the certificate authority over, without touching a cluster
+    RotateAuthority(RotateAuthority),
 }
 
 /// How to show it.
@@ -288,6 +300,57 @@ pub(crate) enum FleetOutput {
     Json,
     /// YAML.
     Yaml,
+}
+
+/// Let tenants onto a cluster.
+#[derive(Args, Debug)]
+pub(crate) struct Accept {
+    /// cluster NAME... or cluster/NAME...
+    #[arg(required = true, value_name = "cluster NAME")]
+    pub targets: Vec<String>,
+}
+
+/// Void a cluster's identity.
+#[derive(Args, Debug)]
+pub(crate) struct Revoke {
+    /// cluster NAME... or cluster/NAME...
+    #[arg(required = true, value_name = "cluster NAME")]
+    pub targets: Vec<String>,
+    /// Why, in one line
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+}
+
+/// The fleet's certificate authority.
+#[derive(Args, Debug)]
+pub(crate) struct ShowAuthority {
+    /// Write the authorities that are trusted now into the context file
+    #[arg(long)]
+    pub update_context: bool,
+    /// How to show it
+    #[arg(short, long, default_value = "text", value_name = "FORMAT")]
+    pub output: FleetOutput,
+}
+
+/// Roll the fleet's certificate authority over, step by step; without --finish, --retire or --abort the first one.
+///
+/// 1. (no flag) makes the next authority, beside the present one; agents are told to trust both. 2. --finish, when all do: the next one
+/// signs, and agents get new certificates by themselves. 3. --retire, when no agent uses the old one: it is trusted no more. Until
+/// --finish, --abort forgets the next one.
+#[derive(Args, Debug)]
+pub(crate) struct RotateAuthority {
+    /// Let the next authority sign
+    #[arg(long, group = "step")]
+    pub finish: bool,
+    /// Trust the old authority no more
+    #[arg(long, group = "step")]
+    pub retire: bool,
+    /// Forget the next authority
+    #[arg(long, group = "step")]
+    pub abort: bool,
+    /// Although agents, join tokens or other hubs hold it back: those that are not ready must join again
+    #[arg(long, requires = "step")]
+    pub force: bool,
 }
 
 /// Let a hub take command. It raises its term above every one known, sends what its store says, and puts back what clusters hold
@@ -337,9 +400,18 @@ pub(crate) enum Token {
 pub(crate) struct TokenCreate {
     /// The cluster's name in the fleet
     pub cluster: String,
-    /// How long it works, at most 24h
-    #[arg(long, default_value = "1h", value_name = "DURATION", value_parser = duration)]
+    /// How long it works, at most 1h
+    #[arg(long, default_value = "30m", value_name = "DURATION", value_parser = duration)]
     pub ttl: Duration,
+    /// From where it may be used, as the hub sees the agent's address; repeatable [default: everywhere]
+    #[arg(long, value_name = "CIDR")]
+    pub from: Vec<String>,
+    /// Give a cluster that has joined already, or was revoked, a new identity; only that Kubernetes cluster can use it
+    #[arg(long, conflicts_with = "accept_by_admin")]
+    pub rejoin: bool,
+    /// The cluster takes no tenants until `berth accept cluster`
+    #[arg(long)]
+    pub accept_by_admin: bool,
     /// Label the cluster gets on joining; repeatable
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = pair)]
     pub labels: Vec<(String, String)>,

@@ -1,7 +1,13 @@
 //! Finds and reads the context file: which hub, and with which credentials.
 
-use std::{env, fs, io, path::PathBuf};
+use std::{
+    env, fs,
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
 
+use berth_identity::{ca, certificate};
 use berth_wire::context::Context;
 
 use crate::{
@@ -9,6 +15,62 @@ use crate::{
     exit::{Exit, Failure},
     login::Keeper,
 };
+
+const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
+const END: &str = "-----END CERTIFICATE-----\n";
+
+/// Writes into the context in `file`, or where it usually is, whom to trust from now on: these authorities, and those from outside the
+/// fleet that it has trusted so far. Gives the path.
+pub(crate) fn trust(file: Option<PathBuf>, fleet_pem: &str) -> Result<PathBuf, Failure> {
+    let path = path(file)?;
+    let mut context = known(&path)?.ok_or_else(|| absent(&path))?;
+    let outside = context
+        .ca_pem
+        .split_inclusive(END)
+        .filter(|pem| pem.contains(BEGIN) && !is_fleets(pem));
+    context.ca_pem = std::iter::once(fleet_pem).chain(outside).collect();
+    let failed = |error: &dyn std::fmt::Display| {
+        Failure::new(
+            Exit::Failure,
+            format!("write context file {}: {error}", path.display()),
+        )
+    };
+    let text = context.to_yaml().map_err(|error| failed(&error))?;
+    write_private(&path, &text).map_err(|error| failed(&error))?;
+    Ok(path)
+}
+
+/// Whether it is, or was, an authority of a fleet.
+fn is_fleets(pem: &str) -> bool {
+    let Ok(der) = certificate::first(pem) else {
+        return false;
+    };
+    certificate::common_name(&der).as_deref() == Some(ca::AUTHORITY_NAME)
+}
+
+/// Whole or not at all, for its owner alone.
+fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    let beside = path.with_extension("yaml.new");
+    let mut out = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&beside)?;
+    out.write_all(text.as_bytes())?;
+    out.sync_all()?;
+    fs::rename(&beside, path)
+}
+
+fn absent(path: &Path) -> Failure {
+    Failure::new(
+        Exit::Failure,
+        format!(
+            "there is no context file {}: sign in with berth login --server URL, or give the one that a hub writes as DATA_DIR/admin.yaml with --context-file or BERTH_CONTEXT",
+            path.display()
+        ),
+    )
+}
 
 /// A context with what is shown to its hub.
 #[derive(Clone, Debug)]
@@ -22,15 +84,7 @@ pub(crate) struct Loaded {
 /// The context in `file`, or where it usually is. A token in `BERTH_TOKEN` takes the place of the context's credential.
 pub(crate) fn load(file: Option<PathBuf>) -> Result<Loaded, Failure> {
     let path = path(file)?;
-    let mut context = known(&path)?.ok_or_else(|| {
-        Failure::new(
-            Exit::Failure,
-            format!(
-                "there is no context file {}: sign in with berth login --server URL, or give the one that a hub writes as DATA_DIR/admin.yaml with --context-file or BERTH_CONTEXT",
-                path.display()
-            ),
-        )
-    })?;
+    let mut context = known(&path)?.ok_or_else(|| absent(&path))?;
     if let Some(token) = given_token() {
         context.certificate_pem.clear();
         context.key_pem.clear();

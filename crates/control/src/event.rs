@@ -93,6 +93,9 @@ pub(crate) fn try_take(
             Some(value) => {
                 let (mut cluster, key_sha256) = load::stored_cluster(value, revision)?;
                 sessions.end_other_keys(&name, &key_sha256);
+                if cluster.revoked.is_some() {
+                    sessions.revoke(&name);
+                }
                 if let Some(facts) = sessions.last_facts(&name) {
                     cluster.facts = Some(facts);
                 }

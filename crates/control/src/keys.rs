@@ -125,6 +125,15 @@ pub fn bundle_uses(name: &BundleName, version: &BundleVersion) -> Key {
     key(format!("bundle-uses/{name}/{version}"))
 }
 
+/// Which cluster of the fleet a Kubernetes cluster is, by the UID of its `kube-system`, which is not ours and may be anything.
+#[must_use]
+pub fn kubernetes_uid(uid: &str) -> Key {
+    key(format!(
+        "kubernetes-uids/{}",
+        berth_identity::certificate::fingerprint(uid.as_bytes())
+    ))
+}
+
 /// A cluster.
 #[must_use]
 pub fn cluster(name: &ClusterName) -> Key {

@@ -156,6 +156,9 @@ pub(crate) fn dedicated(
         facts: None,
         accepted_gaps: AcceptedGaps::new(),
         joined_at: None,
+        kubernetes_uid: String::new(),
+        awaiting_acceptance: false,
+        revoked: None,
     }
 }
 

@@ -39,6 +39,15 @@ impl Command {
             Self::Withdraw { tenant, .. } => tenant,
         }
     }
+
+    /// What tells that tenant from others of its name.
+    #[must_use]
+    pub const fn uid(&self) -> &Uid {
+        match self {
+            Self::Assign(assignment) | Self::Keep(assignment) => &assignment.uid,
+            Self::Withdraw { uid, .. } => uid,
+        }
+    }
 }
 
 /// What the stream's writer takes out.
@@ -50,6 +59,8 @@ pub enum Outgoing {
     SnapshotEnd,
     /// An operator confirmed that deletions may go on.
     ReleaseBreaker,
+    /// Trust these authorities, PEM.
+    Trust(String),
     /// Somebody waits for a token.
     MintToken {
         /// Of the answer, see [`Outbox::answer`].
@@ -83,6 +94,7 @@ pub type Gate = Arc<dyn Fn() -> bool + Send + Sync>;
 pub struct Outbox {
     state: Mutex<State>,
     filled: Notify,
+    ending: Notify,
     /// Asked before each command is let out; none lets everything out.
     gate: Option<Gate>,
 }
@@ -101,10 +113,13 @@ struct State {
     commands: BTreeMap<TenantId, Command>,
     snapshot_end: bool,
     release_breaker: bool,
+    trust: Option<String>,
     questions: Questions,
     /// Tenants to be probed; no more than there are.
     probes: BTreeMap<TenantId, Uid>,
     goodbye: Option<(&'static str, String, String)>,
+    /// Goodbye was or will be said.
+    over: bool,
 }
 
 impl Outbox {
@@ -144,6 +159,12 @@ impl Outbox {
         self.filled.notify_one();
     }
 
+    /// Says whom to trust from now on.
+    pub fn trust(&self, ca_pem: String) {
+        self.state().trust = Some(ca_pem);
+        self.filled.notify_one();
+    }
+
     /// Asks for a token; the receiver fails when there will be no answer.
     ///
     /// # Errors
@@ -174,9 +195,18 @@ impl Outbox {
     pub fn goodbye_to(&self, reason: &'static str, message: impl Into<String>, leader: &str) {
         let mut state = self.state();
         state.goodbye = Some((reason, message.into(), leader.to_owned()));
+        state.over = true;
         state.questions.give_up();
         drop(state);
         self.filled.notify_one();
+        self.ending.notify_one();
+    }
+
+    /// Until goodbye is to be said: whoever listens to this agent need not wait for it to be heard. One waiter.
+    pub async fn ending(&self) {
+        while !self.state().over {
+            self.ending.notified().await;
+        }
     }
 
     /// The next thing to say. Cancel safe; one reader.
@@ -202,6 +232,7 @@ impl Outbox {
             && state.probes.is_empty()
             && !state.release_breaker
             && !state.snapshot_end
+            && state.trust.is_none()
             && state.questions.silent();
         // A hub that was paused past its lease goes on right here: what it had to say is not its to say any more.
         if !silent && self.gate.as_ref().is_some_and(|gate| !gate()) {
@@ -213,6 +244,9 @@ impl Outbox {
         }
         if std::mem::take(&mut state.release_breaker) {
             return Some(Outgoing::ReleaseBreaker);
+        }
+        if let Some(ca_pem) = state.trust.take() {
+            return Some(Outgoing::Trust(ca_pem));
         }
         // Somebody waits, and it is short.
         if let Some((id, wanted)) = state.questions.next() {

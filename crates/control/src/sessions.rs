@@ -2,6 +2,7 @@
 
 mod asking;
 mod proofs;
+mod trusting;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,6 +18,7 @@ use berth_runtime::Clock;
 use tokio::sync::Notify;
 
 pub use self::asking::{ANSWER, AskError};
+pub use self::trusting::{Trusted, Trusting};
 use crate::outbox::{Command, Gate, Outbox};
 
 /// More leaders than a fleet ever has.
@@ -52,6 +54,8 @@ struct State {
     highest_term: Term,
     clusters: BTreeMap<ClusterName, ClusterState>,
     changes: SessionChanges,
+    /// Whose certificates agents are to trust; none where nobody says.
+    trust: Option<Trusted>,
 }
 
 /// What is known of a cluster by its sessions; stays when the session ends, so that status can say how old it is.
@@ -63,6 +67,8 @@ struct ClusterState {
     reports: BTreeMap<TenantId, (TenantReport, Moment)>,
     /// Stays when a session ends: it is signed, and grows old by itself.
     proofs: BTreeMap<TenantId, proofs::Proof>,
+    /// Whom its agent trusts and who issued its certificate, as far as known.
+    trusting: Trusting,
 }
 
 /// A moment by the monotonic clock, in milliseconds; before this process it is negative. What was done to the wall clock since
@@ -117,6 +123,10 @@ pub struct Hello {
     pub facts: ClusterFacts,
     /// The highest term it has accepted.
     pub highest_term: Term,
+    /// Pins of the authorities it trusts; none where it does not say.
+    pub trusted_pins: Vec<String>,
+    /// Pin of the authority that issued its certificate; empty when that is not known.
+    pub issuer_pin: String,
 }
 
 impl std::fmt::Debug for Sessions {
@@ -199,6 +209,17 @@ impl Sessions {
             key_sha256: key_sha256.to_owned(),
         });
         known.facts = Some(hello.facts);
+        known.trusting = Trusting {
+            trusts: hello.trusted_pins,
+            issuer: hello.issuer_pin,
+        };
+        if let Some(trust) = state
+            .trust
+            .as_ref()
+            .filter(|trust| known.trusting.trusts != trust.pins)
+        {
+            outbox.trust(trust.pem.clone());
+        }
         // What an earlier session said is not made fresh by this one's heartbeats: the agent says it again.
         state
             .changes
@@ -210,6 +231,26 @@ impl Sessions {
         drop(guard);
         self.changed.notify_one();
         (id, outbox)
+    }
+
+    /// The cluster's identity is void: its session ends, and what it said does not count any more. Whether there was one.
+    pub fn revoke(&self, cluster: &ClusterName) -> bool {
+        let mut guard = self.state();
+        let state = &mut *guard;
+        let live = state
+            .clusters
+            .get_mut(cluster)
+            .and_then(|known| known.session.take());
+        let Some(live) = live else {
+            return false;
+        };
+        live.outbox
+            .goodbye("Refused", "the identity of this cluster was revoked");
+        state.changes.opened.remove(cluster);
+        state.changes.clusters.insert(cluster.clone());
+        drop(guard);
+        self.changed.notify_one();
+        true
     }
 
     /// The cluster is not in the fleet any more: its session ends and nothing of it is remembered.
@@ -321,6 +362,22 @@ impl Sessions {
             state.changes.tenants.insert(command.tenant().clone());
             true
         });
+    }
+
+    /// Whether the agent said that it holds that tenant, or told of it before in this session. The word of a session that is over is not
+    /// taken, and so need not be looked into.
+    #[must_use]
+    pub fn knows(&self, cluster: &ClusterName, id: SessionId, tenant: &TenantId, uid: &Uid) -> bool {
+        let state = self.state();
+        let Some(known) = state.clusters.get(cluster) else {
+            return true;
+        };
+        let Some(live) = known.session.as_ref().filter(|live| live.id == id) else {
+            return true;
+        };
+        let held = live.view.held.get(tenant).map(|(uid, ..)| uid);
+        let reported = known.reports.get(tenant).map(|(report, _)| &report.uid);
+        held == Some(uid) || reported == Some(uid)
     }
 
     /// How a tenant is; `age` is how old that is.
@@ -499,6 +556,8 @@ mod tests {
             held: Held::new(),
             facts: ClusterFacts::default(),
             highest_term: Term(0),
+            trusted_pins: Vec::new(),
+            issuer_pin: String::new(),
         }
     }
 
@@ -599,6 +658,8 @@ mod tests {
         let (sessions, _) = sessions();
         let lies = Hello {
             highest_term: Term(u64::MAX),
+            trusted_pins: Vec::new(),
+            issuer_pin: String::new(),
             ..hello()
         };
         let (id, _) = sessions.open(&name("a"), "key", lies);
@@ -615,6 +676,8 @@ mod tests {
         let (sessions, _) = sessions();
         let knows = Hello {
             highest_term: Term(4),
+            trusted_pins: Vec::new(),
+            issuer_pin: String::new(),
             ..hello()
         };
         let (_, before) = sessions.open(&name("a"), "key", knows);

@@ -2,11 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
 
+mod support;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use berth_control::{
     Board, Fleet, Parts, Registry, Sessions,
     outbox::{Command, Outgoing},
+    registry::TokenSpec,
     seams::NoBootstrap,
     sessions::{Held, Hello},
 };
@@ -18,6 +21,7 @@ use berth_plan::view::Settings;
 use berth_provision::Simulated;
 use berth_runtime::{CancellationToken, Clock, SystemClock};
 use berth_store::{MemoryStore, Page, Store};
+use support::by;
 use tokio::sync::watch;
 
 /// A hub over a store, with one played agent that takes everything and remembers what it was told to remove.
@@ -86,11 +90,9 @@ impl Rig {
         tokio::spawn(fleet.run(cancel.clone()));
         if registry.cluster(&cluster()).await.is_err() {
             let ttl = Duration::from_secs(60);
-            let token = registry
-                .create_token(cluster(), ttl, BTreeMap::new(), "", "")
-                .await;
+            let token = registry.create_token(TokenSpec::new(cluster(), ttl)).await;
             registry
-                .redeem(&token.unwrap().token.expose(), "key")
+                .redeem(by(&token.unwrap().token.expose(), "key"))
                 .await
                 .unwrap();
         }
@@ -175,6 +177,8 @@ fn play(sessions: Sessions) -> watch::Receiver<BTreeMap<TenantId, bool>> {
         held: Held::new(),
         facts,
         highest_term: Term(1),
+        trusted_pins: Vec::new(),
+        issuer_pin: String::new(),
     };
     let (session, outbox) = sessions.open(&cluster(), "key", hello);
     sessions.heartbeat(&cluster(), session, Duration::ZERO, None);
@@ -184,6 +188,7 @@ fn play(sessions: Sessions) -> watch::Receiver<BTreeMap<TenantId, bool>> {
             let command = match outbox.next().await {
                 Outgoing::Goodbye { .. } => return,
                 Outgoing::SnapshotEnd
+                | Outgoing::Trust(_)
                 | Outgoing::ReleaseBreaker
                 | Outgoing::MintToken { .. }
                 | Outgoing::Probe { .. } => continue,

@@ -143,7 +143,7 @@ async fn every_record_that_a_version_has_stored_is_loaded_and_served() {
             assert_eq!(organisations.items[0].name.as_str(), "acme");
             let clusters = registry.clusters(None, 10, None).await.unwrap();
             assert_eq!(clusters.items.len(), 1);
-            registry.cluster_key(&clusters.items[0].name).await.unwrap();
+            registry.identity(&clusters.items[0].name).await.unwrap();
             registry.tokens(None, 10).await.unwrap();
         }
     }

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
 
+mod support;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -14,6 +16,7 @@ use berth_control::{
     evidence::{Disbelief, Proven, believe},
     keys,
     outbox::{Command, Outgoing},
+    registry::TokenSpec,
     seams::Bootstrapper,
     sessions::{Held, Hello, SessionId},
 };
@@ -28,6 +31,7 @@ use berth_provision::{ClusterAccess, NoCloud};
 use berth_runtime::{CancellationToken, Clock, SystemClock};
 use berth_store::{MemoryStore, Store};
 use berth_wire::evidence::{Sealed, pack, statement};
+use support::by;
 
 struct Nobody;
 
@@ -103,6 +107,8 @@ fn hello() -> Hello {
         held: Held::new(),
         facts,
         highest_term: Term(1),
+        trusted_pins: Vec::new(),
+        issuer_pin: String::new(),
     }
 }
 
@@ -111,10 +117,10 @@ impl Stage {
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
         let (registry, sessions, board, cancel) = hub(&store).await;
         let token = registry
-            .create_token(cluster(), Duration::from_secs(60), BTreeMap::new(), "", "")
+            .create_token(TokenSpec::new(cluster(), Duration::from_secs(60)))
             .await;
         registry
-            .redeem(&token.unwrap().token.expose(), "key")
+            .redeem(by(&token.unwrap().token.expose(), "key"))
             .await
             .unwrap();
         let (session, outbox) = sessions.open(&cluster(), "key", hello());
@@ -389,7 +395,13 @@ fn agent(authority: &Authority, now: Timestamp) -> (String, Vec<u8>) {
     let request = key::signing_request(&key).unwrap();
     let fleet = FleetId::new("f-1").unwrap();
     let issued = authority
-        .issue_agent(&fleet, &cluster(), &request, now, AGENT_LIFETIME)
+        .issue_agent(
+            &fleet,
+            (&cluster(), &berth_model::Uid::new("c-1").unwrap()),
+            &request,
+            now,
+            AGENT_LIFETIME,
+        )
         .unwrap();
     let der = certificate::first(&issued.certificate_pem).unwrap();
     (key.to_string(), der.to_vec())

@@ -6,13 +6,16 @@
     reason = "a test says what is wrong by panicking"
 )]
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+mod support;
+
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use berth_control::{
     Board, Fleet, Parts, Registry, RegistryError, Sessions,
     outbox::{Command, Outgoing},
     registry::TenantChange,
+    registry::TokenSpec,
     seams::Bootstrapper,
     sessions::{Held, Hello, SessionId},
 };
@@ -24,6 +27,7 @@ use berth_plan::view::Settings;
 use berth_provision::{ClusterAccess, Simulated};
 use berth_runtime::{CancellationToken, Clock, SystemClock};
 use berth_store::{MemoryStore, Store};
+use support::by;
 
 /// A running loop with everything around it.
 struct Rig {
@@ -67,11 +71,15 @@ fn facts() -> ClusterFacts {
 }
 
 async fn join(registry: &Registry, cluster: &ClusterName) {
+    let known = registry.cluster(cluster).await;
+    if known.is_ok_and(|known| known.joined_at.is_some()) {
+        return;
+    }
     let token = registry
-        .create_token(cluster.clone(), Duration::from_secs(60), BTreeMap::new(), "", "")
+        .create_token(TokenSpec::new(cluster.clone(), Duration::from_secs(60)))
         .await
         .unwrap();
-    registry.redeem(&token.token.expose(), "key").await.unwrap();
+    registry.redeem(by(&token.token.expose(), "key")).await.unwrap();
 }
 
 /// Plays an agent: takes everything, says at once that it is applied and healthy, or gone.
@@ -81,6 +89,8 @@ fn play(sessions: Sessions, cluster: ClusterName, facts: ClusterFacts) -> Sessio
         held: Held::new(),
         facts,
         highest_term: Term(1),
+        trusted_pins: Vec::new(),
+        issuer_pin: String::new(),
     };
     let (id, outbox) = sessions.open(&cluster, "key", hello);
     sessions.heartbeat(&cluster, id, Duration::ZERO, None);
@@ -97,6 +107,7 @@ fn play(sessions: Sessions, cluster: ClusterName, facts: ClusterFacts) -> Sessio
             match outgoing {
                 Outgoing::Goodbye { .. } => return,
                 Outgoing::SnapshotEnd
+                | Outgoing::Trust(_)
                 | Outgoing::ReleaseBreaker
                 | Outgoing::MintToken { .. }
                 | Outgoing::Probe { .. } => {}
@@ -391,16 +402,16 @@ async fn a_join_token_works_once_and_for_one_key() {
     let cluster = ClusterName::new("eu-1").unwrap();
     let token = rig
         .registry
-        .create_token(cluster, Duration::from_secs(60), BTreeMap::new(), "", "")
+        .create_token(TokenSpec::new(cluster, Duration::from_secs(60)))
         .await
         .unwrap();
     let text = token.token.expose();
-    assert!(rig.registry.redeem(&text, "key-1").await.is_ok());
+    assert!(rig.registry.redeem(by(&text, "key-1")).await.is_ok());
     assert!(
-        rig.registry.redeem(&text, "key-1").await.is_ok(),
+        rig.registry.redeem(by(&text, "key-1")).await.is_ok(),
         "the answer may have been lost"
     );
-    let refused = rig.registry.redeem(&text, "key-2").await.unwrap_err();
+    let refused = rig.registry.redeem(by(&text, "key-2")).await.unwrap_err();
     assert!(
         matches!(
             refused,
@@ -413,7 +424,7 @@ async fn a_join_token_works_once_and_for_one_key() {
     );
     let forged = format!("{}.{}", token.info.id, "A".repeat(43));
     assert!(matches!(
-        rig.registry.redeem(&forged, "key-1").await,
+        rig.registry.redeem(by(&forged, "key-1")).await,
         Err(RegistryError::Refused {
             reason: "TOKEN_UNKNOWN",
             ..
@@ -431,7 +442,10 @@ async fn a_token_for_a_tenants_own_cluster_is_worth_nothing_without_that_cluster
     let own = rig.board.get(&acme).unwrap().placement.unwrap().cluster().clone();
     let token = rig
         .registry
-        .create_token(own.clone(), Duration::from_secs(60), BTreeMap::new(), "", "")
+        .create_token(TokenSpec {
+            rejoin: true,
+            ..TokenSpec::new(own.clone(), Duration::from_secs(60))
+        })
         .await
         .unwrap();
     rig.registry.delete_tenant(&acme, None, false).await.unwrap();
@@ -445,14 +459,14 @@ async fn a_token_for_a_tenants_own_cluster_is_worth_nothing_without_that_cluster
             })
         )
     };
-    assert!(stale(rig.registry.redeem(&token.token.expose(), "key").await));
+    assert!(stale(rig.registry.redeem(by(&token.token.expose(), "key")).await));
     assert!(matches!(
         rig.registry.cluster(&own).await,
         Err(RegistryError::NotFound { .. })
     ));
     // Nor is it for another cluster of that name.
     join(&rig.registry, &own).await;
-    assert!(stale(rig.registry.redeem(&token.token.expose(), "key").await));
+    assert!(stale(rig.registry.redeem(by(&token.token.expose(), "key")).await));
     rig.cancel.cancel();
 }
 
@@ -492,6 +506,8 @@ async fn a_loop_that_begins_where_agents_know_a_higher_term_commands_nothing_fro
         held: Held::new(),
         facts: facts(),
         highest_term: Term(9),
+        trusted_pins: Vec::new(),
+        issuer_pin: String::new(),
     };
     sessions.open(&ClusterName::new("eu-1").unwrap(), "key", hello);
     let (_, handle) = started(store, sessions, Board::default()).await;

@@ -26,11 +26,11 @@ pub struct Validity {
 }
 
 impl Validity {
-    /// When two thirds of it have passed: the moment to renew.
+    /// When half of it has passed: the moment to renew.
     #[must_use]
     pub fn renew_at(&self) -> Timestamp {
         let (from, to) = (self.not_before.as_second(), self.not_after.as_second());
-        Timestamp::from_second(from + (to - from) / 3 * 2).unwrap_or(self.not_after)
+        Timestamp::from_second(from + (to - from) / 2).unwrap_or(self.not_after)
     }
 
     /// Whether it is over at `now`.
@@ -85,6 +85,42 @@ pub fn validity(pem: &str) -> Result<Validity, CertificateError> {
         not_before: at(parsed.validity().not_before.timestamp())?,
         not_after: at(parsed.validity().not_after.timestamp())?,
     })
+}
+
+/// The first common name of a certificate's subject (DER); none where it has none.
+#[must_use]
+pub fn common_name(der: &[u8]) -> Option<String> {
+    let parsed = parse(der).ok()?;
+    let name = parsed.subject().iter_common_name().next()?.as_str().ok()?;
+    Some(name.to_owned())
+}
+
+/// Until when a certificate (DER) is good; none when it is no certificate.
+#[must_use]
+pub fn expiry(der: &[u8]) -> Option<Timestamp> {
+    let parsed = parse(der).ok()?;
+    Timestamp::from_second(parsed.validity().not_after.timestamp()).ok()
+}
+
+/// Whether the key of the certificate `authority` (both DER) signed `certificate`.
+#[must_use]
+pub fn issued_by(certificate: &[u8], authority: &[u8]) -> bool {
+    let (Ok(certificate), Ok(authority)) = (parse(certificate), parse(authority)) else {
+        return false;
+    };
+    certificate.verify_signature(Some(authority.public_key())).is_ok()
+}
+
+/// All certificates of a PEM text, DER.
+///
+/// # Errors
+/// [`CertificateError::NoPem`] when there is none, or one that is broken.
+pub fn all(pem: &str) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+    found
+        .ok()
+        .filter(|found| !found.is_empty())
+        .ok_or(CertificateError::NoPem)
 }
 
 /// Its `SubjectPublicKeyInfo`, DER.

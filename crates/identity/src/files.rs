@@ -85,3 +85,15 @@ pub fn private(path: &Path) -> Result<(), ReadableByOthers> {
         mode,
     })
 }
+
+/// Removes the file for good, also over a loss of power; what is not there is removed.
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    match path.parent() {
+        Some(dir) => File::open(dir)?.sync_all(),
+        None => Ok(()),
+    }
+}

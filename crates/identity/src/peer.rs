@@ -1,17 +1,24 @@
-//! Whose certificate a peer shows: exactly one SPIFFE URI, `spiffe://<fleet>.berth.dev/cluster/<name>` or `.../user/<name>`.
+//! Whose certificate a peer shows: exactly one SPIFFE URI, `spiffe://<fleet>/cluster/<uid>` or `spiffe://<fleet>/user/<name>`.
+//!
+//! A cluster's uid tells it from an earlier one of its name; the name itself is the certificate's common name, which the hub wrote
+//! too. Certificates of the first version have `spiffe://<fleet>.berth.dev/cluster/<name>`, and no uid.
 //!
 //! Whether the certificate is to be trusted is the TLS verifier's business and already decided here.
 
 use std::{fmt, str::FromStr};
 
-use berth_model::{ClusterName, FleetId, id::is_dns_label};
+use berth_model::{ClusterName, FleetId, Uid, id::is_dns_label};
 use sha2::{Digest as _, Sha256};
-use x509_parser::extensions::{GeneralName, ParsedExtension};
+use x509_parser::{
+    certificate::X509Certificate,
+    extensions::{GeneralName, ParsedExtension},
+};
 
 use crate::certificate::{self, CertificateError};
 
 const SCHEME: &str = "spiffe://";
-const DOMAIN: &str = ".berth.dev";
+/// What followed the fleet's id in certificates of the first version.
+const OLD_DOMAIN: &str = ".berth.dev";
 
 /// Who is on the other side.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +27,8 @@ pub enum Peer {
     Agent {
         /// The cluster.
         cluster: ClusterName,
+        /// What tells it from an earlier cluster of that name; none in certificates of the first version.
+        uid: Option<Uid>,
         /// SHA-256 of the key's `SubjectPublicKeyInfo`, hexadecimal.
         key_sha256: String,
     },
@@ -42,6 +51,9 @@ pub enum PeerError {
     /// Not one of ours.
     #[error("the certificate's name {0:?} is no identity of Berth")]
     Unknown(String),
+    /// It does not say which cluster it is of.
+    #[error("the certificate of a cluster names none")]
+    NoCluster,
     /// Of another fleet.
     #[error("the certificate is of the fleet {found}, this is {expected}")]
     OtherFleet {
@@ -85,12 +97,19 @@ impl Peer {
                 expected: fleet.clone(),
             });
         }
+        let key_sha256 = hex::encode(Sha256::digest(parsed.public_key().raw));
         Ok(match id.who {
-            Who::Cluster(cluster) => Self::Agent {
-                cluster,
-                key_sha256: hex::encode(Sha256::digest(parsed.public_key().raw)),
+            Who::Cluster(uid) => Self::Agent {
+                cluster: common_name(&parsed).ok_or(PeerError::NoCluster)?,
+                uid: Some(uid),
+                key_sha256,
             },
-            Who::User(name) => Self::User { name },
+            Who::OldCluster(cluster) => Self::Agent {
+                cluster,
+                uid: None,
+                key_sha256,
+            },
+            Who::User(name) | Who::OldUser(name) => Self::User { name },
         })
     }
 }
@@ -113,8 +132,10 @@ pub(crate) struct SpiffeId {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Who {
-    Cluster(ClusterName),
+    Cluster(Uid),
     User(String),
+    OldCluster(ClusterName),
+    OldUser(String),
 }
 
 /// Not of the two forms.
@@ -122,10 +143,10 @@ enum Who {
 pub(crate) struct UnknownId;
 
 impl SpiffeId {
-    pub(crate) fn agent(fleet: &FleetId, cluster: &ClusterName) -> Self {
+    pub(crate) fn agent(fleet: &FleetId, uid: &Uid) -> Self {
         Self {
             fleet: fleet.clone(),
-            who: Who::Cluster(cluster.clone()),
+            who: Who::Cluster(uid.clone()),
         }
     }
 
@@ -143,8 +164,10 @@ impl SpiffeId {
 impl fmt::Display for SpiffeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.who {
-            Who::Cluster(name) => write!(f, "{SCHEME}{}{DOMAIN}/cluster/{name}", self.fleet),
-            Who::User(name) => write!(f, "{SCHEME}{}{DOMAIN}/user/{name}", self.fleet),
+            Who::Cluster(uid) => write!(f, "{SCHEME}{}/cluster/{uid}", self.fleet),
+            Who::User(name) => write!(f, "{SCHEME}{}/user/{name}", self.fleet),
+            Who::OldCluster(name) => write!(f, "{SCHEME}{}{OLD_DOMAIN}/cluster/{name}", self.fleet),
+            Who::OldUser(name) => write!(f, "{SCHEME}{}{OLD_DOMAIN}/user/{name}", self.fleet),
         }
     }
 }
@@ -157,16 +180,52 @@ impl FromStr for SpiffeId {
             .strip_prefix(SCHEME)
             .and_then(|rest| rest.split_once('/'))
             .ok_or(UnknownId)?;
-        let fleet = domain
-            .strip_suffix(DOMAIN)
-            .and_then(|fleet| FleetId::new(fleet).ok())
-            .ok_or(UnknownId)?;
-        let who = match path.split_once('/') {
-            Some(("cluster", name)) => Who::Cluster(ClusterName::new(name).map_err(|_| UnknownId)?),
-            Some(("user", name)) if is_dns_label(name) => Who::User(name.to_owned()),
+        let old = domain.strip_suffix(OLD_DOMAIN);
+        let fleet = FleetId::new(old.unwrap_or(domain)).map_err(|_| UnknownId)?;
+        let who = match (path.split_once('/'), old) {
+            (Some(("cluster", uid)), None) => Who::Cluster(Uid::new(uid).map_err(|_| UnknownId)?),
+            (Some(("cluster", name)), Some(_)) => {
+                Who::OldCluster(ClusterName::new(name).map_err(|_| UnknownId)?)
+            }
+            (Some(("user", name)), None) if is_dns_label(name) => Who::User(name.to_owned()),
+            (Some(("user", name)), Some(_)) if is_dns_label(name) => Who::OldUser(name.to_owned()),
             _ => return Err(UnknownId),
         };
         Ok(Self { fleet, who })
+    }
+}
+
+/// The only common name of the subject, where it is a cluster's.
+fn common_name(certificate: &X509Certificate<'_>) -> Option<ClusterName> {
+    let mut names = certificate.subject().iter_common_name();
+    let name = names.next()?.as_str().ok()?;
+    if names.next().is_some() {
+        return None;
+    }
+    ClusterName::new(name).ok()
+}
+
+/// Of which fleet and cluster an agent's certificate (DER) is; none when it says neither, as those of the first version.
+#[must_use]
+pub fn cluster_of(der: &[u8]) -> Option<(FleetId, Uid)> {
+    let parsed = certificate::parse(der).ok()?;
+    let names = parsed
+        .extensions()
+        .iter()
+        .filter_map(|extension| match extension.parsed_extension() {
+            ParsedExtension::SubjectAlternativeName(san) => Some(&san.general_names),
+            _ => None,
+        });
+    let uri = names.flatten().find_map(|name| match name {
+        GeneralName::URI(uri) => Some(*uri),
+        _ => None,
+    })?;
+    match uri.parse::<SpiffeId>().ok()? {
+        SpiffeId {
+            fleet,
+            who: Who::Cluster(uid),
+        } => Some((fleet, uid)),
+        _ => None,
     }
 }
 
@@ -183,6 +242,8 @@ mod tests {
     #[test]
     fn only_the_two_forms_are_identities() {
         for fine in [
+            "spiffe://f1/cluster/0b6e3c2a-7d6f-4c0e-9a55-0a2f4b0d7c11",
+            "spiffe://f1/user/admin",
             "spiffe://f1.berth.dev/cluster/eu-1",
             "spiffe://f1.berth.dev/user/admin",
         ] {
@@ -193,6 +254,12 @@ mod tests {
             "spiffe://",
             "https://f1.berth.dev/cluster/eu-1",
             "spiffe://berth.dev/cluster/eu-1",
+            "spiffe:///cluster/eu-1",
+            "spiffe://f1.other.dev/cluster/eu-1",
+            "spiffe://f1/cluster/eu-1/more",
+            "spiffe://f1/cluster/",
+            "spiffe://f1/cluster/EU-1",
+            "spiffe://f1/node/eu-1",
             "spiffe://.berth.dev/cluster/eu-1",
             "spiffe://a.f1.berth.dev/cluster/eu-1",
             "spiffe://f1.berth.dev.evil.example/cluster/eu-1",

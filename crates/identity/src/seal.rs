@@ -37,7 +37,7 @@ pub fn verifies(
 
 #[cfg(test)]
 mod tests {
-    use berth_model::{ClusterName, FleetId, Timestamp};
+    use berth_model::{ClusterName, FleetId, Timestamp, Uid};
 
     use super::*;
     use crate::{AGENT_LIFETIME, Authority, key};
@@ -48,11 +48,12 @@ mod tests {
         let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
         let authority = Authority::load_or_create(directory.path(), now).unwrap();
         let (fleet, cluster) = (FleetId::new("f").unwrap(), ClusterName::new("eu-1").unwrap());
+        let uid = Uid::new("u-1").unwrap();
         let agent = || {
             let key = key::generate().unwrap();
             let request = key::signing_request(&key).unwrap();
             let issued = authority
-                .issue_agent(&fleet, &cluster, &request, now, AGENT_LIFETIME)
+                .issue_agent(&fleet, (&cluster, &uid), &request, now, AGENT_LIFETIME)
                 .unwrap();
             (key, certificate::first(&issued.certificate_pem).unwrap())
         };

@@ -2,10 +2,7 @@
 //!
 //! Who the peer *is* stands in [`crate::peer`]; here it is only decided whom to talk to at all.
 
-use std::{
-    fmt,
-    sync::{Arc, PoisonError, RwLock},
-};
+use std::sync::Arc;
 
 use rustls::{
     ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme,
@@ -14,12 +11,20 @@ use rustls::{
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
     crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
-    server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier, danger::ClientCertVerifier},
-    sign::CertifiedKey,
+    server::{NoServerSessionStorage, danger::ClientCertVerifier},
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject as _};
 
-use crate::{ca::Credential, pin::CaPin};
+use crate::{
+    ca::Credential,
+    pin::{CaPin, CaPins},
+    tls::clients::ClientTrust,
+};
+
+pub mod clients;
+pub mod shown;
+
+pub use shown::ServerCertificate;
 
 const ALPN_HTTP2: &[u8] = b"h2";
 
@@ -32,6 +37,9 @@ pub enum TlsError {
     /// No key in the PEM text.
     #[error("no private key in the PEM text")]
     NoKey,
+    /// A certificate from outside that is for no host.
+    #[error("the certificate names no host (no DNS name in its subjectAltName)")]
+    NoNames,
     /// Refused by the TLS library.
     #[error("make the TLS configuration")]
     Rustls(#[source] rustls::Error),
@@ -40,73 +48,38 @@ pub enum TlsError {
     Authority(String),
 }
 
-/// The certificate a listener shows, which can be changed while it serves. Copies are the same one.
-#[derive(Clone)]
-pub struct ServerCertificate {
-    current: Arc<RwLock<Arc<CertifiedKey>>>,
-}
-
-impl ServerCertificate {
-    /// Starts with this one.
-    ///
-    /// # Errors
-    /// [`TlsError`] when certificate and key do not fit.
-    pub fn new(credential: &Credential) -> Result<Self, TlsError> {
-        Ok(Self {
-            current: Arc::new(RwLock::new(certified_key(credential)?)),
-        })
-    }
-
-    /// New connections see this one from now on.
-    ///
-    /// # Errors
-    /// [`TlsError`] when certificate and key do not fit; the old one stays.
-    pub fn replace(&self, credential: &Credential) -> Result<(), TlsError> {
-        let next = certified_key(credential)?;
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = next;
-        Ok(())
-    }
-}
-
-impl fmt::Debug for ServerCertificate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServerCertificate").finish_non_exhaustive()
-    }
-}
-
-impl ResolvesServerCert for ServerCertificate {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(
-            self.current
-                .read()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone(),
-        )
-    }
-}
-
 /// For the API: a certificate of the authority or none. Who shows none needs another credential; the hub's calls see to that.
 ///
 /// # Errors
-/// [`TlsError::Authority`].
-pub fn api_server(ca_pem: &str, certificate: ServerCertificate) -> Result<Arc<ServerConfig>, TlsError> {
-    let verifier = client_verifier(ca_pem)?
-        .allow_unauthenticated()
-        .build()
-        .map_err(|e| TlsError::Authority(e.to_string()))?;
-    server(verifier, certificate)
+/// [`TlsError::Rustls`].
+pub fn api_server(
+    trust: &ClientTrust,
+    certificate: ServerCertificate,
+) -> Result<Arc<ServerConfig>, TlsError> {
+    server(trust.optional(), certificate)
 }
 
-/// For the link: a certificate of the authority or none. Only `Join` may be called without one; the service sees to that.
+/// For the link: a certificate of the authority or none. Only `Join`, `Challenge` and `Recover` may be called without one; the
+/// service sees to that.
 ///
 /// # Errors
-/// [`TlsError::Authority`].
-pub fn agent_server(ca_pem: &str, certificate: ServerCertificate) -> Result<Arc<ServerConfig>, TlsError> {
-    let builder = client_verifier(ca_pem)?.allow_unauthenticated();
-    server(
-        builder.build().map_err(|e| TlsError::Authority(e.to_string()))?,
-        certificate,
-    )
+/// [`TlsError::Rustls`].
+pub fn agent_server(
+    trust: &ClientTrust,
+    certificate: ServerCertificate,
+) -> Result<Arc<ServerConfig>, TlsError> {
+    server(trust.optional(), certificate)
+}
+
+/// For one whose certificate is no good any more: trusts the authority alone, and shows none.
+///
+/// # Errors
+/// [`TlsError`] when the authority's certificate is none.
+pub fn anonymous_client(ca_pem: &str) -> Result<ClientConfig, TlsError> {
+    let config = client_builder()?
+        .with_root_certificates(roots(ca_pem)?)
+        .with_no_client_auth();
+    Ok(http2(config))
 }
 
 /// For one who holds a certificate: trusts the authority alone.
@@ -123,15 +96,15 @@ pub fn client(ca_pem: &str, credential: &Credential) -> Result<ClientConfig, Tls
     Ok(http2(config))
 }
 
-/// For one who joins: trusts only a server whose chain is issued by the authority with this pin. Shows no certificate.
+/// For one who joins: trusts only a server whose chain is issued by an authority with one of these pins. Shows no certificate.
 ///
 /// # Errors
 /// [`TlsError::Rustls`].
-pub fn joining_client(pin: CaPin) -> Result<ClientConfig, TlsError> {
+pub fn joining_client(pins: impl Into<CaPins>) -> Result<ClientConfig, TlsError> {
     let config = client_builder()?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Pinned {
-            pin,
+            pins: pins.into(),
             provider: provider(),
         }))
         .with_no_client_auth();
@@ -172,14 +145,10 @@ fn server(
         .with_client_cert_verifier(verifier)
         .with_cert_resolver(Arc::new(certificate));
     config.alpn_protocols = vec![ALPN_HTTP2.to_vec()];
+    // A session that is resumed shows no certificate again: one that is not trusted any more must not come back that way.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
     Ok(Arc::new(config))
-}
-
-fn client_verifier(ca_pem: &str) -> Result<rustls::server::ClientCertVerifierBuilder, TlsError> {
-    Ok(WebPkiClientVerifier::builder_with_provider(
-        Arc::new(roots(ca_pem)?),
-        provider(),
-    ))
 }
 
 fn roots(ca_pem: &str) -> Result<RootCertStore, TlsError> {
@@ -200,18 +169,10 @@ fn certificates(pem: &str, whose: &'static str) -> Result<Vec<CertificateDer<'st
         .ok_or(TlsError::NoCertificate(whose))
 }
 
-fn certified_key(credential: &Credential) -> Result<Arc<CertifiedKey>, TlsError> {
-    let chain = certificates(&credential.certificate_pem, "the server")?;
-    let key = PrivateKeyDer::from_pem_slice(credential.key_pem.as_bytes()).map_err(|_| TlsError::NoKey)?;
-    CertifiedKey::from_der(chain, key, &provider())
-        .map(Arc::new)
-        .map_err(TlsError::Rustls)
-}
-
 /// Accepts a server whose chain contains the pinned authority, is issued by it, is in date and names the server.
 #[derive(Debug)]
 struct Pinned {
-    pin: CaPin,
+    pins: CaPins,
     provider: Arc<CryptoProvider>,
 }
 
@@ -227,7 +188,7 @@ impl ServerCertVerifier for Pinned {
         let unknown = || rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
         let authority = intermediates
             .iter()
-            .find(|certificate| CaPin::of_der(certificate).is_ok_and(|pin| pin == self.pin))
+            .find(|certificate| CaPin::of_der(certificate).is_ok_and(|pin| self.pins.contains(&pin)))
             .ok_or_else(unknown)?;
         let mut roots = RootCertStore::empty();
         roots.add(authority.clone().into_owned())?;

@@ -9,7 +9,7 @@
 use std::{os::unix::fs::PermissionsExt as _, time::Duration};
 
 use berth_identity::{AGENT_LIFETIME, Authority, CaError, CaPin, Peer, certificate, key};
-use berth_model::{ClusterName, FleetId, Timestamp};
+use berth_model::{ClusterName, FleetId, Timestamp, Uid};
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, IsCa, KeyPair, PKCS_ECDSA_P384_SHA384, SanType,
 };
@@ -29,6 +29,10 @@ fn cluster(name: &str) -> ClusterName {
     ClusterName::new(name).unwrap()
 }
 
+fn uid() -> Uid {
+    Uid::new("0b6e3c2a-7d6f-4c0e-9a55-0a2f4b0d7c11").unwrap()
+}
+
 fn authority() -> (tempfile::TempDir, Authority) {
     let dir = tempfile::tempdir().unwrap();
     let authority = Authority::load_or_create(dir.path(), now()).unwrap();
@@ -36,7 +40,7 @@ fn authority() -> (tempfile::TempDir, Authority) {
 }
 
 fn issue(authority: &Authority, csr: &[u8]) -> Result<berth_identity::Issued, CaError> {
-    authority.issue_agent(&fleet(), &cluster("eu-1"), csr, now(), AGENT_LIFETIME)
+    authority.issue_agent(&fleet(), (&cluster("eu-1"), &uid()), csr, now(), AGENT_LIFETIME)
 }
 
 #[test]
@@ -45,7 +49,7 @@ fn a_restart_finds_the_same_authority_and_its_key_is_for_the_owner_alone() {
     let second = Authority::load_or_create(dir.path(), now()).unwrap();
     assert_eq!(first.pin(), second.pin());
     assert_eq!(first.certificate_pem(), second.certificate_pem());
-    assert_eq!(CaPin::of_pem(first.certificate_pem()).unwrap(), first.pin());
+    assert_eq!(CaPin::of_pem(&first.certificate_pem()).unwrap(), first.pin());
     let mode = std::fs::metadata(dir.path().join("ca.key"))
         .unwrap()
         .permissions()
@@ -115,6 +119,7 @@ fn of_a_request_only_the_public_key_is_taken() {
         peer,
         Peer::Agent {
             cluster: cluster("eu-1"),
+            uid: Some(uid()),
             key_sha256: issued.key_sha256
         }
     );
@@ -153,7 +158,7 @@ fn the_agent_of_one_cluster_is_not_that_of_another_nor_of_another_fleet() {
     let (_dir, authority) = authority();
     let csr = key::signing_request(&key::generate().unwrap()).unwrap();
     let a = authority
-        .issue_agent(&fleet(), &cluster("a"), &csr, now(), AGENT_LIFETIME)
+        .issue_agent(&fleet(), (&cluster("a"), &uid()), &csr, now(), AGENT_LIFETIME)
         .unwrap();
     let der = certificate::first(&a.certificate_pem).unwrap();
     assert!(
@@ -186,7 +191,7 @@ fn a_server_certificate_is_nobody_and_a_user_is_a_user() {
 }
 
 #[test]
-fn serial_numbers_differ_and_renewal_is_due_after_two_thirds() {
+fn serial_numbers_differ_and_renewal_is_due_at_half_life() {
     let (_dir, authority) = authority();
     let csr = key::signing_request(&key::generate().unwrap()).unwrap();
     let serials: std::collections::BTreeSet<_> = (0..20)
@@ -200,7 +205,7 @@ fn serial_numbers_differ_and_renewal_is_due_after_two_thirds() {
     let whole = validity.not_after.as_second() - validity.not_before.as_second();
     assert_eq!(
         validity.renew_at().as_second() - validity.not_before.as_second(),
-        whole / 3 * 2
+        whole / 2
     );
     assert!(!validity.expired(now()) && validity.expired(now() + AGENT_LIFETIME + Duration::from_secs(1)));
 }

@@ -10,9 +10,9 @@ use std::{sync::Arc, time::Duration};
 
 use berth_identity::{
     AGENT_LIFETIME, Authority, CaPin, Connection, Credential, Incoming, IncomingOptions, Peer, PeerInfo, key,
-    tls::{self, ServerCertificate},
+    tls::{self, ServerCertificate, clients::ClientTrust},
 };
-use berth_model::{ClusterName, FleetId, Timestamp};
+use berth_model::{ClusterName, FleetId, Timestamp, Uid};
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::{
@@ -40,7 +40,15 @@ struct Hub {
     certificate: ServerCertificate,
 }
 
+fn uid() -> Uid {
+    Uid::new("0b6e3c2a-7d6f-4c0e-9a55-0a2f4b0d7c11").unwrap()
+}
+
 impl Hub {
+    fn trust(&self) -> ClientTrust {
+        ClientTrust::new(&self.authority.trust().pem).unwrap()
+    }
+
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let authority = Authority::load_or_create(dir.path(), now()).unwrap();
@@ -53,12 +61,12 @@ impl Hub {
     }
 
     async fn link(&self) -> Incoming {
-        let config = tls::agent_server(self.authority.certificate_pem(), self.certificate.clone()).unwrap();
+        let config = tls::agent_server(&self.trust(), self.certificate.clone()).unwrap();
         listen(config, IncomingOptions::new(fleet())).await
     }
 
     async fn api(&self) -> Incoming {
-        let config = tls::api_server(self.authority.certificate_pem(), self.certificate.clone()).unwrap();
+        let config = tls::api_server(&self.trust(), self.certificate.clone()).unwrap();
         listen(config, IncomingOptions::new(fleet())).await
     }
 
@@ -68,13 +76,13 @@ impl Hub {
         let cluster = ClusterName::new(cluster).unwrap();
         let issued = self
             .authority
-            .issue_agent(&fleet(), &cluster, &csr, at, AGENT_LIFETIME)
+            .issue_agent(&fleet(), (&cluster, &uid()), &csr, at, AGENT_LIFETIME)
             .unwrap();
         let credential = Credential {
             certificate_pem: issued.certificate_pem,
             key_pem,
         };
-        tls::client(self.authority.certificate_pem(), &credential).unwrap()
+        tls::client(&self.authority.certificate_pem(), &credential).unwrap()
     }
 }
 
@@ -145,7 +153,7 @@ async fn showing_the_pinned_authority_beside_a_certificate_of_another_does_not_h
         .next()
         .unwrap()
         .to_owned();
-    let chain = format!("{leaf}{}", hub.authority.certificate_pem());
+    let chain = format!("{leaf}{}", &hub.authority.certificate_pem());
     evil.certificate
         .replace(&Credential {
             certificate_pem: chain,
@@ -225,7 +233,7 @@ async fn the_api_knows_who_shows_a_certificate_of_this_authority_and_takes_none_
     assert!(
         knock(
             &mut api,
-            tls::client(hub.authority.certificate_pem(), &foreign).unwrap()
+            tls::client(&hub.authority.certificate_pem(), &foreign).unwrap()
         )
         .await
         .is_err()
@@ -236,7 +244,7 @@ async fn the_api_knows_who_shows_a_certificate_of_this_authority_and_takes_none_
         .unwrap();
     let info = knock(
         &mut api,
-        tls::client(hub.authority.certificate_pem(), &admin).unwrap(),
+        tls::client(&hub.authority.certificate_pem(), &admin).unwrap(),
     )
     .await
     .unwrap();
@@ -251,9 +259,9 @@ async fn an_agents_certificate_cannot_serve() {
     let cluster = ClusterName::new("localhost").unwrap();
     let issued = hub
         .authority
-        .issue_agent(&fleet(), &cluster, &csr, now(), AGENT_LIFETIME)
+        .issue_agent(&fleet(), (&cluster, &uid()), &csr, now(), AGENT_LIFETIME)
         .unwrap();
-    let chain = format!("{}{}", issued.certificate_pem, hub.authority.certificate_pem());
+    let chain = format!("{}{}", issued.certificate_pem, &hub.authority.certificate_pem());
     hub.certificate
         .replace(&Credential {
             certificate_pem: chain,
@@ -266,7 +274,7 @@ async fn an_agents_certificate_cannot_serve() {
 #[tokio::test]
 async fn a_silent_client_does_not_hold_up_the_next_and_is_dropped_in_the_end() {
     let hub = Hub::new();
-    let config = tls::agent_server(hub.authority.certificate_pem(), hub.certificate.clone()).unwrap();
+    let config = tls::agent_server(&hub.trust(), hub.certificate.clone()).unwrap();
     let options = IncomingOptions {
         handshake_timeout: Duration::from_millis(300),
         ..IncomingOptions::new(fleet())
@@ -284,7 +292,7 @@ async fn a_silent_client_does_not_hold_up_the_next_and_is_dropped_in_the_end() {
 #[tokio::test]
 async fn further_clients_wait_when_all_slots_are_taken() {
     let hub = Hub::new();
-    let config = tls::agent_server(hub.authority.certificate_pem(), hub.certificate.clone()).unwrap();
+    let config = tls::agent_server(&hub.trust(), hub.certificate.clone()).unwrap();
     let options = IncomingOptions {
         handshake_timeout: Duration::from_millis(200),
         concurrent_handshakes: 1,
@@ -293,4 +301,85 @@ async fn further_clients_wait_when_all_slots_are_taken() {
     let mut incoming = listen(config, options).await;
     let _silent = TcpStream::connect(incoming.local_addr().unwrap()).await.unwrap();
     assert!(knock(&mut incoming, hub.agent("a", now())).await.is_ok());
+}
+
+#[tokio::test]
+async fn what_is_trusted_changes_under_a_listener_and_no_resumed_session_gets_around_it() {
+    let (hub, next) = (Hub::new(), Hub::new());
+    let trust = hub.trust();
+    let config = tls::agent_server(&trust, hub.certificate.clone()).unwrap();
+    let mut link = listen(config, IncomingOptions::new(fleet())).await;
+    let old = hub.agent("eu-1", now());
+    let new = next.agent("eu-1", now());
+    // One that trusts this server, with the certificate of the other authority.
+    let both = |of: &Hub| {
+        let key_pem = key::generate().unwrap();
+        let csr = key::signing_request(&key_pem).unwrap();
+        let cluster = ClusterName::new("eu-1").unwrap();
+        let issued = of
+            .authority
+            .issue_agent(&fleet(), (&cluster, &uid()), &csr, now(), AGENT_LIFETIME)
+            .unwrap();
+        let credential = Credential {
+            certificate_pem: issued.certificate_pem,
+            key_pem,
+        };
+        let trusted = format!(
+            "{}{}",
+            hub.authority.certificate_pem(),
+            next.authority.certificate_pem()
+        );
+        tls::client(&trusted, &credential).unwrap()
+    };
+    assert!(knock(&mut link, old.clone()).await.is_ok());
+    assert!(knock(&mut link, both(&next)).await.is_err());
+    assert!(knock(&mut link, new.clone()).await.is_err(), "another server");
+
+    let two = format!(
+        "{}{}",
+        hub.authority.certificate_pem(),
+        next.authority.certificate_pem()
+    );
+    trust.replace(&two).unwrap();
+    assert!(knock(&mut link, old.clone()).await.is_ok());
+    assert!(knock(&mut link, both(&next)).await.is_ok());
+
+    trust.replace(&next.authority.certificate_pem()).unwrap();
+    assert!(
+        knock(&mut link, old).await.is_err(),
+        "the configuration with which it was let in before"
+    );
+    assert!(knock(&mut link, both(&next)).await.is_ok());
+    hub.certificate.replace(&server(&next.authority, now())).unwrap();
+    assert!(knock(&mut link, new).await.is_ok());
+    assert!(trust.replace("nothing").is_err());
+}
+
+#[tokio::test]
+async fn a_certificate_from_outside_is_shown_to_those_who_ask_for_its_names() {
+    let (hub, outside) = (Hub::new(), Hub::new());
+    let credential = outside
+        .authority
+        .issue_server(&["localhost".to_owned()], now(), AGENT_LIFETIME)
+        .unwrap();
+    let mut link = hub.link().await;
+    let pinned = |hub: &Hub| tls::joining_client(hub.authority.pin()).unwrap();
+    assert!(knock(&mut link, pinned(&hub)).await.is_ok());
+
+    let names = hub.certificate.show_outside(&credential).unwrap();
+    assert_eq!(names, ["localhost"]);
+    assert!(knock(&mut link, pinned(&outside)).await.is_ok());
+    assert!(knock(&mut link, pinned(&hub)).await.is_err());
+
+    let elsewhere = outside
+        .authority
+        .issue_server(&["berth.example.com".to_owned()], now(), AGENT_LIFETIME)
+        .unwrap();
+    hub.certificate.show_outside(&elsewhere).unwrap();
+    assert!(knock(&mut link, pinned(&hub)).await.is_ok());
+    let nameless = outside
+        .authority
+        .issue_server(&["127.0.0.1".to_owned()], now(), AGENT_LIFETIME)
+        .unwrap();
+    assert!(hub.certificate.show_outside(&nameless).is_err());
 }

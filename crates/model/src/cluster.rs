@@ -40,6 +40,26 @@ pub struct Cluster {
     pub accepted_gaps: AcceptedGaps,
     /// When the cluster's agent joined; none before.
     pub joined_at: Option<Timestamp>,
+    /// UID of `kube-system` when it first joined: no other Kubernetes cluster takes its place. Empty before, and where it joined by a
+    /// hub that did not ask.
+    #[serde(default)]
+    pub kubernetes_uid: String,
+    /// No tenants until an administrator accepts it.
+    #[serde(default)]
+    pub awaiting_acceptance: bool,
+    /// Its identity is void until it joins again with a new key.
+    #[serde(default)]
+    pub revoked: Option<Revocation>,
+}
+
+/// That a cluster's identity was revoked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Revocation {
+    /// When.
+    pub at: Timestamp,
+    /// Why, for people.
+    pub reason: String,
 }
 
 /// For whom a cluster is.

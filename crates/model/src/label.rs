@@ -52,6 +52,8 @@ pub const MANAGER_TENANT: &str = "berth-tenant";
 pub const AGENT_NAMESPACE: &str = "berth-system";
 /// The Secret that holds the agent's identity.
 pub const AGENT_IDENTITY_SECRET: &str = "berth-agent-identity";
+/// The Secret with the join token, in the agent's namespace; deleted once it is used.
+pub const AGENT_TOKEN_SECRET: &str = "berth-agent-token";
 /// The account in a tenant's namespace as which bundles are applied.
 pub const DEPLOYER_ACCOUNT: &str = "berth-deployer";
 /// The account the tenant's workloads run as by default.

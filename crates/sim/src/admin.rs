@@ -1,8 +1,11 @@
 //! Administrators: they ask for things at random, sometimes the same thing at once, and sometimes never hear the answer.
 
-use std::{collections::BTreeMap, future::Future, time::Duration};
+use std::{future::Future, time::Duration};
 
-use berth_control::{Registry, RegistryError, registry::TenantChange};
+use berth_control::{
+    Registry, RegistryError,
+    registry::{TenantChange, TokenSpec},
+};
 use berth_model::{ClusterName, Tenant, TenantId, TenantSpec, TierName, tier::SizeName};
 
 use crate::{
@@ -305,15 +308,20 @@ async fn join(world: &World, call: u64) {
 pub async fn enter(world: &World, cluster: &ClusterName) -> String {
     let name = cluster.clone();
     let heard = ask(world, |registry| async move {
-        registry
-            .create_token(
-                name,
-                Duration::from_secs(600),
-                BTreeMap::new(),
-                "eu-central-1",
-                "",
-            )
-            .await
+        let spec = TokenSpec {
+            region: "eu-central-1".to_owned(),
+            ..TokenSpec::new(name, Duration::from_secs(600))
+        };
+        match registry.create_token(spec.clone()).await {
+            Err(RegistryError::Precondition {
+                reason: "CLUSTER_JOINED",
+                ..
+            }) => {
+                let rejoin = true;
+                registry.create_token(TokenSpec { rejoin, ..spec }).await
+            }
+            made => made,
+        }
     })
     .await;
     match heard {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use berth_control::{Registry, seams::Bootstrapper};
+use berth_control::{Registry, RegistryError, registry::TokenSpec, seams::Bootstrapper};
 use berth_model::{ClusterInfra, ClusterName, NodePoolInfra, Observed};
 use berth_provision::{
     ClusterAccess, ClusterRequest, Failure, InfraPhase, NodePoolRequest, Provisioner, Simulated,
@@ -190,9 +190,16 @@ impl Bootstrapper for Brings {
         let ttl = std::time::Duration::from_secs(3600);
         let made = self
             .registry
-            .create_token(cluster.clone(), ttl, BTreeMap::new(), "", "")
-            .await
-            .map_err(|error| error.to_string())?;
+            .create_token(TokenSpec::new(cluster.clone(), ttl))
+            .await;
+        let made = match made {
+            Ok(made) => made,
+            Err(RegistryError::Precondition {
+                reason: "CLUSTER_JOINED",
+                ..
+            }) => return Ok(()),
+            Err(error) => return Err(error.to_string()),
+        };
         let cloud_name = access
             .endpoint
             .trim_start_matches("https://")

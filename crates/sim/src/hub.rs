@@ -7,7 +7,7 @@ use std::{
 
 use berth_control::{Board, Registry, Sessions};
 use berth_hub::{
-    grpc::agent::Ends,
+    grpc::agent::{Ends, Shown},
     home::Home,
     lead::{Lead, Leader, Leading},
 };
@@ -149,10 +149,14 @@ impl Hub {
                 term: leading.term,
             };
             // Below TLS there is no certificate: nothing that is signed is believed here.
-            let certificate = Arc::default();
-            return ends
-                .begin(cluster, key, certificate, ReceiverStream::new(incoming))
-                .await;
+            let shown = Shown {
+                cluster,
+                uid: None,
+                key_sha256: key,
+                certificate: Arc::default(),
+                issuer_pin: String::new(),
+            };
+            return ends.begin(shown, ReceiverStream::new(incoming)).await;
         }
         let leader = self.lead.elsewhere().map(|leader| leader.agent_url);
         let goodbye = Goodbye {

@@ -194,6 +194,18 @@ impl Member {
         Ok(listed["items"].as_array().cloned().unwrap_or_default())
     }
 
+    /// What tells it from every other Kubernetes cluster.
+    ///
+    /// # Errors
+    /// The API does not answer.
+    pub async fn uid(&self) -> anyhow::Result<String> {
+        let (_, body) = self
+            .ask("GET", "/api/v1/namespaces/kube-system", Bytes::new())
+            .await?;
+        let system: Value = serde_json::from_slice(&body)?;
+        Ok(system["metadata"]["uid"].as_str().unwrap_or_default().to_owned())
+    }
+
     /// Tenants' namespaces: their names with the tenant's uid.
     ///
     /// # Errors

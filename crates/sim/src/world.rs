@@ -10,7 +10,7 @@ use std::{
 };
 
 use berth_apply::ledger::MemoryLedger;
-use berth_control::Registry;
+use berth_control::{Registry, registry::Joining};
 use berth_identity::Authority;
 use berth_model::ClusterName;
 use berth_runtime::simulation;
@@ -389,8 +389,16 @@ impl World {
                 .and_then(|machine| self.hub(&machine))
                 .filter(|hub| !hub.gate.dead() && hub.leading().is_some());
             let Some(hub) = hub else { continue };
-            let asked =
-                tokio::time::timeout(Duration::from_secs(10), hub.registry.redeem(token, &site.key)).await;
+            let Ok(uid) = site.member.uid().await else {
+                continue;
+            };
+            let joining = Joining {
+                token,
+                key_sha256: &site.key,
+                kubernetes_uid: &uid,
+                remote: None,
+            };
+            let asked = tokio::time::timeout(Duration::from_secs(10), hub.registry.redeem(joining)).await;
             match asked {
                 Ok(Ok(_)) => {
                     self.history.note(Event::Fault(format!("{cluster} has joined")));

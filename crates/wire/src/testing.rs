@@ -9,7 +9,7 @@ use berth_model::{
     Provider, Quantity, Revision, Role, RoleBindingSpec, Scope, SecretStore, SecretStoreKind, Tenant,
     TenantId, TenantReport, TenantSelector, TenantSpec, TierName, TierSpec, Timestamp, Truth, Uid,
     bundle::BundleSpec,
-    cluster::PoolFacts,
+    cluster::{PoolFacts, Revocation},
     condition::ConditionKind,
     money::UsdCents,
     network::{Network, Peer, Rule, TierNetwork, Within},
@@ -734,6 +734,7 @@ pub(crate) fn cluster() -> impl Strategy<Value = Cluster> {
         option::of(label()),
         (text(), text(), option::of(facts()), option::of(timestamp())),
         collection::btree_map(select(berth_model::Gap::ALL.to_vec()), text(), 0..2),
+        (label(), any::<bool>(), option::of((timestamp(), text()))),
     )
         .prop_map(
             |(
@@ -741,6 +742,7 @@ pub(crate) fn cluster() -> impl Strategy<Value = Cluster> {
                 tenant,
                 (region, cloud_name, facts, joined_at),
                 accepted_gaps,
+                (kubernetes_uid, awaiting_acceptance, revoked),
             )| Cluster {
                 name: ClusterName::new(name).unwrap(),
                 uid: Uid::new("c-1").unwrap(),
@@ -757,6 +759,9 @@ pub(crate) fn cluster() -> impl Strategy<Value = Cluster> {
                 facts,
                 accepted_gaps,
                 joined_at,
+                kubernetes_uid,
+                awaiting_acceptance,
+                revoked: revoked.map(|(at, reason)| Revocation { at, reason }),
             },
         )
 }

@@ -12,6 +12,7 @@ use std::{
 use berth_identity::{
     Peer, PeerInfo,
     audit::{Event, Kind, Subject},
+    certificate,
 };
 use berth_proto::agent;
 use berth_runtime::Clock;
@@ -29,8 +30,9 @@ use super::{Audit, calls::refusal, memory::Lately, outcome, source};
 const SERVICE: &str = "/berth.agent.v1.AgentService/";
 const JOIN: &str = "Join";
 const LINK: &str = "Link";
+const RECOVER: &str = "Recover";
 /// What agents do by themselves many times a day: only refusals of it are worth a line.
-const EVERY_DAY: [&str; 2] = ["Renew", LINK];
+const EVERY_DAY: [&str; 3] = ["Renew", LINK, "Challenge"];
 /// The same refusal is recorded once in this time, with how often it came.
 const DENIALS: Duration = Duration::from_secs(60);
 
@@ -109,7 +111,9 @@ where
     let mut event = Event::new(Kind::Agent, format!("AgentService/{call}"));
     event.source = source(&request);
     if let Some(PeerInfo {
-        peer: Some(Peer::Agent { cluster, key_sha256 }),
+        peer: Some(Peer::Agent {
+            cluster, key_sha256, ..
+        }),
         ..
     }) = request.extensions().get()
     {
@@ -153,9 +157,12 @@ where
     };
     let trailers = collected.trailers().cloned();
     let bytes = collected.to_bytes();
-    if call == JOIN
-        && let Some(cluster) = joined(&bytes)
-    {
+    let cluster = match call.as_str() {
+        JOIN => joined(&bytes),
+        RECOVER => recovered(&bytes),
+        _ => None,
+    };
+    if let Some(cluster) = cluster {
         event.target = Some(about(&cluster));
     }
     event.outcome = "OK".to_owned();
@@ -211,6 +218,13 @@ fn about(cluster: &str) -> Subject {
 }
 
 /// Which cluster an answer to Join is for: one message behind five bytes of frame.
+/// Who has recovered, as its new certificate says.
+fn recovered(body: &[u8]) -> Option<String> {
+    let message = agent::RecoverResponse::decode(body.get(5..)?).ok()?;
+    let der = certificate::first(&message.certificate_pem).ok()?;
+    certificate::common_name(&der)
+}
+
 fn joined(body: &[u8]) -> Option<String> {
     let message = agent::JoinResponse::decode(body.get(5..)?).ok()?;
     Some(message.cluster)

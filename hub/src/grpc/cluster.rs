@@ -148,6 +148,35 @@ impl ClusterService for Clusters {
         }))
     }
 
+    async fn accept_cluster(
+        &self,
+        request: Request<v1::AcceptClusterRequest>,
+    ) -> Result<Response<v1::AcceptClusterResponse>, Status> {
+        let name = names::parse_cluster("name", &request.into_inner().name).map_err(|v| invalid(vec![v]))?;
+        let cluster = self.0.registry.accept_cluster(&name).await.map_err(status)?;
+        tracing::info!(cluster = %name, "an administrator accepted the cluster");
+        Ok(Response::new(v1::AcceptClusterResponse {
+            cluster: Some(self.shown(cluster).await),
+        }))
+    }
+
+    async fn revoke_cluster(
+        &self,
+        request: Request<v1::RevokeClusterRequest>,
+    ) -> Result<Response<v1::RevokeClusterResponse>, Status> {
+        let request = request.into_inner();
+        let name = names::parse_cluster("name", &request.name).map_err(|v| invalid(vec![v]))?;
+        let revoked = self.0.registry.revoke_cluster(&name, &request.reason).await;
+        let cluster = revoked.map_err(status)?;
+        // First written, then cut: whoever dials again is refused by what is written.
+        let session_cut = self.0.sessions.revoke(&name);
+        tracing::warn!(cluster = %name, reason = request.reason, session_cut, "the identity of a cluster was revoked");
+        Ok(Response::new(v1::RevokeClusterResponse {
+            cluster: Some(self.shown(cluster).await),
+            session_cut,
+        }))
+    }
+
     async fn release_breaker(
         &self,
         request: Request<v1::ReleaseBreakerRequest>,
@@ -162,6 +191,29 @@ impl ClusterService for Clusters {
         }
         Ok(Response::new(v1::ReleaseBreakerResponse { agent_told }))
     }
+}
+
+/// Whether an administrator has let the cluster in, and whether it was put out.
+fn admission(cluster: &Cluster) -> impl Iterator<Item = v1::Condition> {
+    let since = cluster.joined_at.unwrap_or(cluster.created_at);
+    let waiting = cluster.awaiting_acceptance.then(|| {
+        let message = format!("it takes no tenants before berth accept cluster {}", cluster.name);
+        api::plain_condition("Accepted", Truth::False, "AwaitingAcceptance", &message, since)
+    });
+    let revoked = cluster.revoked.as_ref().map(|revoked| {
+        let message = format!(
+            "{}; it comes back by berth token create {} --rejoin and a new key",
+            revoked.reason, cluster.name
+        );
+        api::plain_condition(
+            "Revoked",
+            Truth::True,
+            "RevokedByAdministrator",
+            &message,
+            revoked.at,
+        )
+    });
+    waiting.into_iter().chain(revoked)
 }
 
 impl Clusters {
@@ -199,6 +251,11 @@ impl Clusters {
         let connected = session.is_some();
         let since = evidence.unwrap_or(cluster.created_at);
         let (ready, reason, message) = match (&cluster.joined_at, connected && fresh, &api_error) {
+            _ if cluster.revoked.is_some() => (
+                Truth::False,
+                "Revoked",
+                "its agent is not heard any more".to_owned(),
+            ),
             (None, ..) => (Truth::False, "NotJoined", "no agent has joined yet".to_owned()),
             (_, true, None) => (Truth::True, "AgentConnected", String::new()),
             (_, _, Some(error)) => (Truth::False, "ApiServerUnreachable", error.clone()),
@@ -230,6 +287,7 @@ impl Clusters {
                 api::plain_condition("Ready", ready, reason, &message, since),
             ]
             .into_iter()
+            .chain(admission(&cluster))
             .chain(breaker)
             .collect(),
             tenants: usize::try_from(used.tenants).unwrap_or(usize::MAX),

@@ -23,6 +23,7 @@ use crate::{
     gate::not_leader,
     home::Home,
     lead::{Leading, Restored},
+    upkeep::Upkeep,
 };
 
 /// The service.
@@ -33,6 +34,8 @@ pub struct Hubs {
     pub home: Arc<Home>,
     /// To whom keys in backups are encrypted, unless the request says.
     pub recipient: Option<Recipient>,
+    /// What follows when the authority changes.
+    pub upkeep: Arc<Upkeep>,
 }
 
 #[tonic::async_trait]
@@ -103,6 +106,25 @@ impl HubService for Hubs {
         let term = self.raise(&leading).await?;
         warn!(%term, reason = %request.reason, "an operator lets this hub take command");
         Ok(Response::new(v1::TakeCommandResponse { term: term.0 }))
+    }
+
+    async fn get_authority(
+        &self,
+        _: Request<v1::GetAuthorityRequest>,
+    ) -> Result<Response<v1::GetAuthorityResponse>, Status> {
+        Ok(Response::new(v1::GetAuthorityResponse {
+            authority: Some(self.authority().await?),
+        }))
+    }
+
+    async fn rotate_authority(
+        &self,
+        request: Request<v1::RotateAuthorityRequest>,
+    ) -> Result<Response<v1::RotateAuthorityResponse>, Status> {
+        self.rotate(&request.into_inner()).await?;
+        Ok(Response::new(v1::RotateAuthorityResponse {
+            authority: Some(self.authority().await?),
+        }))
     }
 
     type BackupStream = Pin<Box<dyn Stream<Item = Result<v1::BackupResponse, Status>> + Send>>;

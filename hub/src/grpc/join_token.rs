@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use berth_model::{ClusterName, Violation};
+use berth_control::registry::TokenSpec;
+use berth_model::{ClusterName, Violation, network::Cidr};
 use berth_proto::v1::{self, join_token_service_server::JoinTokenService};
 use berth_wire::{names, time};
 use tonic::{Request, Response, Status};
@@ -13,8 +14,10 @@ use super::{
     paging,
 };
 
-const USUAL_TTL: Duration = Duration::from_secs(3600);
-const LONGEST_TTL: Duration = Duration::from_secs(24 * 3600);
+const USUAL_TTL: Duration = Duration::from_secs(30 * 60);
+const LONGEST_TTL: Duration = Duration::from_secs(3600);
+/// Ranges of addresses a token may be used from.
+const MOST_RANGES: usize = 64;
 
 /// The service.
 pub struct JoinTokens(pub Api);
@@ -39,22 +42,31 @@ impl JoinTokenService for JoinTokens {
             violations.push(Violation::new(
                 "ttl",
                 format!("{}s is out of range", ttl.as_secs()),
-                "at least one second, at most 24 hours",
+                "at least one second, at most one hour: a token that lies about is somebody's way in",
             ));
         }
+        let from = ranges(&request.source_cidrs, &mut violations);
         let (Ok(cluster), true) = (cluster, violations.is_empty()) else {
             return Err(invalid(violations));
         };
-        let made = self
-            .0
-            .registry
-            .create_token(cluster, ttl, request.labels, &request.region, &request.cloud_name)
-            .await
-            .map_err(status)?;
+        let pins = self.0.authority.pins();
+        let spec = TokenSpec {
+            cluster,
+            ttl,
+            labels: request.labels,
+            region: request.region,
+            cloud_name: request.cloud_name,
+            from,
+            rejoin: request.rejoin,
+            // A cluster that has joined was accepted, or still waits for it.
+            require_accept: !request.rejoin && (request.require_accept || self.0.require_accept),
+            ca_pins: pins.iter().map(ToString::to_string).collect(),
+        };
+        let made = self.0.registry.create_token(spec).await.map_err(status)?;
         Ok(Response::new(v1::CreateJoinTokenResponse {
             join_token: Some(shown(&made.info)),
             token: made.token.expose().to_string(),
-            ca_pin: self.0.authority.pin().to_string(),
+            ca_pin: pins.to_string(),
             hub_urls: self.0.hub_urls.clone(),
         }))
     }
@@ -94,5 +106,31 @@ fn shown(info: &berth_control::registry::TokenInfo) -> v1::JoinToken {
         cluster: info.cluster.to_string(),
         expire_time: Some(time::to_proto(info.expires_at)),
         labels: info.labels.clone(),
+        source_cidrs: info.from.iter().map(ToString::to_string).collect(),
+        rejoin: info.rejoin,
+        require_accept: info.require_accept,
     }
+}
+
+fn ranges(texts: &[String], violations: &mut Vec<Violation>) -> Vec<Cidr> {
+    if texts.len() > MOST_RANGES {
+        violations.push(Violation::new(
+            "source_cidrs",
+            format!("has more than {MOST_RANGES} ranges"),
+            "wider ranges",
+        ));
+        return Vec::new();
+    }
+    let mut ranges = Vec::new();
+    for (at, text) in texts.iter().enumerate() {
+        match text.parse() {
+            Ok(range) => ranges.push(range),
+            Err(error) => violations.push(Violation::new(
+                format!("source_cidrs[{at}]"),
+                format!("{error}"),
+                "a range of addresses, such as 10.0.0.0/8",
+            )),
+        }
+    }
+    ranges
 }

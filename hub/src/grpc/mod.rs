@@ -4,6 +4,7 @@ pub mod access;
 pub mod agent;
 pub mod api_key;
 pub mod audit;
+mod authority;
 pub mod bundle;
 pub mod cluster;
 mod credential;
@@ -53,6 +54,8 @@ pub struct Api {
     pub fleet_id: FleetId,
     /// Where agents dial.
     pub hub_urls: Vec<String>,
+    /// Every cluster that joins waits to be accepted, whatever its token says.
+    pub require_accept: bool,
 }
 
 impl Api {

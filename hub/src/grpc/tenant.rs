@@ -213,7 +213,7 @@ impl TenantService for Tenants {
         &self,
         request: Request<v1::IssueTenantCredentialRequest>,
     ) -> Result<Response<v1::IssueTenantCredentialResponse>, Status> {
-        let remote = super::agent::remote(&request);
+        let remote = super::agent::remote_text(&request);
         let issued = credential::issue(&self.0, &remote, request.into_inner()).await?;
         Ok(Response::new(issued))
     }

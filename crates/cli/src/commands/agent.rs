@@ -2,6 +2,7 @@
 
 use berth_proto::v1;
 use berth_runtime::{CancellationToken, telemetry};
+use berth_wire::status;
 use clap::{Args, Subcommand};
 
 use super::{Session, on_threads, speak_to};
@@ -48,6 +49,9 @@ struct Manifest {
     /// Leave out the join token: for an agent that has joined before and gets a newer manifest
     #[arg(long)]
     no_token: bool,
+    /// Give a cluster that has joined already, or was revoked, a new identity; delete its Secret berth-agent-identity first
+    #[arg(long, conflicts_with = "no_token")]
+    rejoin: bool,
     /// Where users reach the cluster's API; inside a pod the agent cannot know
     #[arg(long, value_name = "URL")]
     api_url: Option<String>,
@@ -101,30 +105,35 @@ async fn print(session: &Session<'_>, manifest: Manifest) -> Result<(), Failure>
         namespace,
         no_pinning_policy,
         no_token,
+        rejoin,
         api_url,
         region,
         cloud_name,
     } = manifest;
     let subject = format!("token for cluster {cluster}");
     // A token is made in any case: only its answer says where agents dial and what they check.
-    let request = v1::CreateJoinTokenRequest {
+    let mut request = v1::CreateJoinTokenRequest {
         cluster,
         region,
         cloud_name,
+        rejoin,
         ..v1::CreateJoinTokenRequest::default()
     };
+    if no_token {
+        // Nobody uses it, so whether the cluster has joined is all the same.
+        let first = session.hub.tokens().create_join_token(request.clone()).await;
+        let reason = first.as_ref().err().and_then(status::reason);
+        request.rejoin = reason.as_deref() == Some("CLUSTER_JOINED");
+        if let Ok(unused) = first {
+            discard(session, &subject, unused.into_inner().join_token).await?;
+        }
+    }
     let made = session
         .hub
         .ask(&subject, session.hub.tokens().create_join_token(request))
         .await?;
-    if no_token && let Some(token) = &made.join_token {
-        let request = v1::DeleteJoinTokenRequest {
-            name: token.name.clone(),
-        };
-        session
-            .hub
-            .ask(&subject, session.hub.tokens().delete_join_token(request))
-            .await?;
+    if no_token {
+        discard(session, &subject, made.join_token).await?;
     }
     let objects = berth_agent::manifest::render(&berth_agent::manifest::ManifestOptions {
         hub_urls: made.hub_urls,
@@ -136,4 +145,17 @@ async fn print(session: &Session<'_>, manifest: Manifest) -> Result<(), Failure>
         api_url,
     });
     session.terminal.print(&berth_agent::manifest::to_yaml(&objects))
+}
+
+/// Takes a token back.
+async fn discard(session: &Session<'_>, subject: &str, token: Option<v1::JoinToken>) -> Result<(), Failure> {
+    let Some(token) = token else {
+        return Ok(());
+    };
+    let request = v1::DeleteJoinTokenRequest { name: token.name };
+    session
+        .hub
+        .ask(subject, session.hub.tokens().delete_join_token(request))
+        .await?;
+    Ok(())
 }

@@ -1,10 +1,10 @@
-//! `berth cordon`, `berth uncordon`, `berth accept-gap` and `berth release-breaker`.
+//! `berth cordon`, `berth uncordon`, `berth accept`, `berth revoke`, `berth accept-gap` and `berth release-breaker`.
 
 use berth_proto::v1;
 
 use super::Session;
 use crate::{
-    args::{AcceptGap, Cordon},
+    args::{Accept, AcceptGap, Cordon, Revoke},
     exit::{Failure, Outcome},
     kinds::Kind,
 };
@@ -68,6 +68,68 @@ pub(super) async fn accept_gap(session: &Session<'_>, args: AcceptGap) -> Result
         format!("cluster/{name} takes tenants without {}\n", args.gap)
     };
     session.terminal.print(&done)
+}
+
+pub(super) async fn accept(session: &Session<'_>, args: Accept) -> Result<(), Failure> {
+    let mut outcome = Outcome::default();
+    for name in clusters(&args.targets)? {
+        let request = v1::AcceptClusterRequest {
+            name: format!("clusters/{name}"),
+        };
+        let mut clusters = session.hub.clusters();
+        let asked = session
+            .hub
+            .ask(&format!("cluster/{name}"), clusters.accept_cluster(request))
+            .await;
+        if outcome.take(asked).is_some() {
+            session
+                .terminal
+                .print(&format!("cluster/{name} accepted: it takes tenants\n"))?;
+        }
+    }
+    outcome.finish()
+}
+
+pub(super) async fn revoke(session: &Session<'_>, args: Revoke) -> Result<(), Failure> {
+    let mut outcome = Outcome::default();
+    for name in clusters(&args.targets)? {
+        let request = v1::RevokeClusterRequest {
+            name: format!("clusters/{name}"),
+            reason: args.reason.clone(),
+        };
+        let mut clusters = session.hub.clusters();
+        let asked = session
+            .hub
+            .ask(&format!("cluster/{name}"), clusters.revoke_cluster(request))
+            .await;
+        if let Some(revoked) = outcome.take(asked) {
+            let cut = if revoked.session_cut {
+                "; its agent was cut off"
+            } else {
+                ""
+            };
+            session.terminal.print(&format!(
+                "cluster/{name} revoked{cut}; it comes back by berth token create {name} --rejoin\n"
+            ))?;
+        }
+    }
+    outcome.finish()
+}
+
+/// Clusters as `cluster NAME...` or `cluster/NAME...`.
+fn clusters(targets: &[String]) -> Result<Vec<&str>, Failure> {
+    let named = match targets {
+        [kind, names @ ..] if !names.is_empty() && kind.parse() == Ok(Kind::Cluster) => names,
+        all => {
+            if let Some(bare) = all.iter().find(|target| !target.contains('/')) {
+                return Err(Failure::usage(format!(
+                    "{bare:?} says no kind; write cluster {bare}, or cluster/{bare}"
+                )));
+            }
+            all
+        }
+    };
+    named.iter().map(|target| self::named(target)).collect()
 }
 
 /// A cluster as `NAME` or `cluster/NAME`.

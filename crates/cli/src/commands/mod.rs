@@ -5,6 +5,7 @@ mod api_key;
 mod apply;
 pub(crate) mod audit;
 pub(crate) mod auth;
+mod authority;
 mod completion;
 mod cordon;
 mod delete;
@@ -86,7 +87,7 @@ async fn speak(common: Common, command: Command, terminal: &Terminal) -> Result<
         request_timeout,
         no_color: _,
     } = common;
-    let context = context::load(context_file)?;
+    let context = context::load(context_file.clone())?;
     // How a hub is, each one says itself, also one that does not lead.
     let hub = match &command {
         Command::Fleet(Fleet::Status(_)) => Hub::new(&context, request_timeout)?,
@@ -107,8 +108,12 @@ async fn speak(common: Common, command: Command, terminal: &Terminal) -> Result<
         Command::Token(args) => token::run(&session, args).await,
         Command::Cordon(args) => cordon::run(&session, args, true).await,
         Command::Uncordon(args) => cordon::run(&session, args, false).await,
+        Command::Accept(args) => cordon::accept(&session, args).await,
+        Command::Revoke(args) => cordon::revoke(&session, args).await,
         Command::AcceptGap(args) => cordon::accept_gap(&session, args).await,
         Command::Probe(args) => probe::run(&session, args).await,
+        Command::Fleet(Fleet::Authority(args)) => authority::show(&session, args, context_file).await,
+        Command::Fleet(Fleet::RotateAuthority(args)) => authority::rotate(&session, args).await,
         Command::Fleet(args) => fleet::run(&session, args).await,
         Command::ReleaseBreaker(args) => cordon::release_breaker(&session, args).await,
         Command::Completion(_)

@@ -24,6 +24,9 @@ async fn create(session: &Session<'_>, args: TokenCreate) -> Result<(), Failure>
         labels,
         region,
         cloud_name,
+        from,
+        rejoin,
+        accept_by_admin,
         output,
     } = args;
     let subject = format!("token for cluster {cluster}");
@@ -33,6 +36,9 @@ async fn create(session: &Session<'_>, args: TokenCreate) -> Result<(), Failure>
         labels: labels.into_iter().collect(),
         region,
         cloud_name,
+        source_cidrs: from,
+        rejoin,
+        require_accept: accept_by_admin,
     };
     let made = session
         .hub
@@ -67,6 +73,9 @@ fn tree(made: &v1::CreateJoinTokenResponse, token: &v1::JoinToken) -> Tree {
         .with("hubUrls", Tree::texts(&made.hub_urls))
         .text("expireTime", &expires(token))
         .with_some("labels", token.labels.iter().collect())
+        .with_some("from", Tree::texts(&token.source_cidrs))
+        .with("rejoin", Tree::Bool(token.rejoin))
+        .with("acceptByAdmin", Tree::Bool(token.require_accept))
 }
 
 fn people(made: &v1::CreateJoinTokenResponse, token: &v1::JoinToken) -> String {
@@ -77,8 +86,26 @@ fn people(made: &v1::CreateJoinTokenResponse, token: &v1::JoinToken) -> String {
         ..
     } = made;
     let hubs = hub_urls.join(",");
+    let mut notes = String::new();
+    if !token.source_cidrs.is_empty() {
+        notes.push_str(&format!(
+            "It works from {} alone.\n",
+            token.source_cidrs.join(", ")
+        ));
+    }
+    if token.rejoin {
+        notes.push_str(
+            "It gives this cluster a new identity: delete the Secret berth-agent-identity there first, so that the agent makes a new key.\n",
+        );
+    }
+    if token.require_accept {
+        notes.push_str(&format!(
+            "The cluster takes no tenants before: berth accept cluster {}\n",
+            token.cluster
+        ));
+    }
     format!(
-        "Join token for cluster {}, valid once until {}. It is shown only here.\n\
+        "Join token for cluster {}, valid once until {}. It is shown only here.\n{notes}\
          \n\
          token:  {secret}\n\
          ca pin: {ca_pin}\n\

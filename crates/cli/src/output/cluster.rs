@@ -104,6 +104,9 @@ impl Shown for v1::Cluster {
             .some_text("region", &self.region)
             .some_text("cloudName", &self.cloud_name)
             .with("cordoned", Tree::Bool(self.cordoned))
+            .with("awaitingAcceptance", Tree::Bool(self.awaiting_acceptance))
+            .with_some("revokeTime", time(self.revoke_time.as_ref()))
+            .some_text("revokeReason", &self.revoke_reason)
             .some_text("dedicatedTo", &self.dedicated_to);
         Ok(Tree::map()
             .text("apiVersion", API_VERSION)
@@ -159,6 +162,15 @@ impl Describe for v1::Cluster {
                     "no"
                 },
             )
+            .field(
+                "Accepted",
+                if self.awaiting_acceptance {
+                    "no: it takes no tenants before berth accept cluster"
+                } else {
+                    ""
+                },
+            )
+            .field("Revoked", &self.revoke_reason)
             .field("Dedicated to", &self.dedicated_to)
             .field(
                 "Region",
@@ -207,6 +219,12 @@ fn state(cluster: &v1::Cluster) -> Cell {
         Some("False") => ("NotReady", Tone::Bad),
         _ => ("Unknown", Tone::Unsure),
     };
+    if cluster.revoke_time.is_some() {
+        return Cell::toned("Revoked", Tone::Bad);
+    }
+    if cluster.awaiting_acceptance {
+        return Cell::toned(format!("{text},AwaitingAcceptance"), Tone::Unsure);
+    }
     let stopped = conditions
         .iter()
         .any(|condition| condition.r#type == "BreakerOpen" && condition.status == "True");

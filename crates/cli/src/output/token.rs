@@ -19,6 +19,8 @@ impl Shown for v1::JoinToken {
         Column::new("NAME"),
         Column::new("CLUSTER"),
         Column::new("EXPIRES-IN"),
+        Column::new("FOR"),
+        Column::wide("FROM"),
         Column::wide("LABELS"),
     ];
 
@@ -31,6 +33,8 @@ impl Shown for v1::JoinToken {
             Cell::new(self.name()),
             Cell::new(&self.cluster),
             Cell::new(age::until(self.expire_time.as_ref(), now)),
+            Cell::new(purpose(self)),
+            Cell::new(self.source_cidrs.join(",")),
             Cell::new(labels(self)),
         ]
     }
@@ -45,7 +49,10 @@ impl Shown for v1::JoinToken {
                 Tree::map()
                     .text("cluster", &self.cluster)
                     .with_some("expireTime", time(self.expire_time.as_ref()))
-                    .with_some("labels", self.labels.iter().collect()),
+                    .with_some("labels", self.labels.iter().collect())
+                    .with_some("from", Tree::texts(&self.source_cidrs))
+                    .with("rejoin", Tree::Bool(self.rejoin))
+                    .with("acceptByAdmin", Tree::Bool(self.require_accept)),
             ))
     }
 }
@@ -56,8 +63,18 @@ impl Describe for v1::JoinToken {
             .field("Name", self.name())
             .field("Cluster", &self.cluster)
             .field("Expires in", age::until(self.expire_time.as_ref(), now))
+            .field("For", purpose(self))
+            .field("From", self.source_cidrs.join(", "))
             .field("Labels", labels(self))
             .finish())
+    }
+}
+
+const fn purpose(token: &v1::JoinToken) -> &'static str {
+    match (token.rejoin, token.require_accept) {
+        (true, _) => "rejoin",
+        (false, true) => "join, to be accepted",
+        (false, false) => "join",
     }
 }
 

@@ -105,11 +105,52 @@ impl ClusterService for Shelves {
         }))
     }
 
+    async fn accept_cluster(
+        &self,
+        request: Request<v1::AcceptClusterRequest>,
+    ) -> Result<Response<v1::AcceptClusterResponse>, Status> {
+        let cluster = self.changed(&request.into_inner().name, |cluster| {
+            cluster.awaiting_acceptance = false;
+        })?;
+        Ok(Response::new(v1::AcceptClusterResponse {
+            cluster: Some(cluster),
+        }))
+    }
+
+    async fn revoke_cluster(
+        &self,
+        request: Request<v1::RevokeClusterRequest>,
+    ) -> Result<Response<v1::RevokeClusterResponse>, Status> {
+        let request = request.into_inner();
+        let cluster = self.changed(&request.name, |cluster| {
+            cluster.revoke_time = Some(prost_types::Timestamp::default());
+            cluster.revoke_reason.clone_from(&request.reason);
+        })?;
+        Ok(Response::new(v1::RevokeClusterResponse {
+            cluster: Some(cluster),
+            session_cut: true,
+        }))
+    }
+
     async fn release_breaker(
         &self,
         _: Request<v1::ReleaseBreakerRequest>,
     ) -> Result<Response<v1::ReleaseBreakerResponse>, Status> {
         Ok(Response::new(v1::ReleaseBreakerResponse { agent_told: true }))
+    }
+}
+
+impl Shelves {
+    fn changed(&self, name: &str, change: impl FnOnce(&mut v1::Cluster)) -> Result<v1::Cluster, Status> {
+        let id = name.trim_start_matches("clusters/").to_owned();
+        let Some(mut cluster) = self.now().clusters.remove(&id) else {
+            return Err(Status::not_found(name));
+        };
+        change(&mut cluster);
+        self.0.send_modify(|state| {
+            state.clusters.insert(id, cluster.clone());
+        });
+        Ok(cluster)
     }
 }
 
@@ -128,6 +169,9 @@ impl JoinTokenService for Shelves {
                 nanos: 0,
             }),
             labels: request.labels,
+            source_cidrs: request.source_cidrs,
+            rejoin: request.rejoin,
+            require_accept: request.require_accept,
         };
         self.0.send_modify(|state| {
             state.tokens.insert("abcdef".into(), token.clone());

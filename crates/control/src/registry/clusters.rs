@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use berth_model::{
     Cluster, ClusterName, Gap, Revision, Violation,
     breaker::{BreakerMemory, Released},
-    cluster::ClusterPurpose,
+    cluster::{ClusterPurpose, Revocation},
 };
 use berth_store::{Entry, Txn};
 
@@ -14,6 +14,26 @@ use crate::{keys, load};
 
 /// Longest reason for accepting a gap, in characters.
 const LONGEST_REASON: usize = 200;
+
+/// A cluster, and the only key that may speak for it.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The cluster.
+    pub cluster: Cluster,
+    /// SHA-256 of the public key, hexadecimal; empty before it joined.
+    pub key_sha256: String,
+}
+
+fn check_reason(reason: &str) -> Result<(), RegistryError> {
+    if reason.chars().count() > LONGEST_REASON || reason.chars().any(char::is_control) {
+        return Err(RegistryError::Invalid(vec![Violation::new(
+            "reason",
+            format!("is longer than {LONGEST_REASON} characters or has control characters"),
+            "one line that people will understand in a year",
+        )]));
+    }
+    Ok(())
+}
 
 impl Registry {
     /// One cluster.
@@ -24,12 +44,39 @@ impl Registry {
         Ok(self.stored_cluster(name).await?.0)
     }
 
-    /// The SHA-256 of the only public key that may speak for a cluster; empty before it joined.
+    /// Who may speak for a cluster.
     ///
     /// # Errors
     /// That there is none.
-    pub async fn cluster_key(&self, name: &ClusterName) -> Result<String, RegistryError> {
-        Ok(self.stored_cluster(name).await?.1)
+    pub async fn identity(&self, name: &ClusterName) -> Result<Identity, RegistryError> {
+        let (cluster, key_sha256) = self.stored_cluster(name).await?;
+        Ok(Identity { cluster, key_sha256 })
+    }
+
+    /// Lets tenants onto a cluster that waited for that.
+    ///
+    /// # Errors
+    /// That there is none.
+    pub async fn accept_cluster(&self, name: &ClusterName) -> Result<Cluster, RegistryError> {
+        self.change_cluster(name, None, |cluster| cluster.awaiting_acceptance = false)
+            .await
+    }
+
+    /// Voids a cluster's identity until it joins again with another key. Doing it again changes nothing but the reason.
+    ///
+    /// # Errors
+    /// That there is none, or a reason that is too long.
+    pub async fn revoke_cluster(&self, name: &ClusterName, reason: &str) -> Result<Cluster, RegistryError> {
+        check_reason(reason)?;
+        let now = self.clock.now();
+        self.change_cluster(name, None, |cluster| {
+            let at = cluster.revoked.as_ref().map_or(now, |revoked| revoked.at);
+            cluster.revoked = Some(Revocation {
+                at,
+                reason: reason.to_owned(),
+            });
+        })
+        .await
     }
 
     /// Clusters in order of name.
@@ -85,13 +132,7 @@ impl Registry {
         gap: Gap,
         reason: &str,
     ) -> Result<Cluster, RegistryError> {
-        if reason.chars().count() > LONGEST_REASON || reason.chars().any(char::is_control) {
-            return Err(RegistryError::Invalid(vec![Violation::new(
-                "reason",
-                format!("is longer than {LONGEST_REASON} characters or has control characters"),
-                "one line that people will understand in a year",
-            )]));
-        }
+        check_reason(reason)?;
         self.change_cluster(name, None, |cluster| {
             if reason.is_empty() {
                 cluster.accepted_gaps.remove(&gap);
@@ -174,16 +215,14 @@ impl Registry {
                 });
             }
             let key = keys::cluster(name);
-            if self
-                .write(
-                    Txn::new()
-                        .if_revision(key.clone(), cluster.revision)
-                        .delete(key)
-                        .delete(keys::breaker(name)),
-                )
-                .await?
-                .is_some()
-            {
+            let mut txn = Txn::new()
+                .if_revision(key.clone(), cluster.revision)
+                .delete(key)
+                .delete(keys::breaker(name));
+            if !cluster.kubernetes_uid.is_empty() {
+                txn = txn.delete(keys::kubernetes_uid(&cluster.kubernetes_uid));
+            }
+            if self.write(txn).await?.is_some() {
                 return Ok(());
             }
         }

@@ -5,6 +5,7 @@ mod bindings;
 mod bundles;
 mod clusters;
 mod evidence;
+mod joining;
 mod organisations;
 mod tenants;
 mod tiers;
@@ -17,8 +18,10 @@ use berth_runtime::Clock;
 use berth_store::{Entry, Key, Page, Store, StoreError, Txn};
 
 pub use api_keys::NewApiKey;
+pub use clusters::Identity;
+pub use joining::{Joining, Redeemed};
 pub use tenants::{Accepted, TenantChange};
-pub use tokens::{NewToken, Redeemed, TokenInfo};
+pub use tokens::{NewToken, TokenInfo, TokenSpec};
 
 use crate::load::RecordProblem;
 

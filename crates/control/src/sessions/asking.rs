@@ -98,6 +98,8 @@ mod tests {
             held: crate::sessions::Held::new(),
             facts: ClusterFacts::default(),
             highest_term: Term(0),
+            trusted_pins: Vec::new(),
+            issuer_pin: String::new(),
         }
     }
 

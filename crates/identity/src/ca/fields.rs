@@ -14,12 +14,12 @@ use super::CaError;
 use crate::peer::SpiffeId;
 
 const CA_LIFETIME: Duration = Duration::from_secs(20 * 365 * 24 * 3600);
-/// Clocks differ: what is issued is good from a little earlier.
+/// Clocks differ: what is issued is good from a little earlier, where it is good for long.
 const BACKDATED: Duration = Duration::from_secs(300);
 /// No sane request is longer.
 const LONGEST_REQUEST: usize = 16 * 1024;
 
-pub(super) fn public_key_of(csr_der: &[u8]) -> Result<SubjectPublicKeyInfo, CaError> {
+pub(crate) fn public_key_of(csr_der: &[u8]) -> Result<SubjectPublicKeyInfo, CaError> {
     let bad = |why: String| CaError::BadRequest(why);
     if csr_der.len() > LONGEST_REQUEST {
         return Err(bad(format!("longer than {LONGEST_REQUEST} bytes")));
@@ -40,7 +40,7 @@ pub(super) fn public_key_of(csr_der: &[u8]) -> Result<SubjectPublicKeyInfo, CaEr
 }
 
 pub(super) fn self_signed(key: &KeyPair, now: Timestamp) -> Result<String, CaError> {
-    let mut params = params("Berth fleet authority", now, CA_LIFETIME)?;
+    let mut params = params(super::AUTHORITY_NAME, now, CA_LIFETIME)?;
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let certificate = params.self_signed(key).map_err(|source| CaError::Sign {
@@ -78,7 +78,7 @@ fn params(name: &str, now: Timestamp, lifetime: Duration) -> Result<CertificateP
     let epoch = rcgen::date_time_ymd(1970, 1, 1);
     let since_epoch = |at: Timestamp| epoch + Duration::from_secs(u64::try_from(at.as_second()).unwrap_or(0));
     let mut params = CertificateParams::default();
-    params.not_before = since_epoch(before(now, BACKDATED));
+    params.not_before = since_epoch(before(now, BACKDATED.min(lifetime / 20)));
     params.not_after = since_epoch(after(now, lifetime));
     params.serial_number = Some(SerialNumber::from_slice(&serial));
     params.distinguished_name = subject;

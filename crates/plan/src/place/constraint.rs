@@ -16,6 +16,8 @@ pub(crate) enum Constraint {
     ApiUnreachable {
         problem: String,
     },
+    Revoked,
+    NotAccepted,
     Cordoned,
     Region {
         is: String,
@@ -73,6 +75,8 @@ impl Constraint {
             Self::NotJoined => "NotJoined",
             Self::AgentAway { .. } => "AgentAway",
             Self::ApiUnreachable { .. } => "ApiUnreachable",
+            Self::Revoked => "Revoked",
+            Self::NotAccepted => "NotAccepted",
             Self::Cordoned => "Cordoned",
             Self::Region { .. } => "Region",
             Self::Label { .. } => "ClusterLabel",
@@ -95,7 +99,7 @@ impl Constraint {
             Self::NotJoined => 0,
             Self::AgentAway { .. } => 1,
             Self::ApiUnreachable { .. } => 2,
-            Self::Cordoned => 3,
+            Self::Revoked | Self::NotAccepted | Self::Cordoned => 3,
             Self::Region { .. } => 4,
             Self::Label { .. } => 5,
             Self::KubernetesVersion { .. } => 6,
@@ -123,6 +127,10 @@ impl fmt::Display for Constraint {
             Self::AgentAway { last: Some(at) } => write!(f, "its agent was last heard at {at:.0}"),
             Self::AgentAway { last: None } => f.write_str("its agent was not heard since the hub started"),
             Self::ApiUnreachable { problem } => write!(f, "its agent cannot reach the API server: {problem}"),
+            Self::Revoked => f.write_str("its identity was revoked: no new tenants"),
+            Self::NotAccepted => {
+                f.write_str("it waits to be accepted (berth accept cluster): no tenants before")
+            }
             Self::Cordoned => f.write_str("it is cordoned: no new tenants"),
             Self::Region { is, allowed } => {
                 let is = if is.is_empty() { "unknown" } else { is };

@@ -189,6 +189,10 @@ fn closed(known: &ClusterView, settings: &Settings, now: Timestamp) -> Option<Co
     if known.cluster.facts.is_none() || (known.cluster.joined_at.is_none() && known.session.is_none()) {
         return Some(Constraint::NotJoined);
     }
+    // Before anything that may pass by itself: its agent does not come back until somebody helps.
+    if known.cluster.revoked.is_some() {
+        return Some(Constraint::Revoked);
+    }
     match &known.session {
         Some(session) => {
             if let Some(problem) = &session.api_error {
@@ -207,6 +211,9 @@ fn closed(known: &ClusterView, settings: &Settings, now: Timestamp) -> Option<Co
                 });
             }
         }
+    }
+    if known.cluster.awaiting_acceptance {
+        return Some(Constraint::NotAccepted);
     }
     known.cluster.cordoned.then_some(Constraint::Cordoned)
 }

@@ -96,6 +96,9 @@ pub fn shared(name: &str, cpus: u64) -> Cluster {
         }),
         accepted_gaps: berth_model::AcceptedGaps::new(),
         joined_at: Some(start()),
+        kubernetes_uid: String::new(),
+        awaiting_acceptance: false,
+        revoked: None,
     }
 }
 

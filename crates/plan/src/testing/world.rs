@@ -101,6 +101,9 @@ impl World {
                         facts: None,
                         accepted_gaps: berth_model::AcceptedGaps::new(),
                         joined_at: None,
+                        kubernetes_uid: String::new(),
+                        awaiting_acceptance: false,
+                        revoked: None,
                         purpose: ClusterPurpose::Dedicated {
                             tenant: id.clone(),
                             uid,

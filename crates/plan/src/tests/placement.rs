@@ -40,6 +40,23 @@ fn each_constraint_is_named_with_its_numbers() {
         ),
         (
             "standard",
+            "NotAccepted",
+            "it waits to be accepted (berth accept cluster): no tenants before",
+            |_, c, _| c.awaiting_acceptance = true,
+        ),
+        (
+            "standard",
+            "Revoked",
+            "its identity was revoked: no new tenants",
+            |v, c, _| {
+                c.revoked = Some(berth_model::cluster::Revocation {
+                    at: v.now,
+                    reason: "stolen".into(),
+                });
+            },
+        ),
+        (
+            "standard",
             "Cordoned",
             "it is cordoned: no new tenants",
             |_, c, _| c.cordoned = true,

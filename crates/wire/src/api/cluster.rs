@@ -59,6 +59,13 @@ pub(crate) fn record(cluster: &Cluster) -> v1::Cluster {
         create_time: Some(time::to_proto(cluster.created_at)),
         status: None,
         accepted_gaps: gaps_to_proto(&cluster.accepted_gaps),
+        awaiting_acceptance: cluster.awaiting_acceptance,
+        revoke_time: cluster.revoked.as_ref().map(|revoked| time::to_proto(revoked.at)),
+        revoke_reason: cluster
+            .revoked
+            .as_ref()
+            .map(|revoked| revoked.reason.clone())
+            .unwrap_or_default(),
     }
 }
 

@@ -12,5 +12,8 @@ pub fn join_token_to_proto(id: &str, token: &JoinTokenRecord) -> v1::JoinToken {
         cluster: token.cluster.to_string(),
         expire_time: Some(time::to_proto(token.expires_at)),
         labels: token.labels.clone(),
+        source_cidrs: token.from.iter().map(ToString::to_string).collect(),
+        rejoin: token.rejoin.is_some(),
+        require_accept: token.require_accept,
     }
 }

@@ -1,6 +1,6 @@
 //! A cluster at rest.
 
-use berth_model::{Cluster, ClusterPurpose, Revision};
+use berth_model::{Cluster, ClusterPurpose, Revision, cluster::Revocation};
 use berth_proto::{record as proto, v1};
 use prost::Message as _;
 
@@ -36,6 +36,7 @@ pub fn encode_cluster(record: &ClusterRecord) -> Vec<u8> {
         },
         joined_at: record.cluster.joined_at.map(time::to_proto),
         certificate_key_sha256: record.certificate_key_sha256.clone(),
+        kubernetes_uid: record.cluster.kubernetes_uid.clone(),
     }
     .encode_to_vec()
 }
@@ -74,6 +75,14 @@ pub fn decode_cluster(bytes: &[u8], revision: Revision) -> Result<ClusterRecord,
                 .map(facts_from_proto),
             accepted_gaps: gaps_from_proto(&cluster.accepted_gaps),
             joined_at: reading.optional_time("joined_at", record.joined_at.as_ref())?,
+            kubernetes_uid: record.kubernetes_uid,
+            awaiting_acceptance: cluster.awaiting_acceptance,
+            revoked: reading
+                .optional_time("revoke_time", cluster.revoke_time.as_ref())?
+                .map(|at| Revocation {
+                    at,
+                    reason: cluster.revoke_reason,
+                }),
         },
         certificate_key_sha256: record.certificate_key_sha256,
     })

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use berth_model::{ClusterName, Timestamp, Uid};
+use berth_model::{ClusterName, Timestamp, Uid, network::Cidr};
 use berth_proto::record as proto;
 use prost::Message as _;
 
@@ -30,6 +30,16 @@ pub struct JoinTokenRecord {
     pub cloud_name: String,
     /// The uid of the tenant whose own cluster it is for; none for a shared cluster.
     pub dedicated_to: Option<Uid>,
+    /// When it was made; none in records of older hubs.
+    pub created_at: Option<Timestamp>,
+    /// From where it may be used; nothing is everywhere.
+    pub from: Vec<Cidr>,
+    /// The uid of the cluster that it gives a new identity; none for a cluster that joins for the first time.
+    pub rejoin: Option<Uid>,
+    /// The cluster takes no tenants until it is accepted.
+    pub require_accept: bool,
+    /// Pins of the authorities that whoever joins by it was told of.
+    pub ca_pins: Vec<String>,
 }
 
 /// The token as bytes.
@@ -48,6 +58,14 @@ pub fn encode_join_token(record: &JoinTokenRecord) -> Vec<u8> {
             .dedicated_to
             .as_ref()
             .map_or_else(String::new, ToString::to_string),
+        created_at: record.created_at.map(time::to_proto),
+        source_cidrs: record.from.iter().map(ToString::to_string).collect(),
+        rejoin_uid: record
+            .rejoin
+            .as_ref()
+            .map_or_else(String::new, ToString::to_string),
+        require_accept: record.require_accept,
+        ca_pins: record.ca_pins.clone(),
     }
     .encode_to_vec()
 }
@@ -59,6 +77,16 @@ pub fn encode_join_token(record: &JoinTokenRecord) -> Vec<u8> {
 pub fn decode_join_token(bytes: &[u8]) -> Result<JoinTokenRecord, RecordError> {
     let reading = Reading("join token");
     let record: proto::JoinTokenRecord = reading.message(bytes)?;
+    let uid = |text: &str| match text {
+        "" => Ok(None),
+        uid => reading.name(uid).map(Some),
+    };
+    // One range that cannot be read must not open the token to everywhere.
+    let from: Option<Vec<Cidr>> = record
+        .source_cidrs
+        .iter()
+        .map(|range| range.parse().ok())
+        .collect();
     Ok(JoinTokenRecord {
         secret_sha256: record.secret_sha256,
         cluster: reading.name(&record.cluster)?,
@@ -68,10 +96,12 @@ pub fn decode_join_token(bytes: &[u8]) -> Result<JoinTokenRecord, RecordError> {
         labels: record.labels,
         region: record.region,
         cloud_name: record.cloud_name,
-        dedicated_to: match record.dedicated_to_uid.as_str() {
-            "" => None,
-            uid => Some(reading.name(uid)?),
-        },
+        dedicated_to: uid(&record.dedicated_to_uid)?,
+        created_at: reading.optional_time("created_at", record.created_at.as_ref())?,
+        from: from.ok_or_else(|| reading.missing("source_cidrs"))?,
+        rejoin: uid(&record.rejoin_uid)?,
+        require_accept: record.require_accept,
+        ca_pins: record.ca_pins,
     })
 }
 
@@ -100,6 +130,11 @@ mod tests {
                 region: "eu-central-1".into(),
                 cloud_name: "prod-eu".into(),
                 dedicated_to: dedicated.then(|| Uid::new("uid-1").unwrap()),
+                created_at: used_at,
+                from: vec!["10.0.0.0/8".parse().unwrap(), "2001:db8::/32".parse().unwrap()],
+                rejoin: (!dedicated).then(|| Uid::new("uid-2").unwrap()),
+                require_accept: dedicated,
+                ca_pins: vec!["sha256:00".into()],
             };
             prop_assert_eq!(decode_join_token(&encode_join_token(&record)).unwrap(), record);
         }

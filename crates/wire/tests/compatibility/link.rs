@@ -65,7 +65,7 @@ fn by_the_hub(bytes: &[u8]) -> Vec<u8> {
             ToHub::Evidence(link::evidence_to_proto(&sealed, age))
         }
         // These have no model of their own.
-        plain @ ToHub::Ack(_) => plain,
+        plain @ (ToHub::Ack(_) | ToHub::TrustKept(_)) => plain,
     };
     LinkRequest { message: Some(again) }.encode_to_vec()
 }
@@ -97,7 +97,9 @@ fn by_the_agent(bytes: &[u8]) -> Vec<u8> {
             }
             FromHub::Request(request)
         }
-        plain @ (FromHub::Welcome(_) | FromHub::SnapshotEnd(_) | FromHub::Ping(_)) => plain,
+        plain @ (FromHub::Welcome(_) | FromHub::SnapshotEnd(_) | FromHub::Ping(_) | FromHub::Trust(_)) => {
+            plain
+        }
     };
     bytes_of(again)
 }

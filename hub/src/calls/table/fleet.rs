@@ -137,6 +137,16 @@ pub(super) const CALLS: &[Call] = &[
             })
         },
     ),
+    change("/berth.v1.ClusterService/AcceptCluster", "clusters.accept", |m| {
+        of(m, |r: v1::AcceptClusterRequest| {
+            one("cluster", "clusters", &r.name)
+        })
+    }),
+    change("/berth.v1.ClusterService/RevokeCluster", "clusters.revoke", |m| {
+        of(m, |r: v1::RevokeClusterRequest| {
+            one("cluster", "clusters", &r.name)
+        })
+    }),
     change(
         "/berth.v1.JoinTokenService/CreateJoinToken",
         "joinTokens.create",
@@ -177,6 +187,12 @@ pub(super) const CALLS: &[Call] = &[
                 ..super::tenant(name)
             },
         })
+    }),
+    read("/berth.v1.HubService/GetAuthority", "authority.get", |m| {
+        of(m, |_: v1::GetAuthorityRequest| all("authority"))
+    }),
+    change("/berth.v1.HubService/RotateAuthority", "authority.rotate", |m| {
+        of(m, |_: v1::RotateAuthorityRequest| all("authority"))
     }),
     read("/berth.v1.HubService/Backup", "fleet.backup", |m| {
         of(m, |_: v1::BackupRequest| all("fleet"))

@@ -11,6 +11,8 @@ use super::super::error::invalid;
 
 /// Tenants an agent may hold.
 const MOST_HELD: usize = 20_000;
+/// Authorities an agent may trust.
+const MOST_PINS: usize = 8;
 
 /// Reads who is there, and finds the protocol to speak with it.
 pub(super) async fn hello(
@@ -52,6 +54,8 @@ pub(super) async fn hello(
             .map(link::facts_from_proto)
             .unwrap_or_default(),
         highest_term: Term(first.highest_term),
+        trusted_pins: first.trusted_pins.into_iter().take(MOST_PINS).collect(),
+        issuer_pin: String::new(),
     };
     Ok((hello, spoken))
 }

@@ -2,26 +2,30 @@
 
 mod hello;
 mod listen;
+mod proving;
 mod session;
 mod speak;
+mod standing;
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
-use berth_identity::{Peer, PeerInfo, ca};
-use berth_model::{ClusterName, Violation};
+use berth_control::registry::Joining;
+use berth_identity::{CaError, ca, recovery::Challenges};
+use berth_model::{ClusterName, Uid, Violation};
 use berth_proto::agent::{self, agent_service_server::AgentService};
 use berth_store::Store;
 use berth_wire::time;
 use futures::Stream;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Request, Response, Status, Streaming};
-use tracing::{info, warn};
+use tonic::{Request, Response, Status, Streaming};
+use tracing::info;
 
-pub use self::session::Ends;
-use self::session::check_key;
+pub(super) use self::standing::remote_text;
+use self::standing::{check, denied, remote, shown};
+pub use self::{session::Ends, standing::Shown};
 use super::{
     Api,
-    error::{invalid, refused, status},
+    error::{invalid, status},
 };
 
 /// An agent comes back after this while nobody leads.
@@ -33,6 +37,10 @@ pub struct Agents {
     pub api: Api,
     /// Where rendered objects are.
     pub store: Arc<dyn Store>,
+    /// For agents whose certificates have expired.
+    pub challenges: Challenges,
+    /// How long their certificates are good.
+    pub lifetime: Duration,
 }
 
 #[tonic::async_trait]
@@ -46,23 +54,19 @@ impl AgentService for Agents {
         crate::gate::may_change(&self.api.leading()?.fleet.standing())?;
         let request = request.into_inner();
         // The key is in the request for signing; its hash is what the token is bound to.
-        let key_sha256 = ca::key_sha256(&request.csr_der).map_err(|error| {
-            invalid(vec![Violation::new(
-                "csr_der",
-                error.to_string(),
-                "send a PKCS#10 request signed by the agent's own key",
-            )])
-        })?;
-        let joined = self.api.registry.redeem(&request.token, &key_sha256).await;
-        let joined = joined.map_err(|error| {
-            warn!(%remote, error = %error, "a join was refused");
-            status(error)
-        })?;
-        let certificate_pem = self.issue(&joined.cluster, &request.csr_der)?;
-        info!(cluster = %joined.cluster, %remote, agent = %request.agent_version, "joined");
+        let key_sha256 = ca::key_sha256(&request.csr_der).map_err(bad_request)?;
+        let joining = Joining {
+            token: &request.token,
+            key_sha256: &key_sha256,
+            kubernetes_uid: &request.kubernetes_uid,
+            remote,
+        };
+        let joined = self.api.registry.redeem(joining).await.map_err(status)?;
+        let certificate_pem = self.issue((&joined.cluster, &joined.uid), &request.csr_der)?;
+        info!(cluster = %joined.cluster, ?remote, agent = %request.agent_version, "joined");
         Ok(Response::new(agent::JoinResponse {
             certificate_pem,
-            ca_pem: self.api.authority.certificate_pem().to_owned(),
+            ca_pem: self.api.authority.trust().pem,
             cluster: joined.cluster.to_string(),
         }))
     }
@@ -72,21 +76,37 @@ impl AgentService for Agents {
         request: Request<agent::RenewRequest>,
     ) -> Result<Response<agent::RenewResponse>, Status> {
         self.api.leading()?;
-        let (cluster, key) = self.peer(&request).await?;
+        let shown = shown(&request)?;
+        let known = check(&self.api.registry, &shown).await?;
         let request = request.into_inner();
-        if ca::key_sha256(&request.csr_der).ok().as_deref() != Some(key.as_str()) {
-            return Err(invalid(vec![Violation::new(
-                "csr_der",
-                "is for another key",
-                "renew with the key of the certificate in use",
-            )]));
+        if ca::key_sha256(&request.csr_der).map_err(bad_request)? != shown.key_sha256 {
+            return Err(denied(
+                &shown.cluster,
+                "OTHER_KEY",
+                "renew with the key of the certificate in use".to_owned(),
+            ));
         }
-        let certificate_pem = self.issue(&cluster, &request.csr_der)?;
-        info!(%cluster, "certificate renewed");
+        let certificate_pem = self.issue((&known.name, &known.uid), &request.csr_der)?;
+        info!(cluster = %known.name, "certificate renewed");
         Ok(Response::new(agent::RenewResponse {
             certificate_pem,
-            ca_pem: self.api.authority.certificate_pem().to_owned(),
+            ca_pem: self.api.authority.trust().pem,
         }))
+    }
+
+    async fn challenge(
+        &self,
+        _: Request<agent::ChallengeRequest>,
+    ) -> Result<Response<agent::ChallengeResponse>, Status> {
+        self.give_challenge().map(Response::new)
+    }
+
+    async fn recover(
+        &self,
+        request: Request<agent::RecoverRequest>,
+    ) -> Result<Response<agent::RecoverResponse>, Status> {
+        let remote = remote(&request);
+        self.prove(&request.into_inner(), remote).await.map(Response::new)
     }
 
     type LinkStream = Pin<Box<dyn Stream<Item = Result<agent::LinkResponse, Status>> + Send>>;
@@ -98,7 +118,10 @@ impl AgentService for Agents {
         let Some(leading) = self.api.lead.leading() else {
             return Ok(Response::new(self.elsewhere()));
         };
-        let (cluster, key_sha256) = self.peer(&request).await?;
+        let mut shown = shown(&request)?;
+        check(&self.api.registry, &shown).await?;
+        let issuer = self.api.authority.issuer_of(&shown.certificate);
+        shown.issuer_pin = issuer.map(|pin| pin.to_string()).unwrap_or_default();
         let ends = Ends {
             registry: self.api.registry.clone(),
             sessions: self.api.sessions.clone(),
@@ -106,13 +129,7 @@ impl AgentService for Agents {
             store: self.store.clone(),
             term: leading.term,
         };
-        let shown = request.extensions().get::<PeerInfo>();
-        let certificate = shown
-            .and_then(|info| info.certificate.clone())
-            .unwrap_or_default();
-        let messages = ends
-            .begin(cluster, key_sha256, certificate, request.into_inner())
-            .await?;
+        let messages = ends.begin(shown, request.into_inner()).await?;
         Ok(Response::new(Box::pin(ReceiverStream::new(messages))))
     }
 }
@@ -137,42 +154,22 @@ impl Agents {
         Box::pin(tokio_stream::once(Ok(message)))
     }
 
-    /// The cluster whose agent calls, and its key; the key must be the one that joined last.
-    async fn peer<T>(&self, request: &Request<T>) -> Result<(ClusterName, String), Status> {
-        let Some(PeerInfo {
-            peer: Some(Peer::Agent { cluster, key_sha256 }),
-            ..
-        }) = request.extensions().get::<PeerInfo>()
-        else {
-            return Err(refused(
-                Code::Unauthenticated,
-                "NO_CERTIFICATE",
-                "join first: this call needs an agent's certificate",
-            ));
-        };
-        check_key(&self.api.registry, cluster, key_sha256).await?;
-        Ok((cluster.clone(), key_sha256.clone()))
-    }
-
-    fn issue(&self, cluster: &ClusterName, csr_der: &[u8]) -> Result<String, Status> {
+    fn issue(&self, cluster: (&ClusterName, &Uid), csr_der: &[u8]) -> Result<String, Status> {
         let api = &self.api;
-        api.authority
-            .issue_agent(
-                &api.fleet_id,
-                cluster,
-                csr_der,
-                api.clock.now(),
-                ca::AGENT_LIFETIME,
-            )
-            .map(|issued| issued.certificate_pem)
-            .map_err(|error| invalid(vec![Violation::new("csr_der", error.to_string(), "")]))
+        let issued = api
+            .authority
+            .issue_agent(&api.fleet_id, cluster, csr_der, api.clock.now(), self.lifetime)
+            .map_err(bad_request)?;
+        api.sessions.certified(cluster.0, &issued.issuer_pin.to_string());
+        Ok(issued.certificate_pem)
     }
 }
 
-/// Where a request comes from.
-pub(super) fn remote<T>(request: &Request<T>) -> String {
-    request
-        .extensions()
-        .get::<PeerInfo>()
-        .map_or_else(|| "unknown".into(), |info| info.remote.to_string())
+/// What is wrong with a request for signing.
+fn bad_request(error: CaError) -> Status {
+    invalid(vec![Violation::new(
+        "csr_der",
+        error.to_string(),
+        "send a PKCS#10 request signed by the agent's own ECDSA P-256 key",
+    )])
 }

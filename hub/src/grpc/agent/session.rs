@@ -3,20 +3,21 @@
 use std::{sync::Arc, time::Duration};
 
 use berth_control::{Registry, Sessions};
-use berth_model::{ClusterName, Term};
+use berth_identity::certificate;
+use berth_model::Term;
 use berth_proto::agent;
 use berth_runtime::Clock;
 use berth_store::Store;
 use futures::Stream;
 use tokio::sync::mpsc;
 use tonic::{Code, Status};
-use tracing::warn;
 
 use super::{
-    super::error::{refused, status},
+    super::error::refused,
     hello::hello,
     listen::{Link, Told},
     speak::Speaker,
+    standing::{Shown, check, same_kubernetes},
 };
 
 /// An agent says who it is within this.
@@ -40,71 +41,58 @@ pub struct Ends {
 }
 
 impl Ends {
-    /// Begins a session with the agent of `cluster` that has proved to have the key of the certificate (DER); returns what is said
-    /// to it. The session goes on in a task of its own until either side ends it.
+    /// Begins a session with the agent that has proved to have the key of what it has shown; returns what is said to it. The session
+    /// goes on in a task of its own until either side ends it.
     ///
     /// # Errors
-    /// The agent is not in the fleet, its key was replaced, or it did not say properly who it is.
+    /// The agent is not in the fleet, its key was replaced or revoked, it is in another Kubernetes cluster than the one that joined, or
+    /// it did not say properly who it is.
     pub async fn begin(
         self,
-        cluster: ClusterName,
-        key_sha256: String,
-        certificate: Arc<[u8]>,
+        shown: Shown,
         mut incoming: impl Stream<Item = Result<agent::LinkRequest, Status>> + Send + Unpin + 'static,
     ) -> Result<mpsc::Receiver<Result<agent::LinkResponse, Status>>, Status> {
-        let (hello, protocol) = tokio::select! {
+        let (mut hello, protocol) = tokio::select! {
             biased;
             hello = hello(&mut incoming) => hello?,
             () = self.clock.sleep(HELLO) => return Err(refused(Code::DeadlineExceeded, "NO_HELLO", "the agent did not say who it is")),
         };
         // Once more: saying hello may take a while, and the key may have been replaced meanwhile.
-        check_key(&self.registry, &cluster, &key_sha256).await?;
+        let known = check(&self.registry, &shown).await?;
+        same_kubernetes(&known, &hello.facts)?;
+        hello.issuer_pin.clone_from(&shown.issuer_pin);
+        let Shown {
+            cluster,
+            key_sha256,
+            certificate,
+            ..
+        } = shown;
+        let expires = certificate::expiry(&certificate);
         let (session, outbox) = self.sessions.open(&cluster, &key_sha256, hello);
         let (out, messages) = mpsc::channel(WINDOW);
         let told = Arc::new(Told::default());
         let speaker = Speaker {
             clock: self.clock.clone(),
-            store: self.store,
+            store: self.store.clone(),
             term: self.term,
-            out,
+            out: out.clone(),
             nonce: 0,
             told: told.clone(),
         };
         let link = Link {
             sessions: self.sessions,
+            store: self.store,
             clock: self.clock,
             cluster,
             session,
             told,
             protocol,
             certificate,
+            kubernetes_uid: known.kubernetes_uid,
+            expires,
+            out,
         };
         tokio::spawn(link.run(incoming, speaker, outbox));
         Ok(messages)
     }
-}
-
-/// Whether that key is the one that speaks for the cluster.
-pub(super) async fn check_key(
-    registry: &Registry,
-    cluster: &ClusterName,
-    key_sha256: &str,
-) -> Result<(), Status> {
-    let current = registry.cluster_key(cluster).await.map_err(|error| match error {
-        berth_control::RegistryError::NotFound { .. } => refused(
-            Code::PermissionDenied,
-            "NOT_IN_FLEET",
-            format!("cluster {cluster} is not in this fleet (any more); join it again with berth token create {cluster}"),
-        ),
-        other => status(other),
-    })?;
-    if current == key_sha256 {
-        return Ok(());
-    }
-    warn!(%cluster, "an agent with a replaced key was refused");
-    Err(refused(
-        Code::PermissionDenied,
-        "KEY_REPLACED",
-        format!("cluster {cluster} has joined again with another key; this agent's identity is void"),
-    ))
 }

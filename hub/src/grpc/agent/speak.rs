@@ -57,6 +57,10 @@ impl Speaker {
                 self.send(link_response::Message::SnapshotEnd(agent::SnapshotEnd {}))
                     .await
             }
+            Outgoing::Trust(ca_pem) => {
+                self.send(link_response::Message::Trust(agent::Trust { ca_pem }))
+                    .await
+            }
             // Nobody waits for the answer.
             Outgoing::ReleaseBreaker => {
                 self.ask(0, Question::ReleaseBreaker(agent::ReleaseBreaker {}))
