@@ -3,6 +3,7 @@
 //! Real kube-apiservers, real processes, and raw calls in the same run to compare with: ratios travel between machines,
 //! milliseconds do not. The peers' figures are from the same kind of machine.
 
+mod access;
 mod agents;
 mod apply;
 mod bulk;
@@ -52,6 +53,8 @@ struct Arguments {
 enum Section {
     /// Placements a second in a large fleet.
     Decisions,
+    /// Whether a caller may.
+    Access,
     /// Applying a tenant against raw calls.
     Apply,
     /// From the hub's answer to the cluster.
@@ -77,6 +80,7 @@ enum Section {
 /// In the order in which they are measured.
 const USUAL: [Section; 10] = [
     Section::Decisions,
+    Section::Access,
     Section::Apply,
     Section::Propagation,
     Section::Drift,
@@ -112,6 +116,9 @@ async fn main() -> anyhow::Result<()> {
 async fn measure(sections: &[Section], arguments: &Arguments, report: &mut Report) -> anyhow::Result<()> {
     if sections.contains(&Section::Decisions) {
         report.add("Decisions", &decisions::measure());
+    }
+    if sections.contains(&Section::Access) {
+        report.add("Who may do what", &access::measure().await?);
     }
     let on_clusters = [
         Section::Apply,
