@@ -28,7 +28,7 @@ use tracing::{info, warn};
 
 use crate::{
     acceptor::Acceptor,
-    auth::{Bearer, Oidc, ProviderError},
+    auth::{Accounts, Bearer, Oidc, ProviderError},
     backup::Backing,
     bootstrap::AgentBootstrap,
     calls::{Admission, Certificates, Entry},
@@ -420,14 +420,22 @@ fn api_router(
         api: api.clone(),
         home: home.clone(),
     });
+    // As in the names of its certificates: a token for one fleet is worth nothing to another.
+    let audience = format!("{}.berth.dev", api.fleet_id);
     let bearer = Bearer {
         registry: api.registry.clone(),
         oidc: oidc.clone(),
+        accounts: Accounts::new(
+            api.sessions.clone(),
+            Arc::new({
+                let lead = api.lead.clone();
+                move || lead.leading().is_some()
+            }),
+            api.clock.clone(),
+            audience.clone(),
+        ),
     };
-    let logins = Logins {
-        oidc,
-        audience: String::new(),
-    };
+    let logins = Logins { oidc, audience };
     Ok(server()
         .layer(Entry::new(vec![Arc::new(Certificates), Arc::new(bearer)]))
         .layer(Gate::new(api.lead.clone()))

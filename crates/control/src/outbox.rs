@@ -5,10 +5,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use berth_model::{Assignment, TenantId, Term, TokenWanted, Uid};
+use berth_model::{Assignment, TenantId, Term, TokenToReview, TokenWanted, Uid};
 use tokio::sync::{Notify, oneshot};
 
-use crate::questions::{Questions, TokenAnswer, TooMany};
+use crate::questions::{Questions, ReviewAnswer, TokenAnswer, TooMany};
 
 /// A thing to say about one tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +57,13 @@ pub enum Outgoing {
         /// Which.
         wanted: TokenWanted,
     },
+    /// Somebody waits to hear whose token that is.
+    ReviewToken {
+        /// Of the answer, see [`Outbox::answer_review`].
+        id: u64,
+        /// Which.
+        review: TokenToReview,
+    },
     /// Somebody wants a tenant's walls probed now.
     Probe {
         /// The tenant.
@@ -74,6 +81,9 @@ pub enum Outgoing {
         leader: String,
     },
 }
+
+/// Questions whose token something is are numbered from here, so that no answer is taken for one to another question.
+const REVIEWS: u64 = 1 << 32;
 
 /// Whether this hub may command at this moment.
 pub type Gate = Arc<dyn Fn() -> bool + Send + Sync>;
@@ -101,7 +111,8 @@ struct State {
     commands: BTreeMap<TenantId, Command>,
     snapshot_end: bool,
     release_breaker: bool,
-    questions: Questions,
+    questions: Questions<TokenWanted, TokenAnswer>,
+    reviews: Questions<TokenToReview, ReviewAnswer>,
     /// Tenants to be probed; no more than there are.
     probes: BTreeMap<TenantId, Uid>,
     goodbye: Option<(&'static str, String, String)>,
@@ -159,6 +170,27 @@ impl Outbox {
         self.state().questions.answer(id, answer);
     }
 
+    /// Asks whose token that is; the receiver fails when there will be no answer.
+    ///
+    /// # Errors
+    /// Too many questions wait for their answers.
+    pub fn review(&self, review: TokenToReview) -> Result<oneshot::Receiver<ReviewAnswer>, TooMany> {
+        let asked = self.state().reviews.ask(review)?;
+        self.filled.notify_one();
+        Ok(asked)
+    }
+
+    /// Whether the question with that id was whose token something is.
+    #[must_use]
+    pub const fn is_review(id: u64) -> bool {
+        id >= REVIEWS
+    }
+
+    /// The agent answered the question with that id; one that nobody waits for is dropped.
+    pub fn answer_review(&self, id: u64, answer: ReviewAnswer) {
+        self.state().reviews.answer(id.wrapping_sub(REVIEWS), answer);
+    }
+
     /// Asks for a tenant's walls to be probed.
     pub fn probe(&self, tenant: TenantId, uid: Uid) {
         self.state().probes.insert(tenant, uid);
@@ -175,6 +207,7 @@ impl Outbox {
         let mut state = self.state();
         state.goodbye = Some((reason, message.into(), leader.to_owned()));
         state.questions.give_up();
+        state.reviews.give_up();
         drop(state);
         self.filled.notify_one();
     }
@@ -202,7 +235,8 @@ impl Outbox {
             && state.probes.is_empty()
             && !state.release_breaker
             && !state.snapshot_end
-            && state.questions.silent();
+            && state.questions.silent()
+            && state.reviews.silent();
         // A hub that was paused past its lease goes on right here: what it had to say is not its to say any more.
         if !silent && self.gate.as_ref().is_some_and(|gate| !gate()) {
             return Some(Outgoing::Goodbye {
@@ -217,6 +251,12 @@ impl Outbox {
         // Somebody waits, and it is short.
         if let Some((id, wanted)) = state.questions.next() {
             return Some(Outgoing::MintToken { id, wanted });
+        }
+        if let Some((id, review)) = state.reviews.next() {
+            return Some(Outgoing::ReviewToken {
+                id: REVIEWS + id,
+                review,
+            });
         }
         while let Some(tenant) = state.order.pop_front() {
             if let Some(command) = state.commands.remove(&tenant) {

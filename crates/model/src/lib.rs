@@ -30,6 +30,7 @@ pub mod resources;
 pub mod role;
 pub mod tenant;
 pub mod tier;
+pub mod token_review;
 pub mod violation;
 pub mod workload;
 
@@ -58,4 +59,5 @@ pub use resources::{Bytes, Capacity, MilliCpu};
 pub use role::{Reach, Role, Rule};
 pub use tenant::{Tenant, TenantSpec};
 pub use tier::{Tier, TierSpec};
+pub use token_review::{ReviewedAccount, TokenToReview};
 pub use violation::Violation;
