@@ -4,7 +4,7 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 15] = [
+const FILES: [&str; 16] = [
     "berth/v1/access.proto",
     "berth/v1/tenant.proto",
     "berth/v1/tier.proto",
@@ -14,6 +14,7 @@ const FILES: [&str; 15] = [
     "berth/v1/join_token.proto",
     "berth/v1/operation.proto",
     "berth/v1/evidence.proto",
+    "berth/v1/audit.proto",
     "berth/v1/hub.proto",
     "berth/v1/login.proto",
     "berth/v1/api_key.proto",

@@ -155,6 +155,53 @@ fn the_agent_holds_no_right_to_write_roles_or_admission_policies() {
     }
 }
 
+/// A rule as the table of the README writes it.
+fn written(place: &str, rule: &Value) -> String {
+    let list = |field: &str| -> Vec<&str> {
+        let values = rule[field].as_array().into_iter().flatten();
+        values.map(|value| value.as_str().unwrap()).collect()
+    };
+    let groups = list("apiGroups").into_iter();
+    let groups: Vec<&str> = groups
+        .map(|group| if group.is_empty() { "\"\"" } else { group })
+        .collect();
+    let names = match list("resourceNames").join(", ") {
+        names if names.is_empty() => names,
+        names => format!(" ({names})"),
+    };
+    let (resources, verbs) = (list("resources").join(", "), list("verbs").join(", "));
+    format!(
+        "| {place} | `{}: {resources}{names}: {verbs}` |",
+        groups.join(", ")
+    )
+}
+
+#[test]
+fn every_right_of_the_agent_is_explained_in_the_readme_and_no_other() {
+    let objects = render(&options());
+    let rules = |kind: &str, place: &'static str| -> Vec<String> {
+        let rules = find(&objects, kind, "berth-agent").unwrap()["rules"]
+            .as_array()
+            .unwrap();
+        rules.iter().map(|rule| written(place, rule)).collect()
+    };
+    let held: BTreeSet<String> = [rules("ClusterRole", "cluster"), rules("Role", AGENT_NAMESPACE)]
+        .concat()
+        .into_iter()
+        .collect();
+    let readme = include_str!("../../deploy/agent/README.md");
+    let explained: BTreeSet<String> = readme
+        .lines()
+        .filter(|line| line.starts_with("| cluster |") || line.starts_with("| berth-system |"))
+        .map(|line| {
+            let (rule, why) = line.trim_end_matches(" |").rsplit_once(" | ").unwrap();
+            assert!(why.len() > 10, "{line}");
+            format!("{rule} |")
+        })
+        .collect();
+    assert_eq!(explained, held);
+}
+
 #[test]
 fn the_text_for_kubectl_is_read_back_as_the_same_objects() {
     let objects = render(&options());

@@ -4,16 +4,16 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use berth_control::{Authorizer, Board, Registry, Sessions};
 use berth_eks::EksProvisioner;
-use berth_identity::{Credential, Incoming, IncomingOptions, ca, tls};
+use berth_identity::{Credential, Incoming, IncomingOptions, ca, key_backup::Recipient, tls};
 use berth_model::FleetId;
 use berth_proto::{
     agent::agent_service_server::AgentServiceServer,
     v1::{
         access_service_server::AccessServiceServer, api_key_service_server::ApiKeyServiceServer,
-        bundle_service_server::BundleServiceServer, cluster_service_server::ClusterServiceServer,
-        evidence_service_server::EvidenceServiceServer, hub_service_server::HubServiceServer,
-        join_token_service_server::JoinTokenServiceServer, login_service_server::LoginServiceServer,
-        operation_service_server::OperationServiceServer,
+        audit_service_server::AuditServiceServer, bundle_service_server::BundleServiceServer,
+        cluster_service_server::ClusterServiceServer, evidence_service_server::EvidenceServiceServer,
+        hub_service_server::HubServiceServer, join_token_service_server::JoinTokenServiceServer,
+        login_service_server::LoginServiceServer, operation_service_server::OperationServiceServer,
         organisation_service_server::OrganisationServiceServer, tenant_service_server::TenantServiceServer,
         tier_service_server::TierServiceServer,
     },
@@ -28,6 +28,11 @@ use tracing::{info, warn};
 
 use crate::{
     acceptor::Acceptor,
+    audit::{
+        self, Audit, AuditError, AuditOptions, Webhook, Writing,
+        agents::AgentCalls,
+        calls::{Known, Recorded, Witness},
+    },
     auth::{Accounts, Bearer, Oidc, ProviderError},
     backup::Backing,
     bootstrap::AgentBootstrap,
@@ -35,12 +40,13 @@ use crate::{
     config::{Config, ConfigError},
     gate::Gate,
     grpc::{
-        Api, access::AccessOf, agent::Agents, api_key::ApiKeys, bundle::Bundles, cluster::Clusters,
-        evidence::EvidenceOf, hub::Hubs, join_token::JoinTokens, login::Logins, operation::Operations,
-        organisation::Organisations, tenant::Tenants, tier::Tiers,
+        Api, access::AccessOf, agent::Agents, api_key::ApiKeys, audit::Events, bundle::Bundles,
+        cluster::Clusters, evidence::EvidenceOf, hub::Hubs, join_token::JoinTokens, login::Logins,
+        operation::Operations, organisation::Organisations, tenant::Tenants, tier::Tiers,
     },
     home::{self, Home, HomeError},
     lead::{Lead, Leader},
+    limits::{self, Callers, Limited, Strangers},
     metrics,
     options::Options,
 };
@@ -83,9 +89,12 @@ pub enum HubError {
     /// Who may sign in.
     #[error("the OpenID providers (auth.oidc)")]
     Auth(#[from] ProviderError),
-    /// Where backups go.
-    #[error("the place of backups (backup.to)")]
-    Backup(#[source] berth_store::backup::BackupError),
+    /// Backups.
+    #[error(transparent)]
+    Backup(crate::backup::BackingError),
+    /// The audit log.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// The control loop.
     #[error("the control loop ended")]
     Fleet(#[from] berth_control::fleet::FleetError),
@@ -105,9 +114,9 @@ impl HubError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Cloud(_) | Self::Auth(_) | Self::Backup(_) => 78,
+            Self::Config(_) | Self::Cloud(_) | Self::Auth(_) | Self::Backup(_) | Self::Audit(_) => 78,
             Self::Home(HomeError::Open(error)) => error.exit_code(),
-            Self::Home(HomeError::OtherAuthority { .. } | HomeError::NoEtcd) => 78,
+            Self::Home(HomeError::OtherAuthority { .. } | HomeError::NoEtcd | HomeError::Readable(_)) => 78,
             _ => 1,
         }
     }
@@ -164,7 +173,8 @@ pub async fn run(
     let starting = readiness.guard("start");
 
     let oidc = Oidc::new(&config.auth, clock.clone())?;
-    let home = Arc::new(Home::open(&data_dir, &store, &config.etcd, clock.now()).await?);
+    let keys_dir = config.keys.dir.clone().unwrap_or_else(|| data_dir.clone());
+    let home = Arc::new(Home::open(&data_dir, &keys_dir, &store, &config.etcd, clock.now()).await?);
     let (api_listener, api_address) = bind("the API", listen).await?;
     let (agent_listener, agent_address) = bind("agents", agent_listen).await?;
     let (ops_listener, ops_address) = bind("operators", ops_listen).await?;
@@ -209,6 +219,24 @@ pub async fn run(
         api_url: api_url.clone(),
         agent_url,
     };
+    let writing = Writing::begin(
+        &config.audit.dir.clone().unwrap_or_else(|| data_dir.join("audit")),
+        &keys_dir.join("audit-key"),
+        AuditOptions {
+            hub: api_url.clone(),
+            segment_bytes: config.audit.segment_megabytes.max(1) << 20,
+            seal_events: config.audit.seal_events.max(1),
+            seal_after: Duration::from_secs(config.audit.seal_seconds.max(1)),
+        },
+        clock.clone(),
+    )?;
+    let audit = writing.audit.clone();
+    let webhook = match &config.audit.webhook {
+        Some(webhook) => {
+            Some(Webhook::new(webhook, audit.clone(), clock.clone()).map_err(AuditError::Webhook)?)
+        }
+        None => None,
+    };
     let lead = Lead::new(candidate, home.election.leader());
     let leader = Leader {
         lead: lead.clone(),
@@ -220,6 +248,7 @@ pub async fn run(
             hub_urls: hub_urls.clone(),
             image: config.agents.image.clone(),
         }),
+        recorder: Arc::new(audit.clone()),
         sessions: sessions.clone(),
         board: board.clone(),
         clock: clock.clone(),
@@ -232,6 +261,7 @@ pub async fn run(
     let fleet_id = tokio::select! {
         fleet_id = which_fleet(&home, &lead, clock.as_ref()) => fleet_id?,
         ended = &mut leading => {
+            writing.end().await;
             home.close().await;
             return leading_ended(ended);
         }
@@ -256,36 +286,61 @@ pub async fn run(
     };
 
     let registered = Metrics::new("berth_hub");
+    let (api_limits, agent_limits) = limits::both(&config.limits, &registered, &clock);
     metrics::register(
         &registered,
         board,
         sessions.clone(),
         lead.clone(),
-        backing,
+        backing.clone(),
+        audit.clone(),
         clock.clone(),
     );
+    let reporting = tokio::spawn(audit::terms(
+        audit.clone(),
+        lead.clone(),
+        readiness.clone(),
+        loop_cancel.clone(),
+    ));
+    let sending = webhook.map(|webhook| tokio::spawn(webhook.run(loop_cancel.clone())));
     let ops_task = tokio::spawn(ops::serve(
         ops_listener,
         ops::router(readiness.clone(), registered),
         loop_cancel.clone(),
     ));
 
-    let incoming = |listener, tls| {
-        Acceptor::new(Incoming::new(
-            listener,
-            tls,
-            IncomingOptions::new(fleet_id.clone()),
-        ))
+    let incoming = |listener, limited: &Limited, tls| {
+        let options = IncomingOptions {
+            handshake_timeout: limited.limits().handshake(),
+            concurrent_handshakes: limited.limits().handshakes,
+            doorkeeper: Some(Arc::new(limited.door())),
+            ..IncomingOptions::new(fleet_id.clone())
+        };
+        Acceptor::new(Incoming::new(listener, tls, options), limited.clone())
     };
-    let api_incoming = incoming(api_listener, tls::api_server(ca_pem, certificate.clone())?);
-    let agent_incoming = incoming(agent_listener, tls::agent_server(ca_pem, certificate)?);
+    let api_incoming = incoming(
+        api_listener,
+        &api_limits,
+        tls::api_server(ca_pem, certificate.clone())?,
+    );
+    let agent_incoming = incoming(
+        agent_listener,
+        &agent_limits,
+        tls::agent_server(ca_pem, certificate)?,
+    );
     oidc.warm_up();
-    let api_router = api_router(&api, &home, oidc)?;
+    let recipient = backing.as_ref().and_then(|backing| backing.recipient().cloned());
+    let api_router = api_router(&api, &home, oidc, &audit, recipient, &api_limits)?;
     let agents = AgentServiceServer::new(Agents {
         api: api.clone(),
         store: home.store.clone(),
-    });
-    let agent_router = server().add_service(agents);
+    })
+    .max_decoding_message_size(config.limits.message_bytes)
+    .max_encoding_message_size(config.limits.message_bytes);
+    let agent_router = server(&agent_limits)
+        .layer(agent_limits.strangers())
+        .layer(AgentCalls::new(audit.clone(), clock.clone()))
+        .add_service(agents);
 
     let mut api_task =
         tokio::spawn(api_router.serve_with_incoming_shutdown(api_incoming, cancel.clone().cancelled_owned()));
@@ -336,6 +391,11 @@ pub async fn run(
         None => leading.await,
     };
     let _ = ops_task.await;
+    let _ = reporting.await;
+    if let Some(sending) = sending {
+        let _ = sending.await;
+    }
+    writing.end().await;
     home.close().await;
     if let Some((what, ended)) = lost {
         return Err(served(what, ended));
@@ -391,21 +451,31 @@ fn served(
     }
 }
 
-fn server() -> Server {
-    Server::builder()
+fn server(limited: &Limited) -> Server {
+    let server = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
-        .max_concurrent_streams(Some(1024))
-        .tcp_nodelay(true)
+        .tcp_nodelay(true);
+    limited.serving(server)
 }
 
 /// What a call passes on its way in, from the inside out.
-type Layers = Stack<Admission, Stack<Gate, Stack<Entry, Identity>>>;
+/// Limits, then who calls, then whether this hub may answer and the caller may ask; the log sees both ends of it.
+type Layers = Stack<
+    Recorded,
+    Stack<
+        Admission,
+        Stack<Gate, Stack<Known, Stack<Callers, Stack<Entry, Stack<Witness, Stack<Strangers, Identity>>>>>>,
+    >,
+>;
 
 fn api_router(
     api: &Api,
     home: &Arc<Home>,
     oidc: Oidc,
+    audit: &Audit,
+    recipient: Option<Recipient>,
+    limited: &Limited,
 ) -> Result<tonic::transport::server::Router<Layers>, HubError> {
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(berth_proto::DESCRIPTORS)
@@ -419,6 +489,12 @@ fn api_router(
     let hubs = HubServiceServer::new(Hubs {
         api: api.clone(),
         home: home.clone(),
+        recipient,
+    });
+    let recording = audit::calls::Layers::new(audit.clone(), api.clock.clone());
+    let events = AuditServiceServer::new(Events {
+        api: api.clone(),
+        audit: audit.clone(),
     });
     // As in the names of its certificates: a token for one fleet is worth nothing to another.
     let audience = format!("{}.berth.dev", api.fleet_id);
@@ -436,15 +512,25 @@ fn api_router(
         ),
     };
     let logins = Logins { oidc, audience };
-    Ok(server()
-        .layer(Entry::new(vec![Arc::new(Certificates), Arc::new(bearer)]))
+    let longest = limited.limits().message_bytes;
+    Ok(server(limited)
+        .layer(limited.strangers())
+        .layer(recording.witness())
+        .layer(Entry::new(
+            vec![Arc::new(Certificates), Arc::new(bearer)],
+            longest,
+        ))
+        .layer(limited.callers())
+        .layer(recording.known())
         .layer(Gate::new(api.lead.clone()))
         .layer(Admission::new(api.authorizer.clone(), api.registry.clone()))
+        .layer(recording.recorded())
         .add_service(health)
         .add_service(reflection)
         .add_service(hubs)
         .add_service(LoginServiceServer::new(logins))
         .add_service(ApiKeyServiceServer::new(ApiKeys(api.clone())))
+        .add_service(events)
         .add_service(AccessServiceServer::new(AccessOf(api.clone())))
         .add_service(TenantServiceServer::new(Tenants(api.clone())))
         .add_service(TierServiceServer::new(Tiers(api.clone())))

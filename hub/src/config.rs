@@ -14,6 +14,8 @@ use berth_model::AcceptedGaps;
 use berth_plan::view::{BreakerSettings, Settings};
 use serde::Deserialize;
 
+use crate::limits::Limits;
+
 /// The file.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -32,6 +34,12 @@ pub struct Config {
     pub backup: Option<Backup>,
     /// How callers without a client certificate prove who they are.
     pub auth: Auth,
+    /// Where keys are.
+    pub keys: Keys,
+    /// How the audit log is kept, and where it is sent.
+    pub audit: Audit,
+    /// What strangers and callers may take of the hub.
+    pub limits: Limits,
     /// The cloud account; without it the hub makes no node pools and no clusters.
     pub eks: Option<EksConfig>,
 }
@@ -148,12 +156,16 @@ impl Default for Breaker {
     }
 }
 
-/// Continuous backups of the store. They hold no private keys: keep `ca/` elsewhere.
+/// Continuous backups of the store.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Backup {
     /// Where to: a directory, or `s3://BUCKET/PREFIX?endpoint=URL&region=NAME` with credentials from the usual AWS environment.
     pub to: String,
+    /// To whom the hub's keys are encrypted beside it, an age recipient (`age1...`). Without it backups hold no private keys: keep `ca/` and
+    /// `audit-key/` elsewhere.
+    #[serde(default)]
+    pub recipient: Option<String>,
     /// The longest time between a change and its being in the backup, in seconds.
     #[serde(default = "Backup::interval")]
     pub interval_seconds: u64,
@@ -177,6 +189,55 @@ impl Backup {
     const fn days() -> u64 {
         7
     }
+}
+
+/// Where keys are.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Keys {
+    /// The directory that has `ca/` and `audit-key/`, such as a mounted secret, which may be read-only when the keys are in it. Default:
+    /// the data directory.
+    pub dir: Option<PathBuf>,
+}
+
+/// How the audit log is kept.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Audit {
+    /// Where its segments are. Default: `audit` in the data directory.
+    pub dir: Option<PathBuf>,
+    /// A segment that is longer ends, in MiB.
+    pub segment_megabytes: u64,
+    /// Events that are sealed together at most.
+    pub seal_events: u64,
+    /// What was written is sealed after that many seconds at the latest.
+    pub seal_seconds: u64,
+    /// Where every line is sent besides.
+    pub webhook: Option<Webhook>,
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self {
+            dir: None,
+            segment_megabytes: 16,
+            seal_events: 256,
+            seal_seconds: 10,
+            webhook: None,
+        }
+    }
+}
+
+/// Where the audit log is sent: lines as they are, as `application/x-ndjson` by POST, each at least once and in order.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Webhook {
+    /// The address, `https://...`; `http://` for what is on the same machine.
+    pub url: String,
+    /// Who signs the server's certificate, a PEM file; without it whoever the system trusts.
+    pub ca_file: Option<PathBuf>,
+    /// A file with headers to send, `Name: value` a line, such as `Authorization: Bearer ...`. Read anew for each batch.
+    pub header_file: Option<PathBuf>,
 }
 
 /// Why a configuration cannot be used.
@@ -246,6 +307,7 @@ impl Config {
             }
         }
         config.auth.check()?;
+        config.limits.check()?;
         let breaker = &config.breaker;
         if breaker.percent > 100 {
             return Err("breaker.percent must be 100 at most".into());
@@ -292,6 +354,17 @@ mod tests {
     fn an_empty_file_is_all_defaults() {
         let config = Config::parse("").unwrap();
         assert_eq!(config.settings(), Settings::default());
+    }
+
+    #[test]
+    fn the_limits_in_the_readme_are_the_defaults() {
+        let readme = include_str!("../README.md");
+        let (_, rest) = readme.split_once("```yaml\nlimits:").unwrap();
+        let (limits, _) = rest.split_once("```").unwrap();
+        assert_eq!(
+            Config::parse(&format!("limits:{limits}")).unwrap().limits,
+            Limits::default()
+        );
     }
 
     #[test]

@@ -35,6 +35,9 @@ pub enum HomeError {
     /// The store does not answer.
     #[error("the store did not answer on start")]
     Store(#[from] StoreError),
+    /// A private key that others may read.
+    #[error(transparent)]
+    Readable(#[from] berth_identity::ReadableByOthers),
     /// The certificate authority.
     #[error("the certificate authority")]
     Authority(#[from] CaError),
@@ -72,6 +75,8 @@ pub struct Home {
     pub kind: &'static str,
     /// Signs certificates.
     pub authority: Arc<Authority>,
+    /// Where `ca/` and `audit-key/` are; none where they were lent.
+    pub keys: Option<PathBuf>,
     closing: Closing,
 }
 
@@ -99,19 +104,21 @@ pub struct Period {
 }
 
 impl Home {
-    /// Opens `dir` and the store, making on the first start what is missing.
+    /// Opens `dir` and the store, making on the first start what is missing. The authority is in `ca` of `keys`.
     ///
     /// # Errors
     /// [`HomeError`] names what and where.
     pub async fn open(
         dir: &Path,
+        keys: &Path,
         choice: &StoreChoice,
         access: &EtcdAccess,
         now: Timestamp,
     ) -> Result<Self, HomeError> {
         make_private(dir)?;
-        let authority_dir = dir.join("ca");
+        let authority_dir = keys.join("ca");
         make_private(&authority_dir)?;
+        private_keys(&authority_dir)?;
         let (store, election, kind, closing) = open_store(dir, choice, access).await?;
         #[cfg(feature = "failpoints")]
         let store: Arc<dyn Store> = Arc::new(crate::failing::FailingStore(store));
@@ -122,6 +129,7 @@ impl Home {
             election,
             kind,
             authority,
+            keys: Some(keys.to_owned()),
             closing,
         })
     }
@@ -139,6 +147,7 @@ impl Home {
             election,
             kind: "lent",
             authority,
+            keys: None,
             closing: Closing::Lent { shared },
         }
     }
@@ -364,6 +373,22 @@ fn make_private(dir: &Path) -> Result<(), HomeError> {
             path: dir.to_owned(),
             source,
         })
+}
+
+/// Refuses keys that others may read: whoever has one can be the fleet's authority.
+fn private_keys(dir: &Path) -> Result<(), HomeError> {
+    let read = |source| HomeError::File {
+        operation: "list",
+        path: dir.to_owned(),
+        source,
+    };
+    for entry in std::fs::read_dir(dir).map_err(read)? {
+        let path = entry.map_err(read)?.path();
+        if path.extension().is_some_and(|extension| extension == "key") {
+            berth_identity::private(&path)?;
+        }
+    }
+    Ok(())
 }
 
 /// Writes a file only its owner reads, whole or not at all.

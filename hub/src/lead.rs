@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use berth_control::{
     Board, Fleet, Mode, Parts, Sessions,
     fleet::{FleetError, FleetHandle},
-    seams::Bootstrapper,
+    seams::{Bootstrapper, Recorder},
 };
 use berth_model::{FleetId, Term};
 use berth_plan::view::Settings;
@@ -86,6 +86,11 @@ impl Lead {
         self.state.borrow().clone().filter(|leading| leading.holds())
     }
 
+    /// Tells of every period of leading, when it begins and when it is over.
+    pub(crate) fn changes(&self) -> watch::Receiver<Option<Arc<Leading>>> {
+        self.state.subscribe()
+    }
+
     /// Who leads when it is another hub, as far as is known.
     #[must_use]
     pub fn elsewhere(&self) -> Option<Candidate> {
@@ -122,6 +127,8 @@ pub struct Leader {
     pub provisioner: Arc<dyn Provisioner>,
     /// Who brings agents into new clusters.
     pub bootstrapper: Arc<dyn Bootstrapper>,
+    /// Who keeps a record of decisions.
+    pub recorder: Arc<dyn Recorder>,
     /// The agents.
     pub sessions: Sessions,
     /// Where readers look.
@@ -301,6 +308,7 @@ impl Leader {
             store: self.home.store.clone(),
             provisioner: self.provisioner.clone(),
             bootstrapper: self.bootstrapper.clone(),
+            recorder: self.recorder.clone(),
             sessions: self.sessions.clone(),
             board: self.board.clone(),
             clock: self.clock.clone(),

@@ -2,6 +2,7 @@
 
 pub mod acceptor;
 pub mod app;
+pub mod audit;
 pub mod auth;
 pub mod backup;
 pub mod bootstrap;
@@ -15,6 +16,7 @@ pub mod gate;
 pub mod grpc;
 pub mod home;
 pub mod lead;
+pub mod limits;
 mod metrics;
 pub mod options;
 

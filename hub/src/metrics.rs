@@ -11,7 +11,7 @@ use prometheus_client::{
     metrics::gauge::ConstGauge,
 };
 
-use crate::{backup::Backing, lead::Lead};
+use crate::{audit::Audit, backup::Backing, lead::Lead};
 
 /// Adds the hub's metrics to what `/metrics` shows.
 pub(crate) fn register(
@@ -20,6 +20,7 @@ pub(crate) fn register(
     sessions: Sessions,
     lead: Lead,
     backing: Option<Arc<Backing>>,
+    audit: Audit,
     clock: Arc<dyn Clock>,
 ) {
     metrics.register(|registry| {
@@ -28,6 +29,7 @@ pub(crate) fn register(
             sessions,
             lead,
             backing,
+            audit,
             clock,
         }));
     });
@@ -38,6 +40,7 @@ struct Fleet {
     sessions: Sessions,
     lead: Lead,
     backing: Option<Arc<Backing>>,
+    audit: Audit,
     clock: Arc<dyn Clock>,
 }
 
@@ -135,6 +138,32 @@ impl Collector for Fleet {
                 let gauge = ConstGauge::new(value);
                 gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
             }
+        }
+        let log = self.audit.state();
+        for (name, help, value) in [
+            (
+                "audit_trouble",
+                "Whether the audit log cannot be written at the moment, so that nothing is changed",
+                i64::from(log.trouble.is_some()),
+            ),
+            (
+                "audit_lines",
+                "Number of the audit log's last line",
+                i64::try_from(log.last).unwrap_or(i64::MAX),
+            ),
+            (
+                "audit_lost_events",
+                "Events of what had happened already that the audit log does not have, because it could not be written for too long",
+                i64::try_from(self.audit.lost()).unwrap_or(i64::MAX),
+            ),
+            (
+                "audit_webhook_lines",
+                "Number of the last line that the audit log's webhook has taken, 0 without one",
+                i64::try_from(self.audit.sent()).unwrap_or(i64::MAX),
+            ),
+        ] {
+            let gauge = ConstGauge::new(value);
+            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
         }
         let memory =
             i64::try_from(berth_runtime::memory::resident().unwrap_or_default().0).unwrap_or(i64::MAX);

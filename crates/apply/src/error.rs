@@ -93,6 +93,20 @@ pub enum ApplyError {
         /// Its uid.
         uid: Uid,
     },
+    /// The cluster lacks what such objects are for.
+    #[error(
+        "apply {object}: the cluster does not serve {api_version}; install {product} there, or do without: {instead}"
+    )]
+    NotServed {
+        /// Such as `ExternalSecret t-acme/berth.web.password`.
+        object: String,
+        /// Of which group and version.
+        api_version: &'static str,
+        /// What serves it.
+        product: &'static str,
+        /// What to do else.
+        instead: &'static str,
+    },
     /// Something did not come about in time.
     #[error("{what} did not happen within {seconds} s")]
     Overdue {
@@ -122,6 +136,7 @@ impl ApplyError {
         match self {
             Self::Api { source, .. } => source.reason(),
             Self::NameConflict { .. } => "NameConflict",
+            Self::NotServed { .. } => "NotServed",
             Self::Overdue { .. } => "Overdue",
             Self::Ledger { .. } => "LedgerUnavailable",
             Self::Superseded => "Superseded",

@@ -149,6 +149,7 @@ pub fn judge(subject: &Subject<'_>) -> Verdict {
         Kind::EndpointSlice => rules::endpoints(subject),
         Kind::HorizontalPodAutoscaler => rules::autoscaler(subject),
         Kind::PodDisruptionBudget => rules::disruption_budget(subject),
+        Kind::ExternalSecret => rules::external_secret(subject),
         Kind::LimitRange
         | Kind::NetworkPolicy
         | Kind::AuthorizationPolicy

@@ -37,7 +37,7 @@ pub(crate) struct Common {
 pub(crate) enum Command {
     /// Bring tenants, tiers, organisations, role bindings and bundles to what files say
     Apply(Apply),
-    /// Show tenants, tiers, organisations, bundles, clusters, operations, tokens, evidence, role bindings or roles
+    /// Show tenants, tiers, organisations, bundles, clusters, operations, tokens, evidence, role bindings, roles or audit events
     Get(Get),
     /// Show everything about one or more of them, for people
     Describe(Describe),
@@ -93,6 +93,9 @@ pub(crate) enum Command {
     Dev(crate::dev::Dev),
     /// Run the hub
     Hub(Box<berth_hub::Options>),
+    /// Check audit logs; `berth get audit` shows what is in a hub's
+    #[command(subcommand)]
+    Audit(crate::commands::audit::Audit),
     /// Look into a hub's store, back it up, restore it, move it
     #[command(subcommand)]
     Store(Box<crate::commands::store::Store>),
@@ -151,7 +154,7 @@ pub(crate) enum Format {
     Name,
 }
 
-/// Show tenants, tiers, organisations, bundles, clusters, operations, tokens, evidence, role bindings or roles.
+/// Show tenants, tiers, organisations, bundles, clusters, operations, tokens, evidence, role bindings, roles or audit events.
 #[derive(Args, Debug)]
 pub(crate) struct Get {
     /// KIND [NAME...] or KIND/NAME...
@@ -166,6 +169,9 @@ pub(crate) struct Get {
     /// How to show them.
     #[command(flatten)]
     pub output: Output,
+    /// Which events, for `audit`.
+    #[command(flatten)]
+    pub audit: crate::commands::audit::Filter,
 }
 
 /// Show everything about one or more things.

@@ -203,7 +203,7 @@ mod tests {
             (Code::FailedPrecondition, Exit::Conflict),
             (Code::Unavailable, Exit::Unavailable),
             (Code::DeadlineExceeded, Exit::Timeout),
-            (Code::PermissionDenied, Exit::Failure),
+            (Code::PermissionDenied, Exit::Denied),
             (Code::Internal, Exit::Failure),
         ] {
             assert_eq!(Failure::of("x", &Status::new(code, "no")).exit, exit, "{code:?}");

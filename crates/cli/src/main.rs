@@ -22,7 +22,15 @@ use terminal::Terminal;
 fn main() -> ExitCode {
     // More than one TLS provider may be linked in; the first line settles which one is used.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // Help is Berth's own; an error repeats what was given.
+        Err(error) if !error.use_stderr() => error.exit(),
+        Err(error) => {
+            Terminal::new(true).note(error.render().to_string().trim_end());
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
     if let Command::Hub(options) = cli.command {
         return berth_hub::start(*options);
     }

@@ -6,9 +6,13 @@ use std::{
     time::Duration,
 };
 
+use berth_model::visible;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::exit::{Exit, Failure};
+
+/// What begins and ends a colour.
+const COLOURS: [&str; 4] = ["\u{1b}[32m", "\u{1b}[31m", "\u{1b}[33m", "\u{1b}[0m"];
 
 /// What kind of news a piece of text is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,10 +64,10 @@ impl Terminal {
         }
     }
 
-    /// Writes to standard output. Nobody reading any more (a closed pipe) ends the program quietly.
+    /// Writes to standard output, with everything unsafe in it by its number. Nobody reading any more (a closed pipe) ends the program quietly.
     pub(crate) fn print(&self, text: &str) -> Result<(), Failure> {
         let mut out = io::stdout().lock();
-        out.write_all(text.as_bytes())
+        out.write_all(self.safe(text).as_bytes())
             .and_then(|()| out.flush())
             .map_err(|error| {
                 if error.kind() == io::ErrorKind::BrokenPipe {
@@ -74,11 +78,32 @@ impl Terminal {
             })
     }
 
+    /// Whatever was not made safe where it was written is made safe here; the colours of [`paint`](Self::paint) stay.
+    fn safe(self, text: &str) -> String {
+        if !self.colours {
+            return visible::lines(text).into_owned();
+        }
+        let mut safe = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some((at, colour)) = COLOURS
+            .iter()
+            .filter_map(|colour| Some((rest.find(colour)?, colour)))
+            .min()
+        {
+            let (before, after) = rest.split_at(at);
+            safe.push_str(&visible::lines(before));
+            safe.push_str(colour);
+            rest = &after[colour.len()..];
+        }
+        safe.push_str(&visible::lines(rest));
+        safe
+    }
+
     /// Asks a person and tells whether the answer was yes.
     pub(crate) fn confirm(&self, question: &str) -> Result<bool, Failure> {
         let mut err = io::stderr().lock();
         let mut answer = String::new();
-        err.write_all(question.as_bytes())
+        err.write_all(visible::lines(question).as_bytes())
             .and_then(|()| err.flush())
             .and_then(|()| io::stdin().read_line(&mut answer))
             .map_err(|error| Failure::new(Exit::Failure, format!("ask for confirmation: {error}")))?;
@@ -88,7 +113,7 @@ impl Terminal {
     /// Writes a line to standard error, where news that is no result goes.
     pub(crate) fn note(&self, line: &str) {
         // When standard error is gone there is nobody to tell.
-        let _ = writeln!(io::stderr().lock(), "{line}");
+        let _ = writeln!(io::stderr().lock(), "{}", visible::lines(line));
     }
 
     /// A line that says what is waited for, while somebody watches.
@@ -112,7 +137,7 @@ pub(crate) struct Progress(ProgressBar);
 impl Progress {
     /// Says what is waited for now.
     pub(crate) fn say(&self, what: &str) {
-        self.0.set_message(what.to_owned());
+        self.0.set_message(visible::line(what).into_owned());
     }
 }
 

@@ -71,6 +71,7 @@ impl Rig {
             store,
             provisioner: Arc::new(Simulated::new(2)),
             bootstrapper: Arc::new(NoBootstrap),
+            recorder: Arc::new(berth_control::seams::NoRecorder),
             sessions: sessions.clone(),
             board: board.clone(),
             clock,

@@ -109,6 +109,7 @@ async fn loaded(store: &Arc<dyn Store>) -> (Fleet, Board) {
         store: store.clone(),
         provisioner: Arc::new(Simulated::new(2)),
         bootstrapper: Arc::new(Nobody),
+        recorder: Arc::new(berth_control::seams::NoRecorder),
         sessions: Sessions::new(clock.clone()),
         board: board.clone(),
         clock,

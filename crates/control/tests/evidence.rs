@@ -68,6 +68,7 @@ async fn hub(store: &Arc<dyn Store>) -> (Registry, Sessions, Board, Cancellation
         store: store.clone(),
         provisioner: Arc::new(NoCloud),
         bootstrapper: Arc::new(Nobody),
+        recorder: Arc::new(berth_control::seams::NoRecorder),
         sessions: sessions.clone(),
         board: board.clone(),
         clock,

@@ -22,7 +22,10 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_stream::Stream;
 
-use crate::peer::Peer;
+use crate::{
+    doorkeeper::{Doorkeeper, Place},
+    peer::Peer,
+};
 
 /// How long to wait after the system refused to accept (out of file descriptors): it would only refuse again.
 const BREATH: Duration = Duration::from_millis(100);
@@ -36,6 +39,8 @@ pub struct IncomingOptions {
     pub handshake_timeout: Duration,
     /// Further clients wait in the listener's backlog.
     pub concurrent_handshakes: usize,
+    /// Who may have a connection at all; everybody when there is none.
+    pub doorkeeper: Option<Arc<dyn Doorkeeper>>,
 }
 
 impl IncomingOptions {
@@ -46,6 +51,7 @@ impl IncomingOptions {
             fleet,
             handshake_timeout: Duration::from_secs(10),
             concurrent_handshakes: 256,
+            doorkeeper: None,
         }
     }
 }
@@ -66,6 +72,8 @@ pub struct PeerInfo {
 pub struct Connection {
     stream: TlsStream<TcpStream>,
     info: PeerInfo,
+    /// Held until the connection ends.
+    _place: Option<Box<dyn Place>>,
 }
 
 impl Connection {
@@ -166,9 +174,17 @@ impl Incoming {
             match self.listener.poll_accept(cx) {
                 Poll::Pending => return,
                 Poll::Ready(Ok((tcp, remote))) => {
+                    let place = match &self.options.doorkeeper {
+                        None => None,
+                        Some(doorkeeper) => match doorkeeper.admit(remote.ip()) {
+                            Some(place) => Some(place),
+                            // Closed without a word: a handshake would cost more than the stranger.
+                            None => continue,
+                        },
+                    };
                     let (config, options) = (self.config.clone(), self.options.clone());
                     self.handshakes.spawn(async move {
-                        match handshake(tcp, remote, config, &options).await {
+                        match handshake(tcp, remote, place, config, &options).await {
                             Ok(connection) => Some(connection),
                             Err(error) => {
                                 tracing::debug!(%remote, %error, "connection refused");
@@ -210,6 +226,7 @@ impl Stream for Incoming {
 async fn handshake(
     tcp: TcpStream,
     remote: SocketAddr,
+    mut place: Option<Box<dyn Place>>,
     config: Arc<ServerConfig>,
     options: &IncomingOptions,
 ) -> Result<Connection, HandshakeError> {
@@ -229,5 +246,12 @@ async fn handshake(
         peer,
         certificate,
     };
-    Ok(Connection { stream, info })
+    if let Some(place) = &mut place {
+        place.greeted();
+    }
+    Ok(Connection {
+        stream,
+        info,
+        _place: place,
+    })
 }

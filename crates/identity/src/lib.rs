@@ -5,11 +5,14 @@
 //! request changes it. This crate does not know gRPC, the store or Kubernetes, and it reads no clock: whoever issues says what time it is.
 
 pub mod api_key;
+pub mod audit;
 pub mod ca;
 pub mod caller;
 pub mod certificate;
+pub mod doorkeeper;
 pub mod incoming;
 pub mod key;
+pub mod key_backup;
 pub mod oidc;
 pub mod peer;
 pub mod pin;
@@ -22,6 +25,8 @@ mod files;
 pub use api_key::ApiKey;
 pub use ca::{AGENT_LIFETIME, Authority, CaError, Credential, Issued};
 pub use caller::{Caller, Principal};
+pub use doorkeeper::{Doorkeeper, Place};
+pub use files::{ReadableByOthers, private};
 pub use incoming::{Connection, Incoming, IncomingOptions, PeerInfo};
 pub use peer::Peer;
 pub use pin::CaPin;

@@ -77,10 +77,12 @@ pub enum ParameterKind {
     Boolean,
     /// A Kubernetes quantity.
     Quantity,
+    /// Where a secret is, never the secret: a [`crate::SecretRef`].
+    Secret,
 }
 
 impl ParameterKind {
-    /// `string`, `integer`, `boolean` or `quantity`.
+    /// `string`, `integer`, `boolean`, `quantity` or `secret`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -88,6 +90,7 @@ impl ParameterKind {
             Self::Integer => "integer",
             Self::Boolean => "boolean",
             Self::Quantity => "quantity",
+            Self::Secret => "secret",
         }
     }
 
@@ -103,6 +106,7 @@ impl ParameterKind {
                 Value::Number(number) => number.to_string().parse::<crate::Quantity>().is_ok(),
                 _ => false,
             },
+            Self::Secret => crate::SecretRef::parse(value).is_ok(),
         }
     }
 }

@@ -88,6 +88,7 @@ fn plain(isolation: Isolation) -> TierSpec {
         network: TierNetwork::default(),
         bundles: Vec::new(),
         bundle_kinds: Vec::new(),
+        secret_stores: Vec::new(),
         loosen: Vec::new(),
     }
 }

@@ -67,6 +67,8 @@ pub const RULES: &[Rule] = &[
     rule("apiKeys.delete", Reach::Fleet, &[P]),
     rule("apiKeys.get", Reach::Fleet, &[P, V]),
     rule("apiKeys.list", Reach::Fleet, &[P, V]),
+    rule("audit.get", Reach::Tenant, &[P, O, A, V]),
+    rule("audit.list", Reach::Fleet, &[P, O, V]),
     rule("bundles.create", Reach::Fleet, &[P]),
     rule("bundles.delete", Reach::Fleet, &[P]),
     rule("bundles.get", Reach::Anywhere, EVERY),

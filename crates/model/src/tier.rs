@@ -12,6 +12,7 @@ use crate::{
     placement::Isolation,
     quantity::Quantity,
     resources::{Bytes, Capacity, MilliCpu},
+    secret::SecretStore,
 };
 
 /// A tier as stored.
@@ -89,6 +90,9 @@ pub struct TierSpec {
     /// Kinds that its tenants' bundles may hold; empty allows every kind that a bundle can.
     #[serde(default)]
     pub bundle_kinds: Vec<String>,
+    /// Stores that its tenants may have secrets from.
+    #[serde(default)]
+    pub secret_stores: Vec<SecretStore>,
     /// What a tenant may set wider than the tier has it. Narrower is always possible.
     #[serde(default)]
     pub loosen: Vec<Loosen>,

@@ -93,6 +93,9 @@ pub fn render(input: &Input<'_>) -> Result<Rendered, Vec<Violation>> {
             objects.agent(ApplyPhase::Access, object);
         }
     }
+    for object in bundle::secrets::external(input, &mut violations) {
+        objects.agent(ApplyPhase::Access, object);
+    }
     let main = shares.first().cloned().unwrap_or_default();
     for object in bundle::of_tenant(input, &main, &mut violations) {
         objects.0.push(Object {

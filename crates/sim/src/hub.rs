@@ -70,6 +70,7 @@ impl Hub {
             home: Arc::new(home),
             provisioner: Arc::new(world.cloud.reached(world, &gate)),
             bootstrapper: Arc::new(world.bootstrapper(&registry, &gate)),
+            recorder: Arc::new(berth_control::seams::NoRecorder),
             sessions: sessions.clone(),
             board: board.clone(),
             clock: clock.clone(),

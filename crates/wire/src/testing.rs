@@ -6,8 +6,8 @@ use berth_model::{
     BundleRef, Bytes, Capacity, Cluster, ClusterFacts, ClusterName, ClusterPurpose, Condition, Conditions,
     Digest, Evidence, Generation, Health, HealthState, Isolation, MilliCpu, NetworkPolicyEnforcement,
     OrganisationSpec, Parameter, ParameterKind, Placement, PolicySeen, PoolName, Probe, ProbeOutcome,
-    Provider, Quantity, Revision, Role, RoleBindingSpec, Scope, Tenant, TenantId, TenantReport,
-    TenantSelector, TenantSpec, TierName, TierSpec, Timestamp, Truth, Uid,
+    Provider, Quantity, Revision, Role, RoleBindingSpec, Scope, SecretStore, SecretStoreKind, Tenant,
+    TenantId, TenantReport, TenantSelector, TenantSpec, TierName, TierSpec, Timestamp, Truth, Uid,
     bundle::BundleSpec,
     cluster::PoolFacts,
     condition::ConditionKind,
@@ -502,6 +502,7 @@ pub(crate) fn tier_spec() -> impl Strategy<Value = TierSpec> {
             select(vec![vec![], Loosen::ALL.to_vec()]),
             collection::vec(bundle_ref(), 0..2),
             collection::vec(text(), 0..2),
+            collection::vec(secret_store(), 0..2),
         ),
         collection::btree_map(label(), any::<u32>(), 0..2),
     )
@@ -513,7 +514,7 @@ pub(crate) fn tier_spec() -> impl Strategy<Value = TierSpec> {
                 (extended_resources, registries, storage_classes, required_labels),
                 guaranteed_qos,
                 network,
-                (loosen, bundles, bundle_kinds),
+                (loosen, bundles, bundle_kinds, secret_stores),
                 response_minutes,
             )| TierSpec {
                 pod_security_dev,
@@ -527,6 +528,7 @@ pub(crate) fn tier_spec() -> impl Strategy<Value = TierSpec> {
                 network,
                 bundles,
                 bundle_kinds,
+                secret_stores,
                 loosen,
                 sla: Sla {
                     response_minutes,
@@ -600,9 +602,19 @@ fn bare_tier_spec() -> impl Strategy<Value = TierSpec> {
                 network: TierNetwork::default(),
                 bundles: Vec::new(),
                 bundle_kinds: Vec::new(),
+                secret_stores: Vec::new(),
                 loosen: Vec::new(),
             },
         )
+}
+
+fn secret_store() -> impl Strategy<Value = SecretStore> {
+    let kinds = vec![SecretStoreKind::ClusterSecretStore, SecretStoreKind::SecretStore];
+    (label(), select(kinds), text()).prop_map(|(name, kind, key_prefix)| SecretStore {
+        name,
+        kind,
+        key_prefix,
+    })
 }
 
 pub(crate) fn bundle_spec() -> impl Strategy<Value = BundleSpec> {
@@ -611,6 +623,7 @@ pub(crate) fn bundle_spec() -> impl Strategy<Value = BundleSpec> {
         ParameterKind::Integer,
         ParameterKind::Boolean,
         ParameterKind::Quantity,
+        ParameterKind::Secret,
     ]);
     let value = || json().prop_filter("null is no default", |value| !value.is_null());
     let parameter = (

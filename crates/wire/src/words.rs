@@ -1,7 +1,7 @@
 //! The words of the model's enumerations, as the API, the link and the files write them.
 
 use berth_model::{
-    HealthState, Isolation, NetworkPolicyEnforcement, ParameterKind, Provider, Role, Truth,
+    HealthState, Isolation, NetworkPolicyEnforcement, ParameterKind, Provider, Role, SecretStoreKind, Truth,
     condition::ConditionKind,
     network::Within,
     tenant::Environment,
@@ -73,11 +73,17 @@ pub(crate) const BOOTSTRAPS: [(&str, Bootstrap); 2] = [
     ("public-then-private", Bootstrap::PublicThenPrivate),
 ];
 
-pub(crate) const PARAMETER_KINDS: [(&str, ParameterKind); 4] = [
+pub(crate) const PARAMETER_KINDS: [(&str, ParameterKind); 5] = [
     ("string", ParameterKind::String),
     ("integer", ParameterKind::Integer),
     ("boolean", ParameterKind::Boolean),
     ("quantity", ParameterKind::Quantity),
+    ("secret", ParameterKind::Secret),
+];
+
+pub(crate) const SECRET_STORES: [(&str, SecretStoreKind); 2] = [
+    ("ClusterSecretStore", SecretStoreKind::ClusterSecretStore),
+    ("SecretStore", SecretStoreKind::SecretStore),
 ];
 
 pub(crate) const PROVIDERS: [(&str, Provider); 2] = [("generic", Provider::Generic), ("eks", Provider::Eks)];

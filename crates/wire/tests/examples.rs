@@ -118,3 +118,17 @@ fn what_tenants_name_exists_and_their_parameters_have_the_right_types() {
         }
     }
 }
+
+/// What the pages show as files can be applied as it stands there.
+#[test]
+fn the_files_on_the_page_for_operators_are_read() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../hub/README.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let blocks = page.split("```yaml\n").skip(1);
+    let files = blocks.filter_map(|block| block.split("```").next());
+    let files: Vec<&str> = files.filter(|text| text.starts_with("apiVersion:")).collect();
+    assert!(!files.is_empty());
+    for file in files {
+        assert!(berth_wire::file::parse(file).is_ok(), "{file}");
+    }
+}

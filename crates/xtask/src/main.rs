@@ -5,6 +5,7 @@
 mod bench;
 mod chaos;
 mod control_plane;
+mod fuzz;
 mod lint;
 mod node;
 mod run;
@@ -65,6 +66,14 @@ enum Task {
     /// Ends with exit code 1 when anything was lost, done twice or left behind. Everything stays on this machine's loopback or in
     /// namespaces of its own; sections that need root say so and are skipped without it.
     Chaos(Chaos),
+    /// Try new inputs on everything that reads what strangers, callers and agents write.
+    ///
+    /// What breaks something is kept in tests/fuzz/corpus and is a test from then on. With overflow checks, so not optimised.
+    Fuzz {
+        /// Handed to the fuzzer, such as `files tokens --seconds 300 --seed 7`; `-- --help` shows what it takes.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Run the benches and print their report.
     Bench {
         /// Handed to the bench program; `-- --help` shows what it takes.
@@ -111,6 +120,7 @@ fn main() -> ExitCode {
         Task::Lint => lint::lint(),
         Task::Sim { arguments } => sim::sim(&arguments),
         Task::Chaos(options) => chaos::chaos(&options),
+        Task::Fuzz { arguments } => fuzz::fuzz(&arguments),
         Task::Bench { arguments } => bench::bench(&arguments),
     };
     match outcome {

@@ -86,6 +86,10 @@ impl Admission {
         if named.is_ok() && (known || !target.may_create) {
             return Ok(Ok(()));
         }
+        // Who could not make that call about any tenant makes the hub look for none.
+        if let Err(denied @ (Denied::NoRule | Denied::NoBinding)) = named {
+            return Ok(Err((permission, denied)));
+        }
         let stored = if known { None } else { self.stored(id).await? };
         let (permission, traits) = match (known, &stored) {
             (true, _) => return Ok(named.map(drop).map_err(|denied| (permission, denied))),

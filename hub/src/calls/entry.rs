@@ -7,6 +7,7 @@ use std::{
 };
 
 use berth_identity::Caller;
+use berth_model::secret;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::Request;
@@ -14,19 +15,19 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use tonic::{Code, Status, body::Body};
 use tower::{Layer, Service};
 
-use super::{Authenticator, Target, Verb, table};
+use super::{Authenticator, Call, Target, Verb, table};
 use crate::grpc::error::refused;
 
 /// Services of Berth; health and reflection are everybody's.
 const OURS: &str = "/berth.";
-/// The longest message of a request, as tonic has it; the frame around it has five bytes.
-const LONGEST: usize = (4 << 20) + FRAME;
+/// The frame around a message has five bytes.
 const FRAME: usize = 5;
 
 /// Knows every call and its caller.
 #[derive(Clone)]
 pub struct Entry {
     authenticators: Arc<[Arc<dyn Authenticator>]>,
+    longest: usize,
 }
 
 /// A service behind the entry.
@@ -37,11 +38,12 @@ pub struct Entered<S> {
 }
 
 impl Entry {
-    /// Asks these in order who calls.
+    /// Asks these in order who calls. `longest` is the most bytes that the message of a request may have.
     #[must_use]
-    pub fn new(authenticators: Vec<Arc<dyn Authenticator>>) -> Self {
+    pub fn new(authenticators: Vec<Arc<dyn Authenticator>>, longest: usize) -> Self {
         Self {
             authenticators: authenticators.into(),
+            longest,
         }
     }
 
@@ -61,7 +63,7 @@ impl Entry {
         }
         let (mut parts, body) = request.into_parts();
         let caller = self.caller(&parts).await?;
-        let bytes = whole(body).await?;
+        let bytes = whole(body, self.longest).await?;
         let target = call.target(message(&bytes)?).map_err(|error| {
             refused(
                 Code::InvalidArgument,
@@ -69,6 +71,7 @@ impl Entry {
                 format!("the request is no {}: {error}", call.name()),
             )
         })?;
+        no_secret(call, &bytes)?;
         parts.extensions.insert(call);
         parts.extensions.insert(caller);
         parts.extensions.insert(Arc::<Target>::new(target));
@@ -94,15 +97,44 @@ impl Entry {
 }
 
 /// The whole body of a request; every call of the API sends one message.
-async fn whole(body: Body) -> Result<Bytes, Status> {
-    match Limited::new(body, LONGEST).collect().await {
+async fn whole(body: Body, longest: usize) -> Result<Bytes, Status> {
+    match Limited::new(body, longest + FRAME).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(refused(
             Code::ResourceExhausted,
             "REQUEST_TOO_LARGE",
-            format!("the request has more than {} bytes", LONGEST - FRAME),
+            format!("the message of the request has more than {longest} bytes"),
         )),
-        Err(error) => Err(Status::cancelled(format!("the request broke off: {error}"))),
+        Err(error) => Err(match error.downcast::<Status>() {
+            // It took too long, and says so itself.
+            Ok(status) => *status,
+            Err(error) => Status::cancelled(format!("the request broke off: {error}")),
+        }),
+    }
+}
+
+/// Calls whose requests are stored and that do not look for secrets themselves, with paths, as those of specs do.
+const UNSEEN: [&str; 4] = [
+    "/berth.v1.ClusterService/",
+    "/berth.v1.JoinTokenService/",
+    "/berth.v1.OperationService/",
+    "/berth.v1.HubService/",
+];
+
+/// What looks like a secret is not stored, in whatever field it is.
+fn no_secret(call: &Call, bytes: &[u8]) -> Result<(), Status> {
+    if call.verb == Verb::Read || !UNSEEN.iter().any(|service| call.path.starts_with(service)) {
+        return Ok(());
+    }
+    match secret::looks_like(&String::from_utf8_lossy(bytes)) {
+        None => Ok(()),
+        Some(what) => Err(refused(
+            Code::InvalidArgument,
+            "SECRET",
+            format!(
+                "the request holds what looks like {what}; secrets are given by reference, never by value"
+            ),
+        )),
     }
 }
 
@@ -190,7 +222,7 @@ mod tests {
 
     #[tokio::test]
     async fn without_a_credential_nobody_calls_and_unknown_calls_are_not_looked_at() {
-        let entry = Entry::new(vec![Arc::new(super::super::Certificates)]);
+        let entry = Entry::new(vec![Arc::new(super::super::Certificates)], 1024);
         let ask = |path: &str| {
             let body = Body::new(Full::new(Bytes::from(framed(b""))));
             entry.admit(Request::builder().uri(path).body(body).unwrap())

@@ -50,6 +50,12 @@ pub struct Target {
     pub may_create: bool,
 }
 
+/// Calls whose answer is a stream.
+const STREAMS: [&str; 2] = [
+    "/berth.v1.HubService/Backup",
+    "/berth.v1.TenantService/WatchTenants",
+];
+
 /// The longest name worth keeping of a request that is not well formed.
 const LONGEST_NAME: usize = 256;
 
@@ -60,6 +66,12 @@ impl Call {
     /// It is no message of this call.
     pub fn target(&self, message: &[u8]) -> Result<Target, DecodeError> {
         (self.read)(message)
+    }
+
+    /// Whether the answer is a stream, which its reader may leave open.
+    #[must_use]
+    pub fn streams(&self) -> bool {
+        STREAMS.contains(&self.path)
     }
 
     /// `TenantService/GetTenant`, for people.
@@ -161,12 +173,16 @@ mod tests {
     use super::*;
 
     fn served() -> BTreeSet<String> {
+        methods(|_| true)
+    }
+
+    fn methods(of: fn(&prost_types::MethodDescriptorProto) -> bool) -> BTreeSet<String> {
         let set = FileDescriptorSet::decode(berth_proto::DESCRIPTORS).unwrap();
         let files = set.file.iter().filter(|file| file.package() == "berth.v1");
         files
             .flat_map(|file| &file.service)
             .flat_map(|service| {
-                let methods = service.method.iter();
+                let methods = service.method.iter().filter(|method| of(method));
                 methods.map(|method| format!("/berth.v1.{}/{}", service.name(), method.name()))
             })
             .collect()
@@ -178,6 +194,15 @@ mod tests {
         let unique: BTreeSet<String> = listed.iter().cloned().collect();
         assert_eq!(listed.len(), unique.len());
         assert_eq!(unique, served());
+    }
+
+    #[test]
+    fn answers_that_are_streams_are_known_and_no_request_is_one() {
+        assert_eq!(
+            methods(prost_types::MethodDescriptorProto::server_streaming),
+            STREAMS.map(str::to_owned).into()
+        );
+        assert!(methods(prost_types::MethodDescriptorProto::client_streaming).is_empty());
     }
 
     #[test]

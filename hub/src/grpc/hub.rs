@@ -3,7 +3,8 @@
 use std::{pin::Pin, sync::Arc};
 
 use berth_control::{Difference, Standing, keys};
-use berth_model::{Revision, Term};
+use berth_identity::key_backup::{self, Recipient};
+use berth_model::{Revision, Term, Violation};
 use berth_proto::v1::{self, hub_service_server::HubService};
 use berth_store::{
     StoreError, Txn,
@@ -16,7 +17,7 @@ use tracing::warn;
 
 use super::{
     Api,
-    error::{refused, status, store},
+    error::{invalid, refused, status, store},
 };
 use crate::{
     gate::not_leader,
@@ -30,6 +31,8 @@ pub struct Hubs {
     pub api: Api,
     /// The store.
     pub home: Arc<Home>,
+    /// To whom keys in backups are encrypted, unless the request says.
+    pub recipient: Option<Recipient>,
 }
 
 #[tonic::async_trait]
@@ -104,7 +107,11 @@ impl HubService for Hubs {
 
     type BackupStream = Pin<Box<dyn Stream<Item = Result<v1::BackupResponse, Status>> + Send>>;
 
-    async fn backup(&self, _: Request<v1::BackupRequest>) -> Result<Response<Self::BackupStream>, Status> {
+    async fn backup(
+        &self,
+        request: Request<v1::BackupRequest>,
+    ) -> Result<Response<Self::BackupStream>, Status> {
+        let keys = self.keys(&request.into_inner().recipient)?;
         let about = About {
             fleet: Some(self.api.fleet_id.to_string()),
             incarnation: self.home.incarnation().to_owned(),
@@ -113,7 +120,10 @@ impl HubService for Hubs {
         let pieces = snapshot::stream(self.home.store.clone(), about);
         let parts = pieces.filter_map(|piece| {
             std::future::ready(match piece {
-                Ok(Piece::Bytes(part)) => Some(Ok(v1::BackupResponse { part: part.into() })),
+                Ok(Piece::Bytes(part)) => Some(Ok(v1::BackupResponse {
+                    part: part.into(),
+                    encrypted_keys: Vec::new(),
+                })),
                 // The last piece of the file says the same.
                 Ok(Piece::Summary(_)) => None,
                 Err(error) => {
@@ -122,11 +132,38 @@ impl HubService for Hubs {
                 }
             })
         });
-        Ok(Response::new(Box::pin(parts)))
+        let last = keys.map(|encrypted_keys| {
+            Ok(v1::BackupResponse {
+                part: Vec::new(),
+                encrypted_keys,
+            })
+        });
+        Ok(Response::new(Box::pin(parts.chain(futures::stream::iter(last)))))
     }
 }
 
 impl Hubs {
+    /// The hub's keys for a backup, encrypted; none when nobody is named.
+    fn keys(&self, recipient: &str) -> Result<Option<Vec<u8>>, Status> {
+        let asked = match recipient {
+            "" => None,
+            text => Some(text.parse::<Recipient>().map_err(|error| {
+                invalid(vec![Violation::new(
+                    "recipient",
+                    error.to_string(),
+                    "make a key pair with age-keygen, and keep its secret half away from the backups",
+                )])
+            })?),
+        };
+        let (Some(recipient), Some(dir)) = (asked.or_else(|| self.recipient.clone()), &self.home.keys) else {
+            return Ok(None);
+        };
+        key_backup::seal(dir, &recipient).map(Some).map_err(|error| {
+            warn!(%error, "the keys cannot be taken into a backup");
+            refused(Code::Internal, "KEYS", error.to_string())
+        })
+    }
+
     fn leading(&self) -> Result<Arc<Leading>, Status> {
         self.api.lead.leading().ok_or_else(|| not_leader(&self.api.lead))
     }

@@ -3,6 +3,7 @@
 pub mod access;
 pub mod agent;
 pub mod api_key;
+pub mod audit;
 pub mod bundle;
 pub mod cluster;
 mod credential;

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::support::{self, Hub, bind, denied, fleet, of_organisation, only, tenant};
+use berth_model::{Role, role::RULES};
 use berth_proto::v1;
 use prost::Message as _;
 
@@ -110,6 +111,8 @@ fn table() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("AccessService/ListRoles", Vec::new(), "POWAUVSXN"),
         ("AccessService/CheckAccess", v1::CheckAccessRequest { permission: "tenants.get".into(), ..Default::default() }.encode_to_vec(), "POWAUVSXN"),
         ("AccessService/CheckAccess", v1::CheckAccessRequest { permission: "tenants.get".into(), subject: "user:bob".into(), ..Default::default() }.encode_to_vec(), "P"),
+        ("AuditService/ListAuditEvents", Vec::new(), "POW"),
+        ("AuditService/ListAuditEvents", v1::ListAuditEventsRequest { tenant: "own".into(), ..Default::default() }.encode_to_vec(), "POWAVS"),
         ("AccessService/GetCaller", Vec::new(), "POWAUVSXN"),
     ]
 }
@@ -174,4 +177,34 @@ async fn every_call_lets_through_whom_it_should_and_nobody_else() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     hub.stop().await;
+}
+
+/// The table of permissions in the README: how far each must reach, and which roles have it.
+#[test]
+fn the_page_for_operators_says_of_every_permission_who_has_it() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let mut told = BTreeMap::new();
+    for row in page.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let [_, permissions, reach, roles @ .., _] = cells.as_slice() else {
+            continue;
+        };
+        if !["everybody", "anywhere", "tenant", "fleet"].contains(reach) {
+            continue;
+        }
+        let of = Role::ALL.into_iter().zip(roles).filter(|(_, cell)| **cell == "x");
+        let of: Vec<Role> = of.map(|(role, _)| role).collect();
+        for permission in permissions.split(", ") {
+            told.insert(
+                permission.trim_matches('`').to_owned(),
+                ((*reach).to_owned(), of.clone()),
+            );
+        }
+    }
+    let is = RULES.iter().map(|rule| {
+        let reach = format!("{:?}", rule.reach).to_lowercase();
+        let of = Role::ALL.into_iter().filter(|role| rule.takes(*role));
+        (rule.permission.to_owned(), (reach, of.collect()))
+    });
+    assert_eq!(told, is.collect());
 }

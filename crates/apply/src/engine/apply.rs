@@ -119,7 +119,7 @@ impl Core {
         } else {
             self.apply_with_fresh_rights(run, item)
                 .await
-                .map_err(failed("apply", &item.object))?
+                .map_err(|error| refusal(&item.object, error))?
         };
         if item.phase == ApplyPhase::Access {
             run.rights_are_fresh.store(true, Ordering::Relaxed);
@@ -207,6 +207,19 @@ impl Core {
             .get(quota)
             .is_some_and(|seen| seen.version >= applied && seen.verdict.is_none()))
     }
+}
+
+/// A namespace is there before anything in it is applied: what is not found then is the kind.
+fn refusal(object: &ObjectRef, error: RequestError) -> ApplyError {
+    if object.kind() == Kind::ExternalSecret && error.is_not_found() {
+        return ApplyError::NotServed {
+            object: object.to_string(),
+            api_version: Kind::ExternalSecret.api_version(),
+            product: "External Secrets",
+            instead: "give the bundle's parameter as existingSecret",
+        };
+    }
+    failed("apply", object)(error)
 }
 
 enum Standing {

@@ -93,6 +93,15 @@ pub(super) fn endpoints(subject: &Subject<'_>) -> Verdict {
     Verdict::default()
 }
 
+/// What External Secrets says about reading the store. It does not say the secret.
+pub(super) fn external_secret(subject: &Subject<'_>) -> Verdict {
+    match subject.condition("Ready") {
+        Some(condition) if condition.is_true() => Verdict::default(),
+        Some(condition) if condition.is_false() => Verdict::degraded(condition.told()),
+        _ => Verdict::progressing("was not read from its store yet"),
+    }
+}
+
 pub(super) fn autoscaler(subject: &Subject<'_>) -> Verdict {
     for kind in ["AbleToScale", "ScalingActive"] {
         if let Some(condition) = subject.condition(kind)

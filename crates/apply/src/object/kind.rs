@@ -51,6 +51,8 @@ kinds! {
     NetworkPolicy "networking.k8s.io/v1" "networkpolicies" Namespaced Metadata;
     /// security.istio.io, where Istio is
     AuthorizationPolicy "security.istio.io/v1" "authorizationpolicies" Namespaced Metadata;
+    /// external-secrets.io, where External Secrets is
+    ExternalSecret "external-secrets.io/v1" "externalsecrets" Namespaced Status;
     /// core
     ServiceAccount "v1" "serviceaccounts" Namespaced Metadata;
     /// rbac.authorization.k8s.io

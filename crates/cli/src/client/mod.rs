@@ -7,11 +7,11 @@ use std::{future::Future, time::Duration};
 
 use berth_proto::v1::{
     self, access_service_client::AccessServiceClient, api_key_service_client::ApiKeyServiceClient,
-    bundle_service_client::BundleServiceClient, cluster_service_client::ClusterServiceClient,
-    evidence_service_client::EvidenceServiceClient, join_token_service_client::JoinTokenServiceClient,
-    login_service_client::LoginServiceClient, operation_service_client::OperationServiceClient,
-    organisation_service_client::OrganisationServiceClient, tenant_service_client::TenantServiceClient,
-    tier_service_client::TierServiceClient,
+    audit_service_client::AuditServiceClient, bundle_service_client::BundleServiceClient,
+    cluster_service_client::ClusterServiceClient, evidence_service_client::EvidenceServiceClient,
+    join_token_service_client::JoinTokenServiceClient, login_service_client::LoginServiceClient,
+    operation_service_client::OperationServiceClient, organisation_service_client::OrganisationServiceClient,
+    tenant_service_client::TenantServiceClient, tier_service_client::TierServiceClient,
 };
 use tonic::{
     Response, Status,
@@ -105,6 +105,8 @@ impl Hub {
         api_keys: ApiKeyServiceClient;
         /// Join tokens.
         tokens: JoinTokenServiceClient;
+        /// The audit log.
+        audit: AuditServiceClient;
         /// Who may do what.
         access: AccessServiceClient;
     }

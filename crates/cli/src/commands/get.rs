@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use berth_proto::v1;
 
-use super::{Session, watch};
+use super::{Session, audit, watch};
 use crate::{
     args::{Format, Get, Output},
     exit::{Failure, Outcome},
@@ -13,12 +13,21 @@ use crate::{
 };
 
 pub(super) async fn run(session: &Session<'_>, args: Get) -> Result<(), Failure> {
+    if audit::is_audit(&args.targets) {
+        return audit::list(session, args).await;
+    }
     let Get {
         targets,
         selector,
         watch: follow,
         output,
+        audit,
     } = args;
+    if !audit.is_empty() {
+        return Err(Failure::usage(
+            "--tenant, --caller, --call, --outcome, --kind, --since and --limit choose events: berth get audit",
+        ));
+    }
     let targets = kinds::targets(&targets)?;
     if follow {
         return watch::follow(session, targets, selector.as_deref(), &output).await;

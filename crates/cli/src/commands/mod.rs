@@ -3,6 +3,7 @@
 pub(crate) mod agent;
 mod api_key;
 mod apply;
+pub(crate) mod audit;
 pub(crate) mod auth;
 mod completion;
 mod cordon;
@@ -47,6 +48,7 @@ pub(crate) fn run(cli: Cli, terminal: &Terminal) -> Result<(), Failure> {
     let Cli { common, command } = cli;
     match command {
         Command::Completion(args) => completion::run(&args, terminal),
+        Command::Audit(args) => audit::run(args, terminal),
         Command::Agent(args) => agent::run(*args, common, terminal),
         Command::Store(args) => store::run(*args, common, terminal),
         Command::Login(args) => block_on(crate::login::login(args, common, terminal)),
@@ -113,6 +115,7 @@ async fn speak(common: Common, command: Command, terminal: &Terminal) -> Result<
         | Command::Dev(_)
         | Command::Hub(_)
         | Command::Agent(_)
+        | Command::Audit(_)
         | Command::Kubeconfig(_)
         | Command::Login(_)
         | Command::Logout

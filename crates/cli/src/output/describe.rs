@@ -1,6 +1,6 @@
 //! Everything about one thing, for people: fields, then sections.
 
-use berth_model::Timestamp;
+use berth_model::{Timestamp, visible};
 use berth_proto::v1;
 use berth_wire::file::Tree;
 
@@ -29,7 +29,7 @@ impl Description {
     pub(super) fn field(mut self, name: &'static str, value: impl Into<String>) -> Self {
         let value = value.into();
         if !value.is_empty() {
-            self.fields.push((name, value));
+            self.fields.push((name, visible::line(&value).into_owned()));
         }
         self
     }
@@ -45,6 +45,7 @@ impl Description {
     /// A section with one line each; left out when there are none.
     pub(super) fn lines(mut self, title: &str, lines: &[String]) -> Self {
         if !lines.is_empty() {
+            let lines: Vec<_> = lines.iter().map(|line| visible::line(line)).collect();
             self.section(title, &lines.join("\n"));
         }
         self

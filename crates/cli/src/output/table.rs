@@ -1,5 +1,7 @@
 //! Tables as kubectl prints them: columns three spaces apart, no lines, nothing cut off.
 
+use berth_model::visible;
+
 use crate::terminal::{Terminal, Tone};
 
 /// A column.
@@ -40,10 +42,7 @@ impl Cell {
     pub(crate) fn toned(text: impl Into<String>, tone: Tone) -> Self {
         let text = text.into();
         // A newline or an escape in somebody's text must not break the table or the terminal.
-        let text: String = text
-            .chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .collect();
+        let text = visible::line(&text).into_owned();
         Self {
             text: if text.is_empty() { "<none>".into() } else { text },
             tone,
@@ -147,6 +146,9 @@ mod tests {
     fn nobodys_text_breaks_the_table_or_the_terminal() {
         let mut table = Table::new(COLUMNS, false);
         table.push(vec![Cell::new("a\n\u{1b}[31mb"), Cell::new(""), Cell::new("")]);
-        assert_eq!(table.render(&Terminal::new(true), false), "a  [31mb   <none>\n");
+        assert_eq!(
+            table.render(&Terminal::new(true), false),
+            "a\\n\\u{1b}[31mb   <none>\n"
+        );
     }
 }

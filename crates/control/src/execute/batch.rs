@@ -73,6 +73,14 @@ impl Batch {
         self.steps.push(step);
     }
 
+    /// Whose steps are in it.
+    pub(crate) fn tenants(&self) -> impl Iterator<Item = &TenantId> {
+        self.steps.iter().flat_map(|step| {
+            let others = step.counted.iter().flat_map(|(_, others)| others);
+            std::iter::once(&step.tenant).chain(others)
+        })
+    }
+
     /// How many tenants share one write of that cluster's breaker already.
     pub(crate) fn counted(&self, cluster: &ClusterName) -> usize {
         let joint = self.steps.iter().filter_map(|step| step.counted.as_ref());

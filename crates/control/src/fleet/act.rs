@@ -11,7 +11,7 @@ use berth_store::StoreError;
 use futures::FutureExt as _;
 use tracing::{error, warn};
 
-use super::{Fleet, FleetError, Mode};
+use super::{Fleet, FleetError, Mode, decided::Decided};
 use crate::{
     board::TenantSnapshot,
     execute::{Batch, InfraCall, InfraDone, Outcome},
@@ -134,8 +134,15 @@ impl Fleet {
         let mut calls = Vec::new();
         let mut rendered = 0;
         let now = self.view.now;
+        let mut decided = self
+            .recorder
+            .listens()
+            .then(|| Decided::at(&self.view, self.watched));
         for step in steps {
             let tenant = step.tenant().clone();
+            let decision = decided
+                .as_ref()
+                .map(|decided| decided.decision(&self.view, &step));
             if matches!(step, Step::Assign { .. }) {
                 rendered += 1;
                 if rendered > MOST_RENDERED {
@@ -144,7 +151,12 @@ impl Fleet {
                 }
             }
             match self.executor.prepare(&self.view, step, now, &mut batch).await? {
-                Outcome::Batched | Outcome::Said | Outcome::Overtaken => {}
+                Outcome::Batched => {
+                    if let (Some(decided), Some(decision)) = (&mut decided, decision) {
+                        decided.push(decision);
+                    }
+                }
+                Outcome::Said | Outcome::Overtaken => {}
                 Outcome::Later => drop(changes.tenants.insert(tenant)),
                 Outcome::CannotRender(problem) => {
                     if let Some(known) = self.view.tenants.get_mut(&tenant) {
@@ -152,11 +164,21 @@ impl Fleet {
                     }
                     changes.tenants.insert(tenant);
                 }
-                Outcome::Call(call) => calls.push(*call),
+                Outcome::Call(call) => {
+                    if let (Some(decided), Some(decision)) = (&mut decided, decision) {
+                        decided.push_call(decision, &self.recorded);
+                    }
+                    calls.push(*call);
+                }
             }
         }
         self.executor.placing.clear();
         self.executor.breakers.clear();
+        if let Some(decided) = decided
+            && !self.recorded(decided, &batch, &calls).await
+        {
+            return Ok(changes);
+        }
         let committed = batch.commit(self.store.as_ref(), &self.sessions).await?;
         // Only now: what is made outside stands on what was just written.
         for call in calls {
@@ -172,6 +194,7 @@ impl Fleet {
             self.sessions.forget(&id);
             self.wakes.remove(&id);
             self.unsaved.remove(&id);
+            self.recorded.remove(&id);
         }
         for (id, problem) in committed.impossible {
             if let Some(known) = self.view.tenants.get_mut(&id) {

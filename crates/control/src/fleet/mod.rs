@@ -1,6 +1,7 @@
 //! The loop. Its task owns the view; everything that happens only says "look again".
 
 mod act;
+mod decided;
 mod handle;
 mod hear;
 mod prove;
@@ -31,7 +32,7 @@ use crate::{
     board::Board,
     execute::{Bundles, Executor, InfraDone},
     load,
-    seams::Bootstrapper,
+    seams::{Bootstrapper, Recorder},
     sessions::Sessions,
 };
 use act::Look;
@@ -50,6 +51,8 @@ pub struct Parts {
     pub provisioner: Arc<dyn Provisioner>,
     /// Who brings agents into new clusters.
     pub bootstrapper: Arc<dyn Bootstrapper>,
+    /// Who keeps a record of decisions.
+    pub recorder: Arc<dyn Recorder>,
     /// The agents.
     pub sessions: Sessions,
     /// Where readers look.
@@ -110,6 +113,7 @@ pub struct Fleet {
     store: Arc<dyn Store>,
     provisioner: Arc<dyn Provisioner>,
     bootstrapper: Arc<dyn Bootstrapper>,
+    recorder: Arc<dyn Recorder>,
     sessions: Sessions,
     board: Board,
     clock: Arc<dyn Clock>,
@@ -129,6 +133,8 @@ pub struct Fleet {
     began: Option<i64>,
     /// Which clusters were fresh when last looked at.
     fresh: BTreeMap<ClusterName, bool>,
+    /// What was last recorded of each tenant's infrastructure: looking again is no new decision.
+    recorded: BTreeMap<TenantId, String>,
     /// Conditions that changed and are not saved yet.
     unsaved: BTreeSet<TenantId>,
     /// Clusters whose facts may have changed and are not saved yet.
@@ -176,6 +182,7 @@ impl Fleet {
             store: parts.store,
             provisioner: parts.provisioner,
             bootstrapper: parts.bootstrapper,
+            recorder: parts.recorder,
             sessions: parts.sessions,
             board: parts.board,
             clock: parts.clock,
@@ -190,6 +197,7 @@ impl Fleet {
             pending: Changes::default(),
             began: None,
             fresh: BTreeMap::new(),
+            recorded: BTreeMap::new(),
             unsaved: BTreeSet::new(),
             unsaved_facts: BTreeSet::new(),
             unsaved_proofs: BTreeSet::new(),

@@ -2,12 +2,20 @@
 
 use std::collections::BTreeSet;
 
-use berth_model::{BundleRef, Parameter, ParameterKind, quantity::Quantity};
+use berth_model::{
+    BundleRef, Parameter, ParameterKind, SecretRef, SecretStore, quantity::Quantity, secret::HINT,
+};
 use serde_json::Value;
 
 use super::{Catalogue, faults::Faults, hint};
 
-pub(super) fn check(faults: &mut Faults, catalogue: &Catalogue, used: &[BundleRef]) {
+/// `stores` are those of the tier; none while it is not known.
+pub(super) fn check(
+    faults: &mut Faults,
+    catalogue: &Catalogue,
+    used: &[BundleRef],
+    stores: Option<&[SecretStore]>,
+) {
     let mut seen = BTreeSet::new();
     for (at, reference) in used.iter().enumerate() {
         let path = format!("spec.bundles[{at}]");
@@ -20,7 +28,7 @@ pub(super) fn check(faults: &mut Faults, catalogue: &Catalogue, used: &[BundleRe
         }
         let key = (reference.name.clone(), reference.version.clone());
         if let Some(parameters) = catalogue.bundles.get(&key) {
-            check_values(faults, &path, reference, parameters);
+            check_values(faults, &path, reference, parameters, stores);
         } else {
             missing(faults, catalogue, &path, reference);
         }
@@ -55,7 +63,13 @@ fn missing(faults: &mut Faults, catalogue: &Catalogue, path: &str, reference: &B
     }
 }
 
-fn check_values(faults: &mut Faults, path: &str, reference: &BundleRef, parameters: &[Parameter]) {
+fn check_values(
+    faults: &mut Faults,
+    path: &str,
+    reference: &BundleRef,
+    parameters: &[Parameter],
+    stores: Option<&[SecretStore]>,
+) {
     for (name, value) in &reference.parameters {
         let path = format!("{path}.parameters.{name}");
         let Some(parameter) = parameters.iter().find(|parameter| parameter.name == *name) else {
@@ -70,7 +84,9 @@ fn check_values(faults: &mut Faults, path: &str, reference: &BundleRef, paramete
             );
             continue;
         };
-        if !parameter.kind.takes(value) {
+        if parameter.kind == ParameterKind::Secret {
+            check_secret(faults, &path, value, stores);
+        } else if !parameter.kind.takes(value) {
             faults.add(
                 &path,
                 format!("{value} is no {}", parameter.kind.as_str()),
@@ -98,6 +114,25 @@ fn check_values(faults: &mut Faults, path: &str, reference: &BundleRef, paramete
                 parameter.description.clone(),
             );
         }
+    }
+}
+
+/// A reference, to a store that the tier has. What was given is not repeated: it may be the secret.
+fn check_secret(faults: &mut Faults, path: &str, value: &Value, stores: Option<&[SecretStore]>) {
+    match SecretRef::parse(value) {
+        Err(error) => faults.add(path, error.to_string(), HINT),
+        Ok(SecretRef::External { store, .. }) => {
+            let Some(stores) = stores else { return };
+            if stores.iter().all(|known| known.name != store) {
+                let hint = match stores {
+                    [] => "the tier has no secretStores; ask who runs the platform, or use existingSecret"
+                        .into(),
+                    stores => hint::nearest(&store, stores.iter().map(|known| known.name.as_str())),
+                };
+                faults.add(path, format!("the tier has no secret store {store:?}"), hint);
+            }
+        }
+        Ok(SecretRef::Existing { .. }) => {}
     }
 }
 

@@ -1,6 +1,7 @@
 //! The list of faults while it grows.
 
-use berth_model::Violation;
+use berth_model::{Violation, secret};
+use serde::Serialize;
 
 use super::Verdict;
 
@@ -49,5 +50,16 @@ pub(super) fn text_problem(text: &str, longest: usize) -> Option<String> {
         Some("has control characters".into())
     } else {
         None
+    }
+}
+
+/// Whether somewhere in a spec is what looks like a secret itself.
+pub(super) fn pasted_secrets(spec: &impl Serialize) -> Result<(), Vec<Violation>> {
+    let Ok(spec) = serde_json::to_value(spec) else {
+        return Ok(());
+    };
+    match secret::pasted("spec", &spec) {
+        found if found.is_empty() => Ok(()),
+        found => Err(found),
     }
 }

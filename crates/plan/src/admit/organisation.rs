@@ -9,7 +9,7 @@ use berth_model::{
 
 use super::{
     Catalogue, Verdict,
-    faults::{Faults, text_problem},
+    faults::{Faults, pasted_secrets, text_problem},
     hint, quota,
 };
 use crate::owners::{Books, Over};
@@ -28,6 +28,7 @@ pub fn organisation<'a>(
     tenants: &'a [Tenant],
     tiers: &BTreeMap<TierName, std::sync::Arc<Tier>>,
 ) -> Verdict {
+    pasted_secrets(spec)?;
     let mut faults = Faults::default();
     if let Err(error) = OrganisationName::new(name) {
         faults.add(

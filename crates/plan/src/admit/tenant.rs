@@ -9,7 +9,7 @@ use berth_model::{
 
 use super::{
     Catalogue, Verdict, bundles,
-    faults::{Faults, text_problem},
+    faults::{Faults, pasted_secrets, text_problem},
     hint, members, network, organisation, quota, walls, workloads,
 };
 use crate::place::Minor;
@@ -24,6 +24,8 @@ const MOST_LABELS: usize = 50;
 /// # Errors
 /// Every fault, with its path.
 pub fn tenant(catalogue: &Catalogue, id: &str, spec: &TenantSpec, existing: Option<&Tenant>) -> Verdict {
+    // Nothing else is told then: other faults would repeat the secret.
+    pasted_secrets(spec)?;
     let mut faults = Faults::default();
     let id = match TenantId::new(id) {
         Ok(id) => Some(id),
@@ -67,7 +69,8 @@ pub fn tenant(catalogue: &Catalogue, id: &str, spec: &TenantSpec, existing: Opti
     members::check(&mut faults, id.as_ref(), spec);
     network::tenant(&mut faults, id.as_ref(), spec, tier.map(|tier| &tier.spec));
     placement(&mut faults, spec, tier.map(|tier| &**tier));
-    bundles::check(&mut faults, catalogue, &spec.bundles);
+    let stores = tier.map(|tier| tier.spec.secret_stores.as_slice());
+    bundles::check(&mut faults, catalogue, &spec.bundles, stores);
     organisation::owner(&mut faults, catalogue, id.as_ref(), spec, existing);
     faults.verdict()
 }

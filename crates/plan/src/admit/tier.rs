@@ -1,6 +1,6 @@
 //! Rules for tiers.
 
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use berth_model::{
     Isolation, TenantId, Tier, TierName, TierSpec, Violation,
@@ -9,7 +9,7 @@ use berth_model::{
 
 use super::{
     Catalogue, Verdict, bundles,
-    faults::{Faults, text_problem},
+    faults::{Faults, pasted_secrets, text_problem},
     hint, network, quota,
     tenant::feature_problem,
     walls,
@@ -27,6 +27,7 @@ const MOST_NODES: u32 = 450;
 /// # Errors
 /// Every fault, with its path.
 pub fn tier(name: &str, spec: &TierSpec) -> Verdict {
+    pasted_secrets(spec)?;
     let mut faults = Faults::default();
     check(&mut faults, name, spec);
     faults.verdict()
@@ -38,7 +39,7 @@ pub fn tier(name: &str, spec: &TierSpec) -> Verdict {
 /// Every fault, with its path.
 pub fn tier_bundles(catalogue: &Catalogue, spec: &TierSpec) -> Verdict {
     let mut faults = Faults::default();
-    bundles::check(&mut faults, catalogue, &spec.bundles);
+    bundles::check(&mut faults, catalogue, &spec.bundles, Some(&spec.secret_stores));
     faults.verdict()
 }
 
@@ -47,6 +48,7 @@ pub fn tier_bundles(catalogue: &Catalogue, spec: &TierSpec) -> Verdict {
 /// # Errors
 /// Every fault, with its path; a change of the isolation is one.
 pub fn tier_update(old: &Tier, new: &TierSpec) -> Verdict {
+    pasted_secrets(new)?;
     let mut faults = Faults::default();
     if old.spec.isolation != new.isolation {
         faults.add(
@@ -91,6 +93,14 @@ fn check(faults: &mut Faults, name: &str, spec: &TierSpec) {
             error.problem,
             "a DNS label of at most 40 characters",
         );
+    }
+    let mut stores = BTreeSet::new();
+    for (at, store) in spec.secret_stores.iter().enumerate() {
+        let path = format!("spec.secretStores[{at}]");
+        faults.check(&path, store.problem());
+        if !stores.insert(&store.name) {
+            faults.add(path, format!("store {:?} is there twice", store.name), "");
+        }
     }
     faults.check("spec.displayName", text_problem(&spec.display_name, 128));
     for key in spec.features.keys() {

@@ -10,6 +10,7 @@ mod nonsense;
 mod owners;
 mod placement;
 mod properties;
+mod secrets;
 mod walls;
 
 use berth_model::{ConditionKind, TenantId};

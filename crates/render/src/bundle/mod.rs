@@ -10,13 +10,14 @@ mod object_rules;
 mod parameters;
 mod pod_rules;
 mod pods;
+pub(crate) mod secrets;
 mod substitute;
 mod terms;
 mod workloads;
 
 use std::collections::BTreeSet;
 
-use berth_model::{Bundle, BundleRef, Isolation, Violation, bundle::BundleSpec, label};
+use berth_model::{Bundle, BundleRef, Isolation, Violation, bundle::BundleSpec, label, secret};
 use serde_json::{Value, json};
 
 use self::terms::Terms;
@@ -29,6 +30,16 @@ const MOST_MANIFESTS: usize = 200;
 /// forbidden kinds, names, labels. Paths are as in the bundle's file.
 #[must_use]
 pub fn check(spec: &BundleSpec) -> Vec<Violation> {
+    // Nothing else is told then: other faults would repeat the secret.
+    let parameters = json!(spec.parameters);
+    let mut pasted = secret::pasted("spec.parameters", &parameters);
+    pasted.extend(secret::pasted(
+        "spec.manifests",
+        &Value::from(spec.manifests.clone()),
+    ));
+    if !pasted.is_empty() {
+        return pasted;
+    }
     let mut violations = parameters::check(spec);
     if spec.manifests.is_empty() {
         violations.push(Violation::new(

@@ -2,8 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use berth_model::{BundleRef, Parameter, ParameterKind, Violation, bundle::BundleSpec};
+use berth_model::{
+    BundleRef, Parameter, ParameterKind, SecretRef, Violation, bundle::BundleSpec, secret::HINT,
+};
 use serde_json::{Value, json};
+
+use super::secrets;
 
 /// A value for each parameter by name.
 pub(super) type Values = BTreeMap<String, Value>;
@@ -20,6 +24,7 @@ pub(super) fn is_name(name: &str) -> bool {
 pub(super) fn check(spec: &BundleSpec) -> Vec<Violation> {
     let mut violations = Vec::new();
     let mut names = BTreeSet::new();
+    let mut secrets_of = BTreeSet::new();
     for (at, parameter) in spec.parameters.iter().enumerate() {
         let path = format!("spec.parameters[{at}]");
         let mut fault = |field: &str, problem: String, hint: &str| {
@@ -40,6 +45,9 @@ pub(super) fn check(spec: &BundleSpec) -> Vec<Violation> {
             );
         } else if !names.insert(name) {
             fault("name", format!("{name:?} is declared twice"), "declare it once");
+        } else if *kind == ParameterKind::Secret && !secrets_of.insert(secrets::slug(name)) {
+            let problem = format!("{name:?} would share its Secret with another parameter");
+            fault("name", problem, "let their names differ in more than case");
         }
         for (at, value) in allowed.iter().enumerate().filter(|(_, value)| !kind.takes(value)) {
             fault(
@@ -49,6 +57,11 @@ pub(super) fn check(spec: &BundleSpec) -> Vec<Violation> {
             );
         }
         match default {
+            Some(value) if *kind == ParameterKind::Secret => {
+                if let Err(error) = SecretRef::parse(value) {
+                    fault("default", error.to_string(), HINT);
+                }
+            }
             Some(value) if !kind.takes(value) => {
                 fault(
                     "default",
@@ -79,18 +92,21 @@ pub(super) fn examples(spec: &BundleSpec) -> Values {
                 ParameterKind::Integer => json!(1),
                 ParameterKind::Boolean => json!(true),
                 ParameterKind::Quantity => json!("1"),
+                ParameterKind::Secret => json!({"existingSecret": {"name": "x", "key": "x"}}),
             };
             let value = parameter
                 .default
                 .clone()
                 .or_else(|| parameter.allowed.first().cloned());
-            (parameter.name.clone(), value.unwrap_or_else(example))
+            (parameter, value.unwrap_or_else(example))
         })
+        .flat_map(|(parameter, value)| entries("x", parameter, value))
         .collect()
 }
 
 /// The values a tenant's use of the bundle gives, with the defaults for the rest.
 pub(super) fn values(spec: &BundleSpec, reference: &BundleRef, violations: &mut Vec<Violation>) -> Values {
+    let bundle = reference.name.as_str();
     let mut values = Values::new();
     for parameter in &spec.parameters {
         let Parameter {
@@ -99,7 +115,7 @@ pub(super) fn values(spec: &BundleSpec, reference: &BundleRef, violations: &mut 
         let path = format!("parameters.{name}");
         let Some(value) = reference.parameters.get(name) else {
             match default {
-                Some(default) => _ = values.insert(name.clone(), default.clone()),
+                Some(default) => values.extend(entries(bundle, parameter, default.clone())),
                 None => violations.push(Violation::new(
                     path,
                     "is required",
@@ -108,11 +124,17 @@ pub(super) fn values(spec: &BundleSpec, reference: &BundleRef, violations: &mut 
             }
             continue;
         };
-        if !kind.takes(value) {
+        let faulty = (*kind == ParameterKind::Secret)
+            .then(|| SecretRef::parse(value).err())
+            .flatten();
+        if let Some(error) = faulty {
+            // What was given is not repeated: it may be the secret.
+            violations.push(Violation::new(path, error.to_string(), HINT));
+        } else if !kind.takes(value) {
             let hint = format!("give {} {}", article(*kind), kind.as_str());
             violations.push(Violation::new(path, wrong_type(value, *kind), hint));
         } else if is_allowed(parameter, value) {
-            values.insert(name.clone(), value.clone());
+            values.extend(entries(bundle, parameter, value.clone()));
         } else {
             let allowed: Vec<String> = parameter.allowed.iter().map(ToString::to_string).collect();
             let hint = format!("use one of {}", allowed.join(", "));
@@ -155,17 +177,39 @@ pub(super) fn suggestion(spec: &BundleSpec, name: &str) -> String {
     }
 }
 
+/// What a parameter fills in: a secret its Secret's name and key, also one by one (`NAME.name`, `NAME.key`), so that `secretKeyRef: ${NAME}` is whole.
+fn entries(bundle: &str, parameter: &Parameter, value: Value) -> Vec<(String, Value)> {
+    let name = &parameter.name;
+    if parameter.kind != ParameterKind::Secret {
+        return vec![(name.clone(), value)];
+    }
+    let Ok(reference) = SecretRef::parse(&value) else {
+        return Vec::new();
+    };
+    let (secret, key) = secrets::place(bundle, &parameter.name, &reference);
+    vec![
+        (format!("{name}.name"), json!(secret)),
+        (format!("{name}.key"), json!(key)),
+        (name.clone(), json!({"name": secret, "key": key})),
+    ]
+}
+
 fn is_allowed(parameter: &Parameter, value: &Value) -> bool {
     parameter.allowed.is_empty() || parameter.allowed.contains(value)
 }
 
 fn wrong_type(value: &Value, kind: ParameterKind) -> String {
+    if kind == ParameterKind::Secret {
+        return "is no reference to a secret".into();
+    }
     format!("{value} is no {}", kind.as_str())
 }
 
 const fn article(kind: ParameterKind) -> &'static str {
     match kind {
         ParameterKind::Integer => "an",
-        ParameterKind::String | ParameterKind::Boolean | ParameterKind::Quantity => "a",
+        ParameterKind::String | ParameterKind::Boolean | ParameterKind::Quantity | ParameterKind::Secret => {
+            "a"
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use berth_model::{
-    Isolation, Quantity, Tier, TierSpec, Violation,
+    Isolation, Quantity, SecretStore, SecretStoreKind, Tier, TierSpec, Violation,
     money::UsdCents,
     tier::{
         Bootstrap, CapacityType, ClusterTemplate, NodePoolTemplate, PodSecurity, Priority, SizeName, Sla,
@@ -69,6 +69,15 @@ pub fn tier_spec_to_proto(spec: &TierSpec) -> v1::TierSpec {
         loosen: spec.loosen.iter().map(|what| what.as_str().into()).collect(),
         bundles: spec.bundles.iter().map(bundle_ref_to_proto).collect(),
         bundle_kinds: spec.bundle_kinds.clone(),
+        secret_stores: spec.secret_stores.iter().map(store_to_proto).collect(),
+    }
+}
+
+fn store_to_proto(store: &SecretStore) -> v1::SecretStore {
+    v1::SecretStore {
+        name: store.name.clone(),
+        kind: store.kind.as_str().into(),
+        key_prefix: store.key_prefix.clone(),
     }
 }
 
@@ -126,6 +135,20 @@ pub fn tier_spec_from_proto(spec: &v1::TierSpec) -> Result<TierSpec, Vec<Violati
         .enumerate()
         .filter_map(|(at, word)| faults.choice(&format!("spec.loosen[{at}]"), word, &words::LOOSEN))
         .collect();
+    let secret_stores = spec
+        .secret_stores
+        .iter()
+        .enumerate()
+        .filter_map(|(at, store)| {
+            let path = format!("spec.secretStores[{at}].kind");
+            let kind = SecretStoreKind::default();
+            Some(SecretStore {
+                name: store.name.clone(),
+                kind: faults.choice_or(&path, &store.kind, &words::SECRET_STORES, kind)?,
+                key_prefix: store.key_prefix.clone(),
+            })
+        })
+        .collect();
     let sla = spec.sla.clone().unwrap_or_default();
     let uptime_percent = match sla.uptime_percent.as_str() {
         "" => None,
@@ -162,6 +185,7 @@ pub fn tier_spec_from_proto(spec: &v1::TierSpec) -> Result<TierSpec, Vec<Violati
             loosen,
             bundles,
             bundle_kinds: spec.bundle_kinds.clone(),
+            secret_stores,
         },
     );
     faults.finish(decoded)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use berth_model::{
-    Quantity, TierSpec,
+    Quantity, SecretStore, SecretStoreKind, TierSpec,
     money::UsdCents,
     tier::{
         Bootstrap, CapacityType, ClusterTemplate, NodePoolTemplate, PodSecurity, Priority, SizeName, Sla,
@@ -55,6 +55,16 @@ pub(super) fn read(spec: &mut Reader<'_>) -> Option<TierSpec> {
     let network = spec.object("network", network::tier_network);
     let bundles = bundle_refs(spec);
     let bundle_kinds = spec.texts("bundleKinds");
+    let secret_stores = spec.objects("secretStores", |store| {
+        let name = store.text("name");
+        let kind = store.choice_or("kind", &words::SECRET_STORES, SecretStoreKind::default());
+        let key_prefix = store.text_or_empty("keyPrefix");
+        Some(SecretStore {
+            name: name?,
+            kind: kind?,
+            key_prefix,
+        })
+    });
     let loosen = spec.choices("loosen", &words::LOOSEN);
     Some(TierSpec {
         display_name,
@@ -79,6 +89,7 @@ pub(super) fn read(spec: &mut Reader<'_>) -> Option<TierSpec> {
         network: network.unwrap_or_default(),
         bundles,
         bundle_kinds,
+        secret_stores,
         loosen,
     })
 }
@@ -186,6 +197,7 @@ pub fn tier_spec_tree(spec: &TierSpec) -> Tree {
         network,
         bundles,
         bundle_kinds,
+        secret_stores,
         loosen,
     } = spec;
     let amounts = |amounts: &BTreeMap<String, Quantity>| -> Tree {
@@ -238,7 +250,18 @@ pub fn tier_spec_tree(spec: &TierSpec) -> Tree {
         .with_some("network", network::tier_network_tree(network))
         .with_some("bundles", Tree::List(bundles.iter().map(bundle_tree).collect()))
         .with_some("bundleKinds", Tree::texts(bundle_kinds))
+        .with_some(
+            "secretStores",
+            Tree::List(secret_stores.iter().map(store_tree).collect()),
+        )
         .with_some("loosen", Tree::texts(loosen.iter().map(|what| what.as_str())))
+}
+
+fn store_tree(store: &SecretStore) -> Tree {
+    Tree::map()
+        .text("name", &store.name)
+        .text("kind", store.kind.as_str())
+        .some_text("keyPrefix", &store.key_prefix)
 }
 
 fn pool_tree(pool: &NodePoolTemplate) -> Tree {

@@ -1,5 +1,6 @@
 //! What is written: a tree whose maps keep their order, as YAML or JSON.
 
+use berth_model::visible;
 use serde::ser::{Serialize, SerializeMap as _, SerializeSeq as _, Serializer};
 use serde_json::{Number, Value};
 
@@ -103,7 +104,12 @@ impl Tree {
     /// # Errors
     /// [`TreeError::Yaml`].
     pub fn to_yaml(&self) -> Result<String, TreeError> {
-        serde_saphyr::to_string(self).map_err(|error| TreeError::Yaml(error.to_string()))
+        let text = serde_saphyr::to_string(self).map_err(|error| TreeError::Yaml(error.to_string()))?;
+        // Plain YAML has no way to say these, and JSON is YAML too.
+        if visible::lines(&text) != text {
+            return self.to_json();
+        }
+        Ok(text)
     }
 
     /// As YAML whose long texts stay on one line, for readers that take YAML by its lines.
@@ -121,7 +127,8 @@ impl Tree {
     /// # Errors
     /// [`TreeError::Json`].
     pub fn to_json(&self) -> Result<String, TreeError> {
-        let mut text = serde_json::to_string_pretty(self)?;
+        let text = serde_json::to_string_pretty(self)?;
+        let mut text = visible::json(&text).into_owned();
         text.push('\n');
         Ok(text)
     }

@@ -2,7 +2,7 @@
 
 use berth_proto::v1;
 
-use super::{Call, all, change, of, one, read};
+use super::{Call, Target, all, change, of, one, read};
 
 pub(super) const CALLS: &[Call] = &[
     change("/berth.v1.TierService/CreateTier", "tiers.create", |m| {
@@ -168,6 +168,15 @@ pub(super) const CALLS: &[Call] = &[
     }),
     change("/berth.v1.HubService/TakeCommand", "fleet.takeCommand", |m| {
         of(m, |_: v1::TakeCommandRequest| all("fleet"))
+    }),
+    read("/berth.v1.AuditService/ListAuditEvents", "audit.list", |m| {
+        of(m, |r: v1::ListAuditEventsRequest| match r.tenant.as_str() {
+            "" => all("audit"),
+            name => Target {
+                kind: "audit",
+                ..super::tenant(name)
+            },
+        })
     }),
     read("/berth.v1.HubService/Backup", "fleet.backup", |m| {
         of(m, |_: v1::BackupRequest| all("fleet"))

@@ -3,6 +3,7 @@
 //! Real kube-apiservers, real processes, and raw calls in the same run to compare with: ratios travel between machines,
 //! milliseconds do not. The peers' figures are from the same kind of machine.
 
+mod access;
 mod agents;
 mod apply;
 mod bulk;
@@ -16,6 +17,7 @@ mod propagation;
 mod report;
 mod restart;
 mod statistics;
+mod strangers;
 mod walls;
 
 use std::path::PathBuf;
@@ -51,6 +53,8 @@ struct Arguments {
 enum Section {
     /// Placements a second in a large fleet.
     Decisions,
+    /// Whether a caller may.
+    Access,
     /// Applying a tenant against raw calls.
     Apply,
     /// From the hub's answer to the cluster.
@@ -65,6 +69,8 @@ enum Section {
     Agents,
     /// Several hubs on etcd: how long there is no leader.
     Failover,
+    /// Calls while strangers hold sockets open and flood the hub with resets.
+    Strangers,
     /// A hub with 10,000 tenants that starts again.
     Large,
     /// A cold build and `berth dev`.
@@ -72,8 +78,9 @@ enum Section {
 }
 
 /// In the order in which they are measured.
-const USUAL: [Section; 9] = [
+const USUAL: [Section; 10] = [
     Section::Decisions,
+    Section::Access,
     Section::Apply,
     Section::Propagation,
     Section::Drift,
@@ -81,6 +88,7 @@ const USUAL: [Section; 9] = [
     Section::Walls,
     Section::Agents,
     Section::Failover,
+    Section::Strangers,
     Section::Large,
 ];
 
@@ -109,6 +117,9 @@ async fn measure(sections: &[Section], arguments: &Arguments, report: &mut Repor
     if sections.contains(&Section::Decisions) {
         report.add("Decisions", &decisions::measure());
     }
+    if sections.contains(&Section::Access) {
+        report.add("Who may do what", &access::measure().await?);
+    }
     let on_clusters = [
         Section::Apply,
         Section::Propagation,
@@ -131,6 +142,9 @@ async fn measure(sections: &[Section], arguments: &Arguments, report: &mut Repor
     }
     if sections.contains(&Section::Failover) {
         report.add("Fail-over", &failover::measure(arguments.kills).await?);
+    }
+    if sections.contains(&Section::Strangers) {
+        report.add("Strangers", &strangers::measure().await?);
     }
     if sections.contains(&Section::Large) {
         report.add("A large fleet", &large::measure(10_000).await?);

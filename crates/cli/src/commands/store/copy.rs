@@ -16,7 +16,7 @@ use bytes::Bytes;
 use super::{
     Backup, Export, Format,
     access::{Opened, open_store},
-    show,
+    keys, show,
     source::{of_backup, of_snapshot, place},
 };
 use crate::{
@@ -32,8 +32,11 @@ pub(super) async fn online(args: Backup, common: Common, terminal: &Terminal) ->
     let hub = Hub::leading(&context::load(common.context_file)?, common.request_timeout).await?;
     let progress = terminal.progress();
     progress.say("asking the hub");
-    let mut parts = hub.ask("backup", hub.hubs().backup(v1::BackupRequest {})).await?;
-    let mut file = Vec::new();
+    let request = v1::BackupRequest {
+        recipient: args.recipient.clone().unwrap_or_default(),
+    };
+    let mut parts = hub.ask("backup", hub.hubs().backup(request)).await?;
+    let (mut file, mut sealed) = (Vec::new(), Vec::new());
     // The limit of a request is one for each part here: a fleet's whole backup takes as long as it takes.
     while let Some(part) = tokio::time::timeout(common.request_timeout, parts.message())
         .await
@@ -46,10 +49,13 @@ pub(super) async fn online(args: Backup, common: Common, terminal: &Terminal) ->
         .map_err(|status| Failure::of("backup", &status))?
     {
         file.extend_from_slice(&part.part);
+        if !part.encrypted_keys.is_empty() {
+            sealed = part.encrypted_keys;
+        }
         progress.say(&format!("{} read", show::bytes(file.len() as u64)));
     }
     drop(progress);
-    put(&args.to, Bytes::from(file), terminal, args.output.output).await
+    put(&args.to, Bytes::from(file), sealed, terminal, args.output.output).await
 }
 
 /// Of a hub that is stopped, or of what several hubs share.
@@ -58,8 +64,12 @@ pub(super) async fn offline(args: Backup, terminal: &Terminal) -> Result<(), Fai
     progress.say("reading the store");
     let opened = open_store(&args.store).await?;
     let file = taken(&opened).await?;
+    let sealed = match (&args.recipient, &args.store.data_dir) {
+        (Some(recipient), Some(dir)) => keys::seal(dir, recipient)?,
+        _ => Vec::new(),
+    };
     drop(progress);
-    put(&args.to, file, terminal, args.output.output).await
+    put(&args.to, file, sealed, terminal, args.output.output).await
 }
 
 pub(super) async fn export(args: Export, terminal: &Terminal) -> Result<(), Failure> {
@@ -85,7 +95,24 @@ async fn taken(opened: &Opened) -> Result<Bytes, Failure> {
 }
 
 /// Puts a backup where it is wanted. It is checked first: what does not read back is no backup.
-async fn put(to: &str, file: Bytes, terminal: &Terminal, format: Format) -> Result<(), Failure> {
+async fn put(
+    to: &str,
+    file: Bytes,
+    sealed: Vec<u8>,
+    terminal: &Terminal,
+    format: Format,
+) -> Result<(), Failure> {
+    store(to, file, terminal, format).await?;
+    if sealed.is_empty() {
+        terminal.note("the hub's keys are not in it: name --recipient age1... (or the hub's backup.recipient), or keep ca/ and audit-key/ elsewhere");
+        return Ok(());
+    }
+    let at = keys::put(to, sealed).await?;
+    terminal.note(&format!("the hub's keys are in {at}, encrypted"));
+    Ok(())
+}
+
+async fn store(to: &str, file: Bytes, terminal: &Terminal, format: Format) -> Result<(), Failure> {
     if to.contains("://") || Path::new(to).is_dir() {
         let place = place(to)?;
         let (chain, summary) = backup::save(place.as_ref(), file)

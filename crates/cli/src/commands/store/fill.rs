@@ -13,7 +13,7 @@ use bytes::Bytes;
 use super::{
     Format, Import, Restore,
     access::{directory, now, of_opening},
-    show,
+    keys, show,
     source::{load, read},
 };
 use crate::{
@@ -29,11 +29,20 @@ pub(super) async fn restore(args: Restore, terminal: &Terminal) -> Result<(), Fa
     let progress = terminal.progress();
     progress.say(&format!("reading {}", args.from));
     let snapshot = load(&args.from, args.at).await?;
+    // The keys first: when they cannot be put back, nothing is done.
+    let restored_keys = match &args.identity {
+        Some(identity) => keys::restore(&args.from, identity, &args.data_dir).await?,
+        None => Vec::new(),
+    };
     progress.say("writing the store");
     let options = directory(&args.data_dir);
     let restored = into_directory(&snapshot, &args.from, options.clone(), args.replace).await?;
     drop(progress);
-    said(terminal, args.output.output, &options.dir, &snapshot, &restored)
+    said(terminal, args.output.output, &options.dir, &snapshot, &restored)?;
+    for path in restored_keys {
+        terminal.note(&format!("put back {}", path.display()));
+    }
+    Ok(())
 }
 
 pub(super) async fn import(args: Import, terminal: &Terminal) -> Result<(), Failure> {

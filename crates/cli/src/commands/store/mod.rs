@@ -4,6 +4,7 @@
 mod access;
 mod copy;
 mod fill;
+mod keys;
 mod show;
 mod source;
 mod verify;
@@ -60,8 +61,9 @@ pub(crate) struct Verify {
     output: Output,
 }
 
-/// Back a store up. Without --data-dir and --store the running hub of the context is asked, which goes on meanwhile. A backup holds no private
-/// keys: keep the data directory's ca/ elsewhere.
+/// Back a store up. Without --data-dir and --store the running hub of the context is asked, which goes on meanwhile. The hub's keys come with
+/// it, encrypted, when somebody is named to encrypt them to: beside a file as FILE.keys.age, in a directory or bucket as keys.age. Plain
+/// `age -d` opens them too.
 #[derive(Args, Debug)]
 pub(crate) struct Backup {
     #[command(flatten)]
@@ -69,6 +71,9 @@ pub(crate) struct Backup {
     /// Where to: a new file, an existing directory (which may hold more backups), or s3://BUCKET/PREFIX?endpoint=URL&region=NAME
     #[arg(long, value_name = "FILE|DIR|URL")]
     to: String,
+    /// To whom the hub's keys are encrypted, as age-keygen prints it [default: the hub's backup.recipient; without it they are left out]
+    #[arg(long, value_name = "age1...", conflicts_with = "store")]
+    recipient: Option<String>,
     #[command(flatten)]
     output: Output,
 }
@@ -86,6 +91,10 @@ pub(crate) struct Restore {
     /// How the store was at a revision (a number) or at a time (2026-11-21T10:00:00Z) in place of the newest
     #[arg(long, value_name = "REVISION|TIME", value_parser = source::at)]
     at: Option<At>,
+    /// Put the hub's keys back as well, with the identity that they were encrypted to, a file of age-keygen's: on a blank machine, so that
+    /// every agent knows the hub again
+    #[arg(long, value_name = "FILE")]
+    identity: Option<PathBuf>,
     /// Take the place of a store that is there; it is moved aside, never deleted
     #[arg(long)]
     replace: bool,
