@@ -78,7 +78,7 @@ enum Section {
 }
 
 /// In the order in which they are measured.
-const USUAL: [Section; 10] = [
+const USUAL: [Section; 11] = [
     Section::Decisions,
     Section::Access,
     Section::Apply,
