@@ -38,6 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         // They hold a secret; src/redacted.rs says what is shown of them.
         .skip_debug([
             ".berth.agent.v1.TokenMinted",
+            ".berth.agent.v1.ReviewToken",
             ".berth.v1.IssueTenantCredentialResponse",
             ".berth.v1.CreateApiKeyResponse",
         ])

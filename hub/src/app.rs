@@ -33,7 +33,7 @@ use crate::{
         agents::AgentCalls,
         calls::{Known, Recorded, Witness},
     },
-    auth::{Bearer, Oidc, ProviderError},
+    auth::{Accounts, Bearer, Oidc, ProviderError},
     backup::Backing,
     bootstrap::AgentBootstrap,
     calls::{Admission, Certificates, Entry},
@@ -541,13 +541,24 @@ fn api_router(
         api: api.clone(),
         audit: way.audit.clone(),
     });
+    // A token for one fleet is worth nothing to another.
+    let audience = format!("{}.berth.dev", api.fleet_id);
     let bearer = Bearer {
         registry: api.registry.clone(),
         oidc: way.oidc.clone(),
+        accounts: Accounts::new(
+            api.sessions.clone(),
+            Arc::new({
+                let lead = api.lead.clone();
+                move || lead.leading().is_some()
+            }),
+            api.clock.clone(),
+            audience.clone(),
+        ),
     };
     let logins = Logins {
         oidc: way.oidc,
-        audience: String::new(),
+        audience,
     };
     let limited = way.limited;
     let longest = limited.limits().message_bytes;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::{
-    agent::TokenMinted,
+    agent::{ReviewToken, TokenMinted},
     v1::{CreateApiKeyResponse, IssueTenantCredentialResponse},
 };
 
@@ -50,6 +50,16 @@ impl fmt::Debug for CreateApiKeyResponse {
         f.debug_struct("CreateApiKeyResponse")
             .field("api_key", api_key)
             .field("key", &REDACTED)
+            .finish()
+    }
+}
+
+impl fmt::Debug for ReviewToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { token: _, audience } = self;
+        f.debug_struct("ReviewToken")
+            .field("token", &REDACTED)
+            .field("audience", audience)
             .finish()
     }
 }

@@ -7,7 +7,8 @@ use std::path::Path;
 
 use anyhow::{Context as _, ensure};
 use berth_proto::v1::{
-    self, login_service_client::LoginServiceClient, tenant_service_client::TenantServiceClient,
+    self, access_service_client::AccessServiceClient, login_service_client::LoginServiceClient,
+    tenant_service_client::TenantServiceClient,
 };
 use berth_tests::{
     cli::Called,
@@ -346,7 +347,7 @@ async fn without_a_credential_everybody_learns_how_to_sign_in_and_nothing_else()
         .list_tenants(v1::ListTenantsRequest::default())
         .await;
     assert_eq!(asked.unwrap_err().code(), Code::Unauthenticated);
-    let nobody = LoginServiceClient::new(channel)
+    let nobody = AccessServiceClient::new(channel)
         .get_caller(v1::GetCallerRequest {})
         .await;
     assert_eq!(nobody.unwrap_err().code(), Code::Unauthenticated);

@@ -221,6 +221,12 @@ impl Driver {
                         effects.extend(self.step(session, refused));
                     }
                 }
+                Effect::ReviewToken { id, review, within } => {
+                    let (engine, clock) = (self.engine.clone(), self.clock.clone());
+                    if let Some(refused) = minting.begin_review(engine, clock, id, review, within) {
+                        effects.extend(self.step(session, refused));
+                    }
+                }
                 Effect::Probe { id, tenant, uid } => {
                     let answer = self.have_probed(tenant, &uid);
                     effects.extend(self.step(session, Input::ProbeQueued { id, answer }));

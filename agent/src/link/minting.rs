@@ -1,9 +1,9 @@
-//! Questions for tokens that are being worked on: beside the session, so that a slow API server keeps no heartbeat back.
+//! Questions for and about tokens that are being worked on: beside the session, so that a slow API server keeps no heartbeat back.
 
 use std::{sync::Arc, time::Duration};
 
 use berth_apply::Engine;
-use berth_model::{NoToken, TokenRefused, TokenWanted};
+use berth_model::{NoToken, TokenRefused, TokenToReview, TokenWanted};
 use berth_runtime::clock::Clock;
 use tokio::task::JoinSet;
 
@@ -42,6 +42,34 @@ impl Minting {
                 tracing::warn!(%tenant, %role, reason = ?refused.reason, message = %refused.message, "no token was issued");
             }
             Input::TokenMinted { id, answer }
+        });
+        None
+    }
+
+    /// Begins to ask whose token that is; likewise.
+    pub(crate) fn begin_review(
+        &mut self,
+        engine: Engine,
+        clock: Arc<dyn Clock>,
+        id: u64,
+        review: TokenToReview,
+        within: Duration,
+    ) -> Option<Input> {
+        let refused = |reason, message: &str| Err(TokenRefused::new(reason, message));
+        if self.0.len() >= AT_ONCE {
+            let answer = refused(NoToken::Busy, "the agent is asked about too many tokens at once");
+            return Some(Input::TokenReviewed { id, answer });
+        }
+        self.0.spawn(async move {
+            let answer = tokio::select! {
+                biased;
+                answer = engine.review_token(&review) => answer,
+                () = clock.sleep(within) => refused(NoToken::Unreachable, "the API server does not answer in time"),
+            };
+            if let Err(refused) = &answer {
+                tracing::warn!(reason = ?refused.reason, message = %refused.message, "a token was not vouched for");
+            }
+            Input::TokenReviewed { id, answer }
         });
         None
     }

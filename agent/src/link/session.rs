@@ -6,8 +6,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use berth_apply::Refused;
 use berth_model::{
-    AccessToken, Assignment, ClusterFacts, ClusterName, NoToken, Object, TenantId, TenantReport, Term,
-    Timestamp, TokenRefused, TokenWanted, Uid,
+    AccessToken, Assignment, ClusterFacts, ClusterName, NoToken, Object, ReviewedAccount, TenantId,
+    TenantReport, Term, Timestamp, TokenRefused, TokenToReview, TokenWanted, Uid,
 };
 use berth_proto::agent::{
     self, link_request::Message as ToHub, link_response::Message as FromHub, request::Question,
@@ -60,6 +60,11 @@ pub(crate) enum Input {
         id: u64,
         answer: Result<AccessToken, TokenRefused>,
     },
+    /// Whose token it is, or why nobody says.
+    TokenReviewed {
+        id: u64,
+        answer: Result<ReviewedAccount, TokenRefused>,
+    },
     /// A tenant's walls were probed, so long ago.
     Probed(Sealed, Duration),
     /// Whom to trust is kept: their pins.
@@ -104,6 +109,12 @@ pub(crate) enum Effect {
     MintToken {
         id: u64,
         wanted: TokenWanted,
+        within: Duration,
+    },
+    /// Ask whose token that is within this time, beside everything else, and say it.
+    ReviewToken {
+        id: u64,
+        review: TokenToReview,
         within: Duration,
     },
     /// Have the tenant probed, and say whether it will be.
@@ -233,6 +244,9 @@ impl Session {
                 reply(id, answer.map(|()| done))
             }
             Input::TokenMinted { id, answer } => send(ToHub::Reply(link::token_reply_to_proto(id, &answer))),
+            Input::TokenReviewed { id, answer } => {
+                send(ToHub::Reply(link::review_reply_to_proto(id, &answer)))
+            }
         }
     }
 
@@ -410,6 +424,12 @@ fn asked(request: &agent::Request) -> Vec<Effect> {
                 send(ToHub::Reply(link::token_reply_to_proto(id, &Err(refused))))
             }
         },
+        Some(Question::ReviewToken(review)) => {
+            let said = request.deadline.as_ref().map(time::span_from_proto);
+            let within = said.unwrap_or(DEADLINE.0).min(DEADLINE.1);
+            let review = link::review_from_proto(review.clone());
+            vec![Effect::ReviewToken { id, review, within }]
+        }
         Some(Question::ProbeTenant(probe)) => match link::probe_from_proto(probe) {
             Ok((tenant, uid)) => vec![Effect::Probe { id, tenant, uid }],
             Err(error) => reply(id, Err(error.to_string())),

@@ -629,6 +629,9 @@ fn a_session_does_what_hubs_of_every_version_say() {
             "request" if name.starts_with("request.mint_token") => {
                 matches!(&effects[..], [Effect::MintToken { .. }])
             }
+            "request" if name.starts_with("request.review_token") => {
+                matches!(&effects[..], [Effect::ReviewToken { .. }])
+            }
             "request" if name.starts_with("request.probe_tenant") => {
                 matches!(&effects[..], [Effect::Probe { tenant, .. }] if tenant.as_str() == "acme")
             }

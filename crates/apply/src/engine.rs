@@ -10,6 +10,7 @@ mod judge;
 mod namespace;
 mod probe;
 mod prune;
+mod review;
 mod slot;
 mod start;
 mod token;

@@ -182,6 +182,19 @@ impl Caller {
         self.patiently(Lane::Look, &call).await.map(Zeroizing::new)
     }
 
+    /// A TokenReview; what is sent holds a token, and is in no error.
+    pub(crate) async fn review_token(&self, body: &[u8]) -> Result<Vec<u8>, RequestError> {
+        let call = Call {
+            method: Method::POST,
+            path: "/apis/authentication.k8s.io/v1/tokenreviews".to_owned(),
+            accept: JSON,
+            content_type: JSON,
+            body,
+            user: None,
+        };
+        self.patiently(Lane::Look, &call).await
+    }
+
     /// The metadata of an object, if it is there.
     pub(crate) async fn metadata(
         &self,

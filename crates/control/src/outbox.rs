@@ -5,10 +5,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use berth_model::{Assignment, TenantId, Term, TokenWanted, Uid};
+use berth_model::{Assignment, TenantId, Term, TokenToReview, TokenWanted, Uid};
 use tokio::sync::{Notify, oneshot};
 
-use crate::questions::{Questions, TokenAnswer, TooMany};
+use crate::questions::{Questions, ReviewAnswer, TokenAnswer, TooMany};
 
 /// A thing to say about one tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +68,13 @@ pub enum Outgoing {
         /// Which.
         wanted: TokenWanted,
     },
+    /// Somebody waits to hear whose token that is.
+    ReviewToken {
+        /// Of the answer, see [`Outbox::answer_review`].
+        id: u64,
+        /// Which.
+        review: TokenToReview,
+    },
     /// Somebody wants a tenant's walls probed now.
     Probe {
         /// The tenant.
@@ -85,6 +92,9 @@ pub enum Outgoing {
         leader: String,
     },
 }
+
+/// Questions whose token something is are numbered from here, so that no answer is taken for one to another question.
+const REVIEWS: u64 = 1 << 32;
 
 /// Whether this hub may command at this moment.
 pub type Gate = Arc<dyn Fn() -> bool + Send + Sync>;
@@ -114,7 +124,8 @@ struct State {
     snapshot_end: bool,
     release_breaker: bool,
     trust: Option<String>,
-    questions: Questions,
+    questions: Questions<TokenWanted, TokenAnswer>,
+    reviews: Questions<TokenToReview, ReviewAnswer>,
     /// Tenants to be probed; no more than there are.
     probes: BTreeMap<TenantId, Uid>,
     goodbye: Option<(&'static str, String, String)>,
@@ -180,6 +191,27 @@ impl Outbox {
         self.state().questions.answer(id, answer);
     }
 
+    /// Asks whose token that is; the receiver fails when there will be no answer.
+    ///
+    /// # Errors
+    /// Too many questions wait for their answers.
+    pub fn review(&self, review: TokenToReview) -> Result<oneshot::Receiver<ReviewAnswer>, TooMany> {
+        let asked = self.state().reviews.ask(review)?;
+        self.filled.notify_one();
+        Ok(asked)
+    }
+
+    /// Whether the question with that id was whose token something is.
+    #[must_use]
+    pub const fn is_review(id: u64) -> bool {
+        id >= REVIEWS
+    }
+
+    /// The agent answered the question with that id; one that nobody waits for is dropped.
+    pub fn answer_review(&self, id: u64, answer: ReviewAnswer) {
+        self.state().reviews.answer(id.wrapping_sub(REVIEWS), answer);
+    }
+
     /// Asks for a tenant's walls to be probed.
     pub fn probe(&self, tenant: TenantId, uid: Uid) {
         self.state().probes.insert(tenant, uid);
@@ -197,6 +229,7 @@ impl Outbox {
         state.goodbye = Some((reason, message.into(), leader.to_owned()));
         state.over = true;
         state.questions.give_up();
+        state.reviews.give_up();
         drop(state);
         self.filled.notify_one();
         self.ending.notify_one();
@@ -233,7 +266,8 @@ impl Outbox {
             && !state.release_breaker
             && !state.snapshot_end
             && state.trust.is_none()
-            && state.questions.silent();
+            && state.questions.silent()
+            && state.reviews.silent();
         // A hub that was paused past its lease goes on right here: what it had to say is not its to say any more.
         if !silent && self.gate.as_ref().is_some_and(|gate| !gate()) {
             return Some(Outgoing::Goodbye {
@@ -251,6 +285,12 @@ impl Outbox {
         // Somebody waits, and it is short.
         if let Some((id, wanted)) = state.questions.next() {
             return Some(Outgoing::MintToken { id, wanted });
+        }
+        if let Some((id, review)) = state.reviews.next() {
+            return Some(Outgoing::ReviewToken {
+                id: REVIEWS + id,
+                review,
+            });
         }
         while let Some(tenant) = state.order.pop_front() {
             if let Some(command) = state.commands.remove(&tenant) {

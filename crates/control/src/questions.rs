@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use berth_model::{AccessToken, TokenRefused, TokenWanted};
+use berth_model::{AccessToken, ReviewedAccount, TokenRefused};
 use tokio::sync::oneshot;
 
 /// Questions of one session that are not answered yet, at most.
@@ -10,22 +10,34 @@ const MOST: usize = 64;
 
 /// The answer to a question for a token.
 pub type TokenAnswer = Result<AccessToken, TokenRefused>;
+/// The answer to a question whose token something is.
+pub type ReviewAnswer = Result<ReviewedAccount, TokenRefused>;
 
 /// Too many questions wait for an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooMany;
 
-/// The questions of one session. Numbered from 1: what has the number 0 nobody waits for.
-#[derive(Debug, Default)]
-pub(crate) struct Questions {
+/// The questions of one kind of one session. Numbered from 1: what has the number 0 nobody waits for.
+#[derive(Debug)]
+pub(crate) struct Questions<Q, A> {
     last: u64,
-    unsaid: VecDeque<(u64, TokenWanted)>,
-    waiting: BTreeMap<u64, oneshot::Sender<TokenAnswer>>,
+    unsaid: VecDeque<(u64, Q)>,
+    waiting: BTreeMap<u64, oneshot::Sender<A>>,
 }
 
-impl Questions {
+impl<Q, A> Default for Questions<Q, A> {
+    fn default() -> Self {
+        Self {
+            last: 0,
+            unsaid: VecDeque::new(),
+            waiting: BTreeMap::new(),
+        }
+    }
+}
+
+impl<Q, A> Questions<Q, A> {
     /// Asks. The receiver fails when there will be no answer.
-    pub(crate) fn ask(&mut self, wanted: TokenWanted) -> Result<oneshot::Receiver<TokenAnswer>, TooMany> {
+    pub(crate) fn ask(&mut self, question: Q) -> Result<oneshot::Receiver<A>, TooMany> {
         self.drop_given_up();
         if self.waiting.len() >= MOST {
             return Err(TooMany);
@@ -33,12 +45,12 @@ impl Questions {
         let (answer, answered) = oneshot::channel();
         self.last += 1;
         self.waiting.insert(self.last, answer);
-        self.unsaid.push_back((self.last, wanted));
+        self.unsaid.push_back((self.last, question));
         Ok(answered)
     }
 
     /// The next question to say, if anybody still waits for its answer.
-    pub(crate) fn next(&mut self) -> Option<(u64, TokenWanted)> {
+    pub(crate) fn next(&mut self) -> Option<(u64, Q)> {
         self.drop_given_up();
         self.unsaid.pop_front()
     }
@@ -49,7 +61,7 @@ impl Questions {
     }
 
     /// Hands an answer to who waits for it; otherwise it is dropped.
-    pub(crate) fn answer(&mut self, id: u64, answer: TokenAnswer) {
+    pub(crate) fn answer(&mut self, id: u64, answer: A) {
         if let Some(asked) = self.waiting.remove(&id) {
             // Whoever gave up meanwhile does not want it.
             drop(asked.send(answer));
@@ -72,7 +84,7 @@ impl Questions {
 mod tests {
     use std::time::Duration;
 
-    use berth_model::{AccessRole, NoToken, TenantId, Timestamp, Uid};
+    use berth_model::{AccessRole, NoToken, TenantId, Timestamp, TokenWanted, Uid};
 
     use super::*;
 
@@ -119,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_question_whose_asker_has_gone_is_not_said_and_makes_room() {
-        let mut questions = Questions::default();
+        let mut questions = Questions::<_, TokenAnswer>::default();
         let asked: Vec<_> = (0..MOST).map(|_| questions.ask(wanted()).unwrap()).collect();
         assert_eq!(questions.ask(wanted()).err(), Some(TooMany));
         drop(asked);
@@ -130,7 +142,7 @@ mod tests {
 
     #[test]
     fn whoever_waits_hears_when_there_will_be_no_answer() {
-        let mut questions = Questions::default();
+        let mut questions = Questions::<_, TokenAnswer>::default();
         let mut asked = questions.ask(wanted()).unwrap();
         questions.give_up();
         assert!(questions.silent());

@@ -2,10 +2,12 @@
 //!
 //! The form of the credential says of which kind it is; no kind is tried after another has refused.
 
+mod accounts;
 mod fetch;
 mod oidc;
 mod provider;
 
+pub use accounts::{Accounts, CLUSTER_HEADER, Leads};
 pub use oidc::Oidc;
 pub use provider::ProviderError;
 
@@ -17,12 +19,14 @@ use tonic::Code;
 
 use crate::calls::{Authenticator, Refusal};
 
-/// Bearer tokens: API keys of this hub and ID tokens of its OpenID providers.
+/// Bearer tokens: API keys of this hub, ID tokens of its OpenID providers, and tokens of ServiceAccounts of its clusters.
 pub struct Bearer {
     /// Where API keys are.
     pub registry: Registry,
     /// The providers.
     pub oidc: Oidc,
+    /// ServiceAccounts of the fleet's clusters.
+    pub accounts: Accounts,
 }
 
 #[async_trait]
@@ -34,7 +38,13 @@ impl Authenticator for Bearer {
         if token.starts_with(api_key::PREFIX) {
             return api_key_holder(&self.registry, token).await.map(Some);
         }
-        self.oidc.caller(token).await.map(Some)
+        match request.headers.get(CLUSTER_HEADER) {
+            Some(cluster) => {
+                let cluster = cluster.to_str().unwrap_or_default();
+                self.accounts.caller(cluster, token).await.map(Some)
+            }
+            None => self.oidc.caller(token).await.map(Some),
+        }
     }
 }
 
@@ -82,6 +92,7 @@ async fn api_key_holder(registry: &Registry, token: &str) -> Result<Caller, Refu
 mod tests {
     use std::{sync::Arc, time::Duration};
 
+    use berth_control::Sessions;
     use berth_model::Timestamp;
     use berth_runtime::ManualClock;
     use berth_store::MemoryStore;
@@ -94,6 +105,12 @@ mod tests {
         let clock = Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH));
         Bearer {
             registry: Registry::new(Arc::new(MemoryStore::new()), clock.clone()),
+            accounts: Accounts::new(
+                Sessions::new(clock.clone()),
+                Arc::new(|| true),
+                clock.clone(),
+                "f.berth.dev".into(),
+            ),
             oidc: Oidc::new(&Auth::default(), clock).unwrap(),
         }
     }

@@ -18,6 +18,7 @@ mod network;
 mod node_pool;
 mod owners;
 mod restart;
+mod service_accounts;
 mod silence;
 
 use std::future::Future;
@@ -103,6 +104,8 @@ fn tests() -> Vec<Test> {
             a_tenants_admin_works_with_plain_kubectl_in_its_namespaces_and_nowhere_else,
             a_token_is_short_lived_is_nowhere_but_in_its_kubeconfig_and_ends_with_its_tenant,
             whoever_gets_no_kubeconfig_is_told_why_and_what_to_do;
+        service_accounts:
+            a_program_is_the_service_account_that_its_own_cluster_vouches_for;
     ];
     tests.extend(alone![
         kills:

@@ -99,6 +99,7 @@ impl Hub {
             Err(status) if status.code() == Code::Unavailable && status::reason(&status).is_some() => {
                 match status::detail(&status, "leader") {
                     Some(leader) => Said::Elsewhere(leader),
+                    None if status::reason(&status).as_deref() == Some("NOT_LEADER") => Said::Nobody,
                     None => Said::Leads,
                 }
             }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use berth_model::{AccessToken, ClusterName, TokenRefused, TokenWanted};
+use berth_model::{AccessToken, ClusterName, ReviewedAccount, TokenRefused, TokenToReview, TokenWanted};
+use tokio::sync::oneshot;
 
 use super::Sessions;
 use crate::questions::TooMany;
@@ -32,7 +33,7 @@ pub enum AskError {
         cluster: ClusterName,
     },
     /// It said no.
-    #[error("the agent of cluster {cluster} gave no token")]
+    #[error("the agent of cluster {cluster} refused")]
     Refused {
         /// Whose.
         cluster: ClusterName,
@@ -52,8 +53,30 @@ impl Sessions {
         cluster: &ClusterName,
         wanted: TokenWanted,
     ) -> Result<AccessToken, AskError> {
+        let asked = self.outbox(cluster).map(|outbox| outbox.ask(wanted));
+        self.answered(cluster, asked).await
+    }
+
+    /// Has the agent of `cluster` ask its API server whose token that is. Nothing of it is kept here.
+    ///
+    /// # Errors
+    /// Nobody's there, or nobody could be asked.
+    pub async fn review_token(
+        &self,
+        cluster: &ClusterName,
+        review: TokenToReview,
+    ) -> Result<ReviewedAccount, AskError> {
+        let asked = self.outbox(cluster).map(|outbox| outbox.review(review));
+        self.answered(cluster, asked).await
+    }
+
+    async fn answered<T>(
+        &self,
+        cluster: &ClusterName,
+        asked: Option<Result<oneshot::Receiver<Result<T, TokenRefused>>, TooMany>>,
+    ) -> Result<T, AskError> {
         let cluster = cluster.clone();
-        let asked = match self.outbox(&cluster).map(|outbox| outbox.ask(wanted)) {
+        let asked = match asked {
             None => return Err(AskError::Away { cluster }),
             Some(Err(TooMany)) => return Err(AskError::Busy { cluster }),
             Some(Ok(asked)) => asked,

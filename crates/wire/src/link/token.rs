@@ -6,7 +6,7 @@ use berth_proto::agent::{self, reply};
 use super::{LinkError, name};
 use crate::{time, words};
 
-const REASONS: [(&str, NoToken); 7] = [
+pub(super) const REASONS: [(&str, NoToken); 7] = [
     ("NotHeld", NoToken::NotHeld),
     ("NotApplied", NoToken::NotApplied),
     ("Invalid", NoToken::Invalid),

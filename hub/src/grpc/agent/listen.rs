@@ -216,6 +216,9 @@ impl Link {
                 }
                 Err(error) => warn!(cluster = %self.cluster, %error, "a report cannot be read"),
             },
+            Some(M::Reply(reply)) if Outbox::is_review(reply.id) => {
+                outbox.answer_review(reply.id, link::review_reply_from_proto(reply));
+            }
             Some(M::Reply(reply)) => outbox.answer(reply.id, link::token_reply_from_proto(reply)),
             Some(M::Evidence(report)) => self.told_of_walls(&report).await?,
             Some(M::TrustKept(kept)) => sessions.trust_kept(&self.cluster, self.session, kept.pins),

@@ -70,6 +70,10 @@ impl Speaker {
                 self.ask(id, Question::MintToken(link::mint_to_proto(&wanted)))
                     .await
             }
+            Outgoing::ReviewToken { id, review } => {
+                self.ask(id, Question::ReviewToken(link::review_to_proto(&review)))
+                    .await
+            }
             Outgoing::Probe { tenant, uid } => {
                 self.ask(0, Question::ProbeTenant(link::probe_to_proto(&tenant, &uid)))
                     .await
