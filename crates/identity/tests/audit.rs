@@ -391,6 +391,19 @@ fn a_directory_that_is_taken_away_is_noticed_and_the_log_goes_on_in_a_new_one() 
 }
 
 #[test]
+fn what_was_not_acknowledged_is_not_in_a_directory_that_is_put_back() {
+    let written = Written::of(2, options(1 << 20, 100));
+    let (mut log, _) = written.open(options(1 << 20, 100));
+    log.append(now(), vec![event(0)]).unwrap();
+    let kept = written.place.path().join("kept");
+    fs::rename(written.dir(), &kept).unwrap();
+    assert!(log.append(now(), vec![event(1)]).is_err());
+    fs::rename(&kept, written.dir()).unwrap();
+    log.append(now(), vec![event(2)]).unwrap();
+    assert_eq!(written.verify().findings, []);
+}
+
+#[test]
 fn a_log_that_cannot_be_written_says_so_and_recovers() {
     let written = Written::of(2, options(1 << 20, 100));
     let (mut log, _) = written.open(options(1, 100));

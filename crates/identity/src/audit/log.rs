@@ -362,9 +362,9 @@ impl Log {
         out.file.write_all(text.as_bytes()).map_err(failed("write"))?;
         out.file.sync_data().map_err(failed("write"))?;
         if !still_there(out) {
-            let path = out.path.clone();
-            self.out = None;
-            return Err(LogError::Gone { path });
+            return Err(LogError::Gone {
+                path: out.path.clone(),
+            });
         }
         out.length += text.len() as u64;
         Ok(())

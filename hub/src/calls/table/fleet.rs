@@ -184,6 +184,7 @@ pub(super) const CALLS: &[Call] = &[
             "" => all("audit"),
             name => Target {
                 kind: "audit",
+                permission: Some("audit.get"),
                 ..super::tenant(name)
             },
         })
