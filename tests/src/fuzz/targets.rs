@@ -339,6 +339,7 @@ fn links(input: &[u8]) -> Result<String, String> {
                         }
                         Some(M::Hello(_)) => "hello".into(),
                         Some(M::Ack(_)) => "ack".into(),
+                        Some(M::TrustKept(_)) => "trust kept".into(),
                         None => "none".into(),
                     })
                 })
@@ -503,11 +504,13 @@ static AUTHORITY: LazyLock<Option<Authority>> = LazyLock::new(|| {
 
 fn signing_requests(input: &[u8]) -> Result<String, String> {
     let authority = AUTHORITY.as_ref().ok_or("no authority")?;
-    let (Ok(fleet), Ok(cluster)) = (FleetId::new("f1"), ClusterName::new("eu-1")) else {
+    let names = (FleetId::new("f1"), ClusterName::new("eu-1"), Uid::new("u-1"));
+    let (Ok(fleet), Ok(cluster), Ok(uid)) = names else {
         return Err("no names".into());
     };
     let known = ca::key_sha256(input).is_ok();
-    let issued = authority.issue_agent(&fleet, &cluster, input, Timestamp::UNIX_EPOCH, AGENT_LIFETIME);
+    let now = Timestamp::UNIX_EPOCH;
+    let issued = authority.issue_agent(&fleet, (&cluster, &uid), input, now, AGENT_LIFETIME);
     if let Ok(issued) = &issued {
         let leaf = certificate::first(&issued.certificate_pem).map_err(|error| error.to_string())?;
         let peer = berth_identity::Peer::of_certificate(&leaf, &fleet).map_err(|error| error.to_string())?;
