@@ -421,8 +421,8 @@ fn foreign(kind: &str) -> Option<Said> {
     Some(match kind {
         "hello" => Said::Hello(agent::Hello { facts, ..hello() }),
         "facts" => Said::Facts(agent::FactsReport { facts }),
-        // These name neither a cluster nor a tenant: they are about what was said in this session, or about the agent itself. Those of
-        // tenants are tried where there are tenants, by tests/tests/system/joining.rs.
+        // These name no cluster: they are about what was said in this session, about the agent itself, or about tenants, which are nobody
+        // else's here.
         "held" | "heartbeat" | "ack" | "nack" | "reply" | "trust_kept" | "report" | "evidence" => {
             return None;
         }

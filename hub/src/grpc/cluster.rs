@@ -166,10 +166,11 @@ impl ClusterService for Clusters {
     ) -> Result<Response<v1::RevokeClusterResponse>, Status> {
         let request = request.into_inner();
         let name = names::parse_cluster("name", &request.name).map_err(|v| invalid(vec![v]))?;
+        let session_cut = self.0.sessions.is_connected(&name);
         let revoked = self.0.registry.revoke_cluster(&name, &request.reason).await;
         let cluster = revoked.map_err(status)?;
-        // First written, then cut: whoever dials again is refused by what is written.
-        let session_cut = self.0.sessions.revoke(&name);
+        // First written, then cut: whoever dials again is refused by what is written. The loop may have been faster.
+        self.0.sessions.revoke(&name);
         tracing::warn!(cluster = %name, reason = request.reason, session_cut, "the identity of a cluster was revoked");
         Ok(Response::new(v1::RevokeClusterResponse {
             cluster: Some(self.shown(cluster).await),
