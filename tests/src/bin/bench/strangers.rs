@@ -74,10 +74,16 @@ impl Stranger {
             };
             let connection = tokio::spawn(connection);
             while !stop.is_cancelled() {
-                let Ok(mut ready) = send.clone().ready().await else { break };
+                let Ok(mut ready) = send.clone().ready().await else {
+                    break;
+                };
                 let request = http::Request::post("https://localhost/berth.v1.TenantService/ListTenants");
-                let Ok(request) = request.header("content-type", "application/grpc").body(()) else { break };
-                let Ok((_answer, mut body)) = ready.send_request(request, false) else { break };
+                let Ok(request) = request.header("content-type", "application/grpc").body(()) else {
+                    break;
+                };
+                let Ok((_answer, mut body)) = ready.send_request(request, false) else {
+                    break;
+                };
                 body.send_reset(h2::Reason::CANCEL);
                 resets += 1;
             }
@@ -93,7 +99,10 @@ async fn calls(hub: &Hub) -> anyhow::Result<Samples> {
     for _ in 0..CALLS {
         let watch = Watch::start();
         let request = v1::ListTenantsRequest::default();
-        api.tenants().list_tenants(request).await.context("list tenants")?;
+        api.tenants()
+            .list_tenants(request)
+            .await
+            .context("list tenants")?;
         samples.add(watch.elapsed());
     }
     Ok(samples)
@@ -107,7 +116,12 @@ pub(crate) async fn measure() -> anyhow::Result<Table> {
     drop(calls(&hub).await?);
     let usual = calls(&hub).await?;
     let mut table = Table::default();
-    table.line(format!("{CALLS} calls, one after the other"), usual.line(), "", "");
+    table.line(
+        format!("{CALLS} calls, one after the other"),
+        usual.line(),
+        "",
+        "",
+    );
 
     let (mut silent, mut greeted) = (Vec::new(), Vec::new());
     for number in 0..SOCKETS {
@@ -125,7 +139,12 @@ pub(crate) async fn measure() -> anyhow::Result<Table> {
         "",
         "",
     );
-    table.line("p99 by idle sockets", ratio(idle.quantile(99), usual.quantile(99)), "2", "");
+    table.line(
+        "p99 by idle sockets",
+        ratio(idle.quantile(99), usual.quantile(99)),
+        "2",
+        "",
+    );
     drop((silent, greeted));
 
     let stop = CancellationToken::new();
@@ -151,6 +170,11 @@ pub(crate) async fn measure() -> anyhow::Result<Table> {
         "",
         "",
     );
-    table.line("p99 by a flood of resets", ratio(flooded.quantile(99), usual.quantile(99)), "2", "");
+    table.line(
+        "p99 by a flood of resets",
+        ratio(flooded.quantile(99), usual.quantile(99)),
+        "2",
+        "",
+    );
     Ok(table)
 }
