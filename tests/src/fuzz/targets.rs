@@ -11,13 +11,16 @@ use berth_proto::{agent, v1};
 use berth_wire::{api, context::Context, file, link, record};
 use prost::Message;
 
+/// Reads an input: what it leads to, or which rule it breaks.
+pub(super) type Read = fn(&[u8]) -> Result<String, String>;
+
 /// Something that reads.
 #[derive(Debug)]
 pub struct Target {
     /// Its name.
     pub name: &'static str,
     /// Reads an input: what it leads to, or which rule it breaks.
-    pub run: fn(&[u8]) -> Result<String, String>,
+    pub run: Read,
     /// Inputs to begin with, besides those that are kept.
     pub seeds: fn() -> Vec<Vec<u8>>,
     /// Words that it has opinions about.
@@ -167,10 +170,7 @@ fn hold(rule: &str, holds: bool) -> Result<(), String> {
 }
 
 /// The first byte says of which kind the rest is.
-fn kinds<const N: usize>(
-    input: &[u8],
-    of: [fn(&[u8]) -> Result<String, String>; N],
-) -> Result<String, String> {
+fn kinds<const N: usize>(input: &[u8], of: [Read; N]) -> Result<String, String> {
     let Some((first, rest)) = input.split_first() else {
         return Ok("empty".into());
     };
