@@ -193,6 +193,8 @@ mod tests {
             held: Held::new(),
             facts: ClusterFacts::default(),
             highest_term: Term(0),
+            trusted_pins: Vec::new(),
+            issuer_pin: String::new(),
         };
         sessions.open(&ClusterName::new(cluster).unwrap(), "key", hello).1
     }
