@@ -22,7 +22,7 @@ use berth_identity::{AGENT_LIFETIME, CaPins, certificate};
 use berth_proto::agent::{Trust, link_request::Message as FromAgent, link_response::Message as ToAgent};
 use http::Method;
 use hub::{Fleet, Hub, now};
-use serde_json::{Value, json};
+use serde_json::Value;
 use support::{account, ask, control_plane, install, manifest_options, until};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -94,13 +94,9 @@ async fn end((stop, run): Running) {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_that_was_away_for_longer_than_its_certificate_proves_itself_by_its_key() {
     let mut bench = Bench::new().await;
-    let token = json!({"metadata": {"name": "berth-agent-token"}, "stringData": {"token": "x"}});
-    assert_eq!(
-        ask(&bench.plane.client(), Method::POST, SECRETS, Some(&token))
-            .await
-            .0,
-        201
-    );
+    // It came with the manifest.
+    let token = bench.secret("berth-agent-token").await;
+    assert!(token["data"]["token"].is_string(), "{token}");
     *bench.fleet.lifetime.lock().unwrap() = Duration::from_secs(3);
     let agent = bench.start(true).await;
     let (session, _) = bench.hub.session().await;
