@@ -192,6 +192,9 @@ async fn a_cluster_that_was_made_for_a_tenant_is_seen_with_it_and_a_shared_one_i
             facts: None,
             accepted_gaps: AcceptedGaps::new(),
             joined_at: None,
+            kubernetes_uid: String::new(),
+            awaiting_acceptance: false,
+            revoked: None,
         };
         let key = keys::cluster(&cluster.name);
         let certificate_key_sha256 = String::new();

@@ -191,6 +191,7 @@ fn play(sessions: Sessions) -> watch::Receiver<BTreeMap<TenantId, bool>> {
                 | Outgoing::Trust(_)
                 | Outgoing::ReleaseBreaker
                 | Outgoing::MintToken { .. }
+                | Outgoing::ReviewToken { .. }
                 | Outgoing::Probe { .. } => continue,
                 Outgoing::Command(command) => command,
             };
