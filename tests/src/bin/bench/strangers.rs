@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -19,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::report::Table;
 use crate::statistics::{Samples, ratio};
 
-const CALLS: usize = 2000;
+const CALLS: usize = 500;
 const SOCKETS: usize = 2000;
 /// Addresses that they come from: no one of them may have all.
 const ADDRESSES: u8 = 20;
@@ -61,10 +62,9 @@ impl Stranger {
         self.tls.connect(name, socket).await.context("shake hands")
     }
 
-    /// Begins calls and gives them up at once, until told to stop.
-    async fn flood(&self, from: u8, stop: &CancellationToken) -> u64 {
-        let mut resets = 0;
-        while !stop.is_cancelled() {
+    /// Begins calls and gives them up at once, for ever.
+    async fn flood(&self, from: u8, resets: &AtomicU64) {
+        loop {
             let Ok(stream) = self.greeted(from).await else {
                 tokio::task::yield_now().await;
                 continue;
@@ -72,24 +72,30 @@ impl Stranger {
             let Ok((send, connection)) = h2::client::handshake(stream).await else {
                 continue;
             };
-            let connection = tokio::spawn(connection);
-            while !stop.is_cancelled() {
-                let Ok(mut ready) = send.clone().ready().await else {
-                    break;
-                };
-                let request = http::Request::post("https://localhost/berth.v1.TenantService/ListTenants");
-                let Ok(request) = request.header("content-type", "application/grpc").body(()) else {
-                    break;
-                };
-                let Ok((_answer, mut body)) = ready.send_request(request, false) else {
-                    break;
-                };
-                body.send_reset(h2::Reason::CANCEL);
-                resets += 1;
+            let calling = async {
+                loop {
+                    let Ok(mut ready) = send.clone().ready().await else {
+                        return;
+                    };
+                    let request = http::Request::post("https://localhost/berth.v1.TenantService/ListTenants");
+                    let Ok(request) = request.header("content-type", "application/grpc").body(()) else {
+                        return;
+                    };
+                    let Ok((_answer, mut body)) = ready.send_request(request, false) else {
+                        return;
+                    };
+                    body.send_reset(h2::Reason::CANCEL);
+                    resets.fetch_add(1, Ordering::Relaxed);
+                    // The runtime is the caller's, too.
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::select! {
+                biased;
+                _ = connection => {}
+                () = calling => {}
             }
-            connection.abort();
         }
-        resets
     }
 }
 
@@ -152,7 +158,13 @@ pub(crate) async fn measure() -> anyhow::Result<Table> {
         .map(|number| {
             let (stranger, stop) = (stranger.clone(), stop.clone());
             let from = 100 + u8::try_from(number).unwrap_or_default();
-            tokio::spawn(async move { stranger.flood(from, &stop).await })
+            tokio::spawn(async move {
+                let resets = AtomicU64::new(0);
+                // It may be waiting for a hub that has had enough of it.
+                let flood = stranger.flood(from, &resets);
+                stop.run_until_cancelled(flood).await;
+                resets.load(Ordering::Relaxed)
+            })
         })
         .collect();
     let watch = Watch::start();
