@@ -110,6 +110,7 @@ fn play(sessions: Sessions, cluster: ClusterName, facts: ClusterFacts) -> Sessio
                 | Outgoing::Trust(_)
                 | Outgoing::ReleaseBreaker
                 | Outgoing::MintToken { .. }
+                | Outgoing::ReviewToken { .. }
                 | Outgoing::Probe { .. } => {}
                 Outgoing::Command(command) => {
                     sessions.holds(&cluster, id, &command);
