@@ -334,9 +334,9 @@ pub(crate) struct ShowAuthority {
 
 /// Roll the fleet's certificate authority over, step by step; without --finish, --retire or --abort the first one.
 ///
-/// 1. (no flag) makes the next authority, beside the present one; agents are told to trust both. 2. --finish, when all do: the next one
-/// signs, and agents get new certificates by themselves. 3. --retire, when no agent uses the old one: it is trusted no more. Until
-/// --finish, --abort forgets the next one.
+/// The first step (no flag) makes the next authority, beside the present one; agents are told to trust both. The second (--finish), when all
+/// do: the next one signs, and agents get new certificates by themselves. The third (--retire), when no agent uses the old one: it is trusted
+/// no more. Until --finish, --abort forgets the next one.
 #[derive(Args, Debug)]
 pub(crate) struct RotateAuthority {
     /// Let the next authority sign

@@ -56,6 +56,18 @@ fn by_the_hub(bytes: &[u8]) -> Vec<u8> {
             if let Some(Answer::TokenMinted(minted)) = &mut reply.answer {
                 *minted = link::minted_to_proto(&link::minted_from_proto(minted.clone()).unwrap());
             }
+            if let Some(Answer::TokenReviewed(reviewed)) = &mut reply.answer {
+                let alone = berth_proto::agent::Reply {
+                    answer: Some(Answer::TokenReviewed(reviewed.clone())),
+                    ..berth_proto::agent::Reply::default()
+                };
+                let account = link::review_reply_from_proto(alone);
+                // Of no account, as in the least that may be said, nothing can be believed.
+                assert_eq!(account.is_ok(), !reviewed.namespace.is_empty());
+                if let Some(Answer::TokenReviewed(again)) = link::review_reply_to_proto(1, &account).answer {
+                    *reviewed = again;
+                }
+            }
             ToHub::Reply(reply)
         }
         ToHub::Evidence(report) => {
@@ -94,6 +106,9 @@ fn by_the_agent(bytes: &[u8]) -> Vec<u8> {
         FromHub::Request(mut request) => {
             if let Some(Question::MintToken(mint)) = &mut request.question {
                 *mint = link::mint_to_proto(&link::mint_from_proto(mint).unwrap());
+            }
+            if let Some(Question::ReviewToken(review)) = &mut request.question {
+                *review = link::review_to_proto(&link::review_from_proto(review.clone()));
             }
             FromHub::Request(request)
         }

@@ -43,7 +43,7 @@ impl Agents {
         let now = self.api.clock.now();
         self.challenges
             .check(&request.challenge, now)
-            .map_err(|error| challenged(error))?;
+            .map_err(challenged)?;
         let statement = Statement {
             fleet: &self.api.fleet_id,
             uid: &uid,
@@ -68,7 +68,7 @@ impl Agents {
         in_kubernetes(&known.name, &known.kubernetes_uid, &request.kubernetes_uid)?;
         self.challenges
             .spend(&request.challenge, now)
-            .map_err(|error| challenged(error))?;
+            .map_err(challenged)?;
         let certificate_pem = self.issue((&known.name, &known.uid), &request.csr_der)?;
         info!(cluster = %known.name, ?remote, "an agent has proved itself again");
         Ok(agent::RecoverResponse {
