@@ -4,6 +4,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::{Arc, Mutex},
 };
 
 use anyhow::Context as _;
@@ -16,6 +17,11 @@ use berth_tests::{
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
 use tonic::Code;
 
 struct Place {
@@ -184,4 +190,121 @@ async fn while_the_log_cannot_be_written_nothing_is_changed_and_it_recovers_by_i
     assert_eq!(recovered.len(), 1, "{recovered:?}");
     let verified = place.verify().await.unwrap();
     assert_eq!(verified.code, 0, "{verified:?}");
+}
+
+/// What the other side of a webhook does with a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mood {
+    Refuses,
+    Hangs,
+    Takes,
+}
+
+/// The other side of a webhook, as far as the hub's requests need one.
+struct Listener {
+    url: String,
+    mood: watch::Sender<Mood>,
+    asked: watch::Receiver<usize>,
+    taken: Arc<Mutex<Vec<String>>>,
+}
+
+impl Listener {
+    async fn start() -> anyhow::Result<Self> {
+        let socket = TcpListener::bind("127.0.0.1:0").await?;
+        let url = format!("http://{}/berth", socket.local_addr()?);
+        let (mood, moods) = watch::channel(Mood::Refuses);
+        let (count, asked) = watch::channel(0);
+        let taken = Arc::new(Mutex::new(Vec::new()));
+        let lines = taken.clone();
+        tokio::spawn(async move {
+            while let Ok((connection, _)) = socket.accept().await {
+                let (count, mood, lines) = (count.clone(), moods.clone(), lines.clone());
+                tokio::spawn(async move {
+                    let mut connection = BufReader::new(connection);
+                    while let Ok(body) = request(&mut connection).await {
+                        count.send_modify(|count| *count += 1);
+                        let mood = *mood.borrow();
+                        let answer = match mood {
+                            Mood::Hangs => return std::future::pending().await,
+                            Mood::Refuses => "503 Service Unavailable",
+                            Mood::Takes => {
+                                let mut lines = lines.lock().unwrap();
+                                lines.extend(body.lines().map(str::to_owned));
+                                "200 OK"
+                            }
+                        };
+                        let answer = format!("HTTP/1.1 {answer}\r\ncontent-length: 0\r\n\r\n");
+                        if connection.write_all(answer.as_bytes()).await.is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+        });
+        Ok(Self {
+            url,
+            mood,
+            asked,
+            taken,
+        })
+    }
+
+    /// Until it was asked once more than now.
+    async fn asked_again(&mut self) -> anyhow::Result<()> {
+        let before = *self.asked.borrow_and_update();
+        tokio::time::timeout(LONG, self.asked.wait_for(|asked| *asked > before)).await??;
+        Ok(())
+    }
+}
+
+/// The body of the next request on a connection.
+async fn request(connection: &mut BufReader<TcpStream>) -> anyhow::Result<String> {
+    let (mut length, mut line) = (0, String::new());
+    loop {
+        line.clear();
+        anyhow::ensure!(connection.read_line(&mut line).await? > 0, "the end");
+        let header = line.trim().to_ascii_lowercase();
+        if let Some(value) = header.strip_prefix("content-length:") {
+            length = value.trim().parse()?;
+        }
+        if header.is_empty() {
+            break;
+        }
+    }
+    let mut body = vec![0; length];
+    connection.read_exact(&mut body).await?;
+    Ok(String::from_utf8(body)?)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_that_refuses_hangs_and_comes_back_gets_every_line_in_order_and_holds_up_nobody() {
+    let mut listener = Listener::start().await.unwrap();
+    let config = json!({"audit": {"webhook": {"url": listener.url}}});
+    let mut place = Place::start(config).await.unwrap();
+    let create = async |place: &Place, id: &str| place.api().unwrap().create(id, of_tier("free")).await;
+    listener.asked_again().await.unwrap();
+    create(&place, "while-it-refuses").await.unwrap();
+    listener.mood.send_replace(Mood::Hangs);
+    listener.asked_again().await.unwrap();
+    create(&place, "while-it-hangs").await.unwrap();
+    place.hub.process().kill().await.unwrap();
+    listener.mood.send_replace(Mood::Takes);
+    place.hub.start_again().await.unwrap();
+    create(&place, "after-a-restart").await.unwrap();
+    until(LONG, "the last change is told", || async {
+        let taken = listener.taken.lock().unwrap();
+        let told = |line: &String| line.contains("after-a-restart") && line.contains("ResponseComplete");
+        Ok(taken.iter().any(told).then_some(()))
+    })
+    .await
+    .unwrap();
+    // What is there in the end may be a line or two further; it begins with what was told.
+    let mut taken = listener.taken.lock().unwrap().clone();
+    taken.dedup();
+    let log = lines(&place.log()).unwrap();
+    let written: Vec<&str> = log.lines().take(taken.len()).collect();
+    assert_eq!(taken, written);
+    for id in ["while-it-refuses", "while-it-hangs"] {
+        assert!(taken.iter().any(|line| line.contains(id)), "{id}");
+    }
 }

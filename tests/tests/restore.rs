@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use age::secrecy::ExposeSecret as _;
 use anyhow::Context as _;
 use berth_fake::cloud::Machine;
 use berth_model::label;
@@ -181,5 +182,66 @@ async fn a_restored_hub_observes_until_an_operator_lets_it_take_command() {
     api.ready("new").await.unwrap();
     let again = cli.call(&["fleet", "take-command", "--yes"]).await.unwrap();
     assert_eq!(again.code, 5, "a hub that acts needs no leave: {again:?}");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hub_restored_on_a_blank_machine_with_its_keys_keeps_every_agent() {
+    let mut world = World::start(&WorldOptions {
+        clusters: vec![CLUSTER.to_owned()],
+        machine: Machine::default(),
+    })
+    .await
+    .unwrap();
+    let (api, cli) = (world.api().unwrap(), world.cli());
+    api.create("kept", of_tier("free")).await.unwrap();
+    api.ready("kept").await.unwrap();
+    let pair = age::x25519::Identity::generate();
+    let safe = world.directory("safe").unwrap();
+    let identity = safe.join("identity.txt");
+    std::fs::write(&identity, pair.to_string().expose_secret()).unwrap();
+    let identity = identity.display().to_string();
+    let backup = safe.join("fleet.berth").display().to_string();
+    let recipient = pair.to_public().to_string();
+    fine(
+        &cli,
+        &["store", "backup", "--to", &backup, "--recipient", &recipient],
+    )
+    .await
+    .unwrap();
+    // The context is not the machine's: the administrator has it.
+    let context = safe.join("admin.yaml");
+    std::fs::copy(world.hub.context(), &context).unwrap();
+
+    world.hub.process().kill().await.unwrap();
+    let data = world.hub.data();
+    std::fs::remove_dir_all(&data).unwrap();
+    let data = data.display().to_string();
+    fine(
+        &cli,
+        &[
+            "store",
+            "restore",
+            "--data-dir",
+            &data,
+            "--from",
+            &backup,
+            "--identity",
+            &identity,
+        ],
+    )
+    .await
+    .unwrap();
+    world.hub.start_again().await.unwrap();
+    let api = berth_tests::api::Api::open(&context).unwrap();
+    api.connected(CLUSTER).await.unwrap();
+    let cli = Cli::new(&world.programs, &context);
+    fine(&cli, &["fleet", "take-command", "--yes"]).await.unwrap();
+    until(LONG, "the hub acts", || async {
+        Ok((api.hub().await?.standing == "acting").then_some(()))
+    })
+    .await
+    .unwrap();
+    api.ready("kept").await.unwrap();
     world.stop().await;
 }

@@ -281,6 +281,16 @@ pub(crate) enum Fleet {
     Authority(ShowAuthority),
     /// Roll the certificate authority over, without touching a cluster
     RotateAuthority(RotateAuthority),
+    /// Write what somebody who is to help wants to see into one file; nothing secret is in it
+    SupportBundle(SupportBundle),
+}
+
+/// Where to.
+#[derive(Args, Debug)]
+pub(crate) struct SupportBundle {
+    /// The file to write, a tar archive of JSON files; it must not be there yet
+    #[arg(short, long, value_name = "FILE", default_value = "berth-support.tar")]
+    pub file: PathBuf,
 }
 
 /// How to show it.

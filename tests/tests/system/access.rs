@@ -5,10 +5,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use berth_identity::Authority;
+use berth_model::FleetId;
+use berth_proto::v1;
+use berth_runtime::{Clock as _, SystemClock};
 use berth_tests::api::of_tier;
+use berth_tests::cli::Cli;
 use berth_tests::kubectl::Kubectl;
 use berth_tests::waiting::{self, LONG};
 use berth_tests::world::World;
+use berth_wire::context::Context;
 use serde_json::Value;
 
 use crate::CLUSTER;
@@ -23,11 +29,120 @@ async fn kubectl(
     let file = world
         .directory(&format!("access-{tenant}"))?
         .join(format!("{role}{}", more.len()));
+    let kubectl = kubectl_by(world, &world.cli(), tenant, role, more, &file).await?;
+    Ok((kubectl, file))
+}
+
+/// The same for whoever that command line speaks as.
+async fn kubectl_by(
+    world: &World,
+    cli: &Cli,
+    tenant: &str,
+    role: &str,
+    more: &[&str],
+    file: &Path,
+) -> anyhow::Result<Kubectl> {
     let path = file.display().to_string();
     let mut arguments = vec!["kubeconfig", "tenant", tenant, "--as", role, "--file", &path];
     arguments.extend(more);
-    world.cli().output(&arguments).await?;
-    Ok((Kubectl::new(&world.programs, &file)?, file))
+    cli.output(&arguments).await?;
+    Kubectl::new(&world.programs, file)
+}
+
+/// A context of the hub for `certificate:NAME`.
+async fn context_of(world: &World, name: &str) -> anyhow::Result<PathBuf> {
+    let admin = std::fs::read_to_string(world.hub.context())?;
+    let admin = Context::parse(&admin)?;
+    let hub = world.api()?.hubs().get_hub(v1::GetHubRequest {}).await?;
+    let fleet = FleetId::new(hub.into_inner().hub.unwrap_or_default().fleet)?;
+    let now = SystemClock::new().now();
+    let authority = Authority::load_or_create(&world.hub.data().join("ca"), now)?;
+    let credential = authority.issue_client(&fleet, name, now, Duration::from_secs(3600))?;
+    let context = Context {
+        certificate_pem: credential.certificate_pem,
+        key_pem: credential.key_pem.to_string(),
+        ..admin
+    };
+    let file = world.directory("contexts")?.join(format!("{name}.yaml"));
+    std::fs::write(&file, context.to_yaml()?)?;
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600))?;
+    Ok(file)
+}
+
+pub(crate) async fn a_tenants_user_needs_no_administrator_and_gets_no_more_than_the_binding_gives(
+    world: &World,
+) -> anyhow::Result<()> {
+    let (api, cli) = (world.api()?, world.cli());
+    api.create("lent", of_tier("free")).await?;
+    api.create("kept", of_tier("free")).await?;
+    api.ready("lent").await?;
+    let alice = Cli::new(&world.programs, &context_of(world, "alice").await?);
+    let refused = alice.call(&["get", "tenants"]).await?;
+    ensure!(
+        refused.code == 8 && refused.err.contains("no role binding names this caller"),
+        "{}",
+        refused.said()
+    );
+    cli.apply(
+        "apiVersion: berth.dev/v1\nkind: RoleBinding\nmetadata: {name: lent-users}\nspec:\n  role: tenant-user\n  \
+         subjects: [\"certificate:alice\"]\n  scope: {tenants: [lent]}\n",
+    )
+    .await?;
+    let bindings = cli.output(&["get", "rolebindings"]).await?;
+    ensure!(
+        bindings.contains("lent-users") && bindings.contains("tenants lent"),
+        "{bindings}"
+    );
+
+    let who = alice.output(&["auth", "whoami"]).await?;
+    ensure!(
+        who.contains("certificate:alice") && who.contains("lent-users"),
+        "{who}"
+    );
+    let seen = alice.output(&["get", "tenants", "-o", "name"]).await?;
+    ensure!(seen == "tenant/lent\n", "{seen}");
+    for (arguments, code) in [
+        (&["auth", "can-i", "get", "tenant", "lent"] as &[&str], 0),
+        (&["auth", "can-i", "update", "tenant", "lent"], 1),
+        (&["get", "tenant", "kept"], 8),
+        (&["get", "tenant", "nobody-at-all"], 8),
+        (&["delete", "tenant", "lent"], 8),
+        (&["kubeconfig", "tenant", "lent", "--as", "admin"], 8),
+        (&["kubeconfig", "tenant", "kept", "--as", "viewer"], 8),
+        (&["token", "create", "mine"], 8),
+    ] {
+        let called = alice.call(arguments).await?;
+        ensure!(
+            called.code == code,
+            "{arguments:?}: {} {}",
+            called.code,
+            called.said()
+        );
+    }
+    let others = [
+        "auth",
+        "can-i",
+        "get",
+        "tenant",
+        "lent",
+        "--as",
+        "certificate:alice",
+    ];
+    ensure!(cli.output(&others).await? == "yes\n");
+
+    let directory = world.directory("access-lent")?;
+    for more in [&[] as &[&str], &["--exec"]] {
+        let file = directory.join(format!("by-alice{}", more.len()));
+        let user = kubectl_by(world, &alice, "lent", "user", more, &file).await?;
+        let_in(&user).await?;
+    }
+    cli.output(&["delete", "rolebinding", "lent-users"]).await?;
+    let refused = alice
+        .call(&["kubeconfig", "tenant", "lent", "--as", "user"])
+        .await?;
+    ensure!(refused.code == 8, "{}", refused.said());
+    api.remove("kept").await?;
+    api.remove("lent").await
 }
 
 /// The token in a kubeconfig.

@@ -103,7 +103,8 @@ fn tests() -> Vec<Test> {
         access:
             a_tenants_admin_works_with_plain_kubectl_in_its_namespaces_and_nowhere_else,
             a_token_is_short_lived_is_nowhere_but_in_its_kubeconfig_and_ends_with_its_tenant,
-            whoever_gets_no_kubeconfig_is_told_why_and_what_to_do;
+            whoever_gets_no_kubeconfig_is_told_why_and_what_to_do,
+            a_tenants_user_needs_no_administrator_and_gets_no_more_than_the_binding_gives;
         service_accounts:
             a_program_is_the_service_account_that_its_own_cluster_vouches_for;
     ];

@@ -36,35 +36,42 @@ pub(super) async fn run(session: &Session<'_>, command: Fleet) -> Result<(), Fai
         }
         Fleet::TakeCommand(args) => take_command(session, args).await,
         // They have a file of their own.
-        Fleet::Authority(_) | Fleet::RotateAuthority(_) => Ok(()),
+        Fleet::Authority(_) | Fleet::RotateAuthority(_) | Fleet::SupportBundle(_) => Ok(()),
     }
+}
+
+/// How the hub is.
+pub(super) async fn standing(session: &Session<'_>) -> Result<Tree, Failure> {
+    asked(session).await.map(|hub| standing_of(&hub))
+}
+
+fn standing_of(hub: &v1::Hub) -> Tree {
+    let restored = hub.restored.as_ref().map_or(Tree::Null, |restored| {
+        Tree::map()
+            .text("source", &restored.source)
+            .with("snapshotTime", time(restored.snapshot_time.as_ref()))
+            .with("restoreTime", time(restored.restore_time.as_ref()))
+            .number("revision", restored.revision)
+    });
+    Tree::map()
+        .text("fleet", &hub.fleet)
+        .text("instance", &hub.instance)
+        .text("version", &hub.version)
+        .text("role", &hub.role)
+        .text("leader", &hub.leader)
+        .number("term", hub.term)
+        .text("standing", &hub.standing)
+        .text("message", &hub.message)
+        .number("highestTerm", hub.highest_term)
+        .text("store", &hub.store)
+        .number("storeRevision", hub.store_revision)
+        .number("connectedAgents", hub.connected_agents)
+        .with("restored", restored)
 }
 
 async fn status(session: &Session<'_>, output: FleetOutput) -> Result<(), Failure> {
     let hub = asked(session).await?;
-    let tree = || {
-        let restored = hub.restored.as_ref().map_or(Tree::Null, |restored| {
-            Tree::map()
-                .text("source", &restored.source)
-                .with("snapshotTime", time(restored.snapshot_time.as_ref()))
-                .with("restoreTime", time(restored.restore_time.as_ref()))
-                .number("revision", restored.revision)
-        });
-        Tree::map()
-            .text("fleet", &hub.fleet)
-            .text("instance", &hub.instance)
-            .text("version", &hub.version)
-            .text("role", &hub.role)
-            .text("leader", &hub.leader)
-            .number("term", hub.term)
-            .text("standing", &hub.standing)
-            .text("message", &hub.message)
-            .number("highestTerm", hub.highest_term)
-            .text("store", &hub.store)
-            .number("storeRevision", hub.store_revision)
-            .number("connectedAgents", hub.connected_agents)
-            .with("restored", restored)
-    };
+    let tree = || standing_of(&hub);
     match output {
         FleetOutput::Json => session.terminal.print(&tree().to_json().map_err(unwritable)?),
         FleetOutput::Yaml => session.terminal.print(&tree().to_yaml().map_err(unwritable)?),

@@ -17,6 +17,7 @@ mod get;
 pub(crate) mod kubeconfig;
 mod probe;
 pub(crate) mod store;
+mod support;
 mod token;
 pub(crate) mod wait;
 mod watch;
@@ -114,6 +115,7 @@ async fn speak(common: Common, command: Command, terminal: &Terminal) -> Result<
         Command::Probe(args) => probe::run(&session, args).await,
         Command::Fleet(Fleet::Authority(args)) => authority::show(&session, args, context_file).await,
         Command::Fleet(Fleet::RotateAuthority(args)) => authority::rotate(&session, args).await,
+        Command::Fleet(Fleet::SupportBundle(args)) => support::run(&session, args).await,
         Command::Fleet(args) => fleet::run(&session, args).await,
         Command::ReleaseBreaker(args) => cordon::release_breaker(&session, args).await,
         Command::Completion(_)

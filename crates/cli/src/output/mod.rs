@@ -79,7 +79,8 @@ pub(crate) fn show<T: Shown>(
     }
 }
 
-fn listed<T: Shown>(items: &[T], single: bool) -> Result<Tree, Failure> {
+/// Several as a List, as files and JSON have it.
+pub(crate) fn listed<T: Shown>(items: &[T], single: bool) -> Result<Tree, Failure> {
     if let ([only], true) = (items, single) {
         return only.tree();
     }

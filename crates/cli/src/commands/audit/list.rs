@@ -97,6 +97,16 @@ pub(in crate::commands) async fn list(session: &Session<'_>, args: Get) -> Resul
     }
 }
 
+/// The newest events of all kinds, as JSON has them.
+pub(in crate::commands) async fn newest(session: &Session<'_>, limit: u32) -> Result<Tree, Failure> {
+    let filter = Filter {
+        limit: Some(limit),
+        ..Filter::default()
+    };
+    let (events, log) = events(session, filter, session.now()).await?;
+    Ok(tree(&events, &log))
+}
+
 /// Whose log was shown.
 struct Log {
     id: String,

@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 use super::store::Format;
 use crate::{exit::Failure, terminal::Terminal};
 
-pub(super) use list::{is_audit, list};
+pub(super) use list::{is_audit, list, newest};
 
 /// Check audit logs.
 #[derive(Subcommand, Debug)]
