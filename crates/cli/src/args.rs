@@ -552,6 +552,7 @@ mod tests {
             .filter_map(|line| line.strip_prefix("$ "))
             .flat_map(|line| line.split(" | "))
             .map(|command| command.split(" > ").next().unwrap_or(command))
+            .map(|command| command.split(" # ").next().unwrap_or(command))
             .filter(|command| command.starts_with("berth "))
             .map(|command| command.split_whitespace().map(str::to_owned).collect())
             .collect()

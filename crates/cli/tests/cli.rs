@@ -197,7 +197,7 @@ async fn the_examples_apply_in_an_order_that_works() {
     );
     let again = hub.berth(&format!("apply -f {examples}")).await.well();
     assert!(again.lines().all(|line| line.ends_with(" unchanged")), "{again}");
-    insta::assert_snapshot!(hub.berth("get tiers,").await.failed(2), @r#"error: there is no kind "tiers,"; did you mean "tiers"? Known are tenants, tiers, organisations, bundles, clusters, operations, tokens, evidence, rolebindings, roles"#);
+    insta::assert_snapshot!(hub.berth("get tiers,").await.failed(2), @r#"error: there is no kind "tiers,"; did you mean "tiers"? Known are tenants, tiers, organisations, bundles, clusters, operations, tokens, apikeys, evidence, rolebindings, roles"#);
     insta::assert_snapshot!(hub.berth("get tiers").await.well(), @r"
     NAME         ISOLATION   SIZE     PRICE       TENANTS
     enterprise   cluster     xlarge   5000.00     0

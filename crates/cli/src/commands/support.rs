@@ -50,7 +50,7 @@ pub(super) async fn run(session: &Session<'_>, args: SupportBundle) -> Result<()
 async fn about(session: &Session<'_>) -> Result<Tree, Failure> {
     Ok(Tree::map()
         .text("commandLine", env!("CARGO_PKG_VERSION"))
-        .text("time", session.now().to_string()))
+        .text("time", &session.now().to_string()))
 }
 
 fn part<T: Shown>(items: Result<Vec<T>, Failure>) -> Result<Tree, Failure> {
@@ -69,7 +69,7 @@ fn write<const N: usize>(
         .open(path)?;
     let mut archive = tar::Builder::new(file);
     for (name, part) in parts {
-        let tree = part.unwrap_or_else(|failure| Tree::map().text("missing", failure.lines.join("; ")));
+        let tree = part.unwrap_or_else(|failure| Tree::map().text("missing", &failure.lines.join("; ")));
         let text = match tree.to_json() {
             Ok(text) => text,
             Err(error) => return Ok(Err(unwritable(error))),
