@@ -4,7 +4,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use anyhow::Context as _;
@@ -228,7 +228,7 @@ impl Listener {
                             Mood::Hangs => return std::future::pending().await,
                             Mood::Refuses => "503 Service Unavailable",
                             Mood::Takes => {
-                                let mut lines = lines.lock().unwrap();
+                                let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
                                 lines.extend(body.lines().map(str::to_owned));
                                 "200 OK"
                             }
