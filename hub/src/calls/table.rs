@@ -220,6 +220,7 @@ mod tests {
         // Asked for by the services, where what is stored or what the request says decides.
         let asked = [
             "access.checkOthers",
+            "audit.get",
             "tenants.credentials.user",
             "tenants.credentials.viewer",
             "tenants.updateTerms",

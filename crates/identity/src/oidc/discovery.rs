@@ -83,13 +83,17 @@ impl Discovery {
 /// Whether keys and tokens may go there: over TLS, or over this machine's loopback.
 #[must_use]
 pub fn is_safe_url(url: &str) -> bool {
+    // What a backslash is, parsers do not agree on.
+    if url.contains('\\') {
+        return false;
+    }
     if let Some(rest) = url.strip_prefix("https://") {
-        return !rest.is_empty() && !rest.starts_with('/') && !rest.contains('\\');
+        return !rest.is_empty() && !rest.starts_with('/');
     }
     let Some(rest) = url.strip_prefix("http://") else {
         return false;
     };
-    let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let host = match authority.strip_prefix('[') {
         Some(v6) => v6.split_once(']').map_or("", |(host, _)| host),
         None => authority.split(':').next().unwrap_or_default(),
