@@ -215,7 +215,8 @@ async fn a_sign_in_is_renewed_by_itself_by_many_commands_at_once_until_the_provi
         assert!(said.unwrap().contains("user:alice@example.com"));
     }
     let after = secrets(&machine);
-    assert!(before.iter().zip(&after).all(|(before, after)| before != after));
+    // An ID token of the same second is the same text; a refresh token is good once.
+    assert_ne!(before, after);
     assert_eq!(mode(&machine.tokens()), 0o600);
 
     place.provider.forget().await.unwrap();
