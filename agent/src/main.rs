@@ -29,7 +29,8 @@ async fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // With its causes and without a backtrace: an operator reads it.
-            eprintln!("error: {error:#}");
+            let said = format!("error: {error:#}");
+            eprintln!("{}", berth_model::visible::lines(&said));
             ExitCode::FAILURE
         }
     }

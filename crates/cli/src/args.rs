@@ -37,7 +37,7 @@ pub(crate) struct Common {
 pub(crate) enum Command {
     /// Bring tenants, tiers, organisations, role bindings and bundles to what files say
     Apply(Apply),
-    /// Show tenants, tiers, organisations, bundles, clusters, operations, tokens, evidence, role bindings, roles or audit events
+    /// Show tenants, tiers, organisations, bundles, clusters, operations, tokens, API keys, evidence, role bindings, roles or audit events
     Get(Get),
     /// Show everything about one or more of them, for people
     Describe(Describe),
@@ -92,7 +92,7 @@ pub(crate) enum Command {
     ReleaseBreaker(Cordon),
     /// Have tenants' walls probed now, and show what comes of it; exit code 1 when one does not hold
     Probe(Probe),
-    /// Show how the hub is, what the clusters hold against what it has, and let it take command after a restore
+    /// Show how the hub is and what the clusters hold against what it has, let it take command after a restore, roll its authority over
     #[command(subcommand)]
     Fleet(Fleet),
     /// Print a completion script for a shell
@@ -162,7 +162,7 @@ pub(crate) enum Format {
     Name,
 }
 
-/// Show tenants, tiers, organisations, bundles, clusters, operations, tokens, evidence, role bindings, roles or audit events.
+/// Show tenants, tiers, organisations, bundles, clusters, operations, tokens, API keys, evidence, role bindings, roles or audit events.
 #[derive(Args, Debug)]
 pub(crate) struct Get {
     /// KIND [NAME...] or KIND/NAME...

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use berth_model::visible;
 use berth_proto::v1::{self, watch_tenants_response::Event};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
@@ -40,6 +41,7 @@ impl Progress {
 
     /// One line.
     pub(super) fn say(&self, line: &str) {
+        let line = &visible::lines(line);
         match &self.bars() {
             // A terminal that went away does not need the line.
             Some(bars) => drop(bars.println(line)),

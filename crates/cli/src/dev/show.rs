@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
+use berth_model::visible;
 use berth_proto::v1;
 use serde::Serialize;
 
@@ -25,7 +26,8 @@ pub(super) fn tenants(format: DevFormat, tenants: &[v1::Tenant]) {
     match format {
         DevFormat::Json => {
             let rows: Vec<Row> = tenants.iter().map(row).collect();
-            println!("{}", serde_json::to_string_pretty(&rows).unwrap_or_default());
+            let text = serde_json::to_string_pretty(&rows).unwrap_or_default();
+            println!("{}", visible::lines(&text));
         }
         DevFormat::Table => {
             let mut table = comfy_table::Table::new();
@@ -64,7 +66,8 @@ pub(super) fn tenants(format: DevFormat, tenants: &[v1::Tenant]) {
                     age,
                 ]);
             }
-            println!("\n{table}");
+            // It has no colours, so nothing in it is for a terminal to obey.
+            println!("\n{}", visible::lines(&table.to_string()));
         }
     }
 }
