@@ -321,3 +321,25 @@ async fn health_is_unknown_while_a_kind_it_is_judged_by_cannot_be_looked_at_thou
     engine.report(&tenant, healthy(HealthState::Healthy)).await;
     engine.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_missing_is_told_and_told_no_more_when_it_is_back() {
+    let bad = Bad::start().await;
+    let tenant = Tenant::new("acme");
+    let engine = bad.holding(&[&tenant]).await;
+    let policy = tenant.path("networking.k8s.io/v1", "networkpolicies", "default-deny");
+    bad.faults.set(|method, path| {
+        (method == "PATCH" && path.contains("/networkpolicies/"))
+            .then_some(Fault::Delay(Duration::from_secs(1)))
+    });
+    bad.ask("DELETE", &policy, None).await.unwrap();
+    let missing = engine
+        .report(&tenant, |report| report.health.message.contains("is missing"))
+        .await;
+    assert_eq!(missing.health.state, HealthState::Progressing);
+    engine
+        .report(&tenant, |report| report.health.state == HealthState::Healthy)
+        .await;
+    assert!(bad.there(&policy).await);
+    engine.stop().await;
+}

@@ -32,9 +32,11 @@ impl Observer for Core {
         };
         slot.stir.ring();
         self.consider(slot, object);
+        // What was applied is missing or back, whatever else is known of its kind.
+        let told = object.kind().look() != Look::Metadata || slot.own.contains_key(object);
         self.kick_if_drifted(&mut state, &tenant);
         drop(state);
-        if object.kind().look() != Look::Metadata {
+        if told {
             self.soil(&tenant);
         }
     }

@@ -18,20 +18,12 @@ use crate::{
 /// Changes come in bursts; one judgement serves for all of one.
 const BURST: Duration = Duration::from_millis(20);
 
-/// Whoever is not well is judged again after this, whatever is heard: what made it so may have passed between two looks.
-const AGAIN: Duration = Duration::from_secs(5);
-
 /// Judges for ever.
 pub(super) async fn run(core: Arc<Core>) {
     loop {
-        let news = core.dirty_news.notified();
-        tokio::select! {
-            biased;
-            () = news => core.clock.sleep(BURST).await,
-            () = core.clock.sleep(AGAIN) => {}
-        }
-        let mut dirty = std::mem::take(&mut *core.dirty.lock().unwrap_or_else(PoisonError::into_inner));
-        dirty.extend(core.unwell());
+        core.dirty_news.notified().await;
+        core.clock.sleep(BURST).await;
+        let dirty = std::mem::take(&mut *core.dirty.lock().unwrap_or_else(PoisonError::into_inner));
         for tenant in dirty {
             if core.judge(&tenant) {
                 core.tell(&tenant);
@@ -41,16 +33,6 @@ pub(super) async fn run(core: Arc<Core>) {
 }
 
 impl Core {
-    /// Tenants that are not well.
-    fn unwell(&self) -> Vec<TenantId> {
-        let state = self.state();
-        let unwell = state
-            .slots
-            .iter()
-            .filter(|(_, slot)| slot.health.state != HealthState::Healthy);
-        unwell.map(|(tenant, _)| tenant.clone()).collect()
-    }
-
     /// Judges one tenant; says whether its health changed.
     fn judge(&self, tenant: &TenantId) -> bool {
         let mut state = self.state();
