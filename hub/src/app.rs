@@ -36,7 +36,7 @@ use crate::{
     auth::{Accounts, Bearer, Oidc, ProviderError},
     backup::Backing,
     bootstrap::AgentBootstrap,
-    calls::{Admission, Certificates, Entry},
+    calls::{Admission, Certificates, Entry, Passing},
     config::{Config, ConfigError},
     gate::Gate,
     grpc::{
@@ -375,8 +375,8 @@ pub async fn run(
     .max_decoding_message_size(config.limits.message_bytes)
     .max_encoding_message_size(config.limits.message_bytes);
     let agent_router = server(&agent_limits)
-        .layer(agent_limits.strangers())
-        .layer(AgentCalls::new(audit.clone(), clock.clone()))
+        .layer(Passing(agent_limits.strangers()))
+        .layer(Passing(AgentCalls::new(audit.clone(), clock.clone())))
         .add_service(agents);
 
     let mut api_task =
@@ -497,15 +497,16 @@ fn server(limited: &Limited) -> Server {
     limited.serving(server)
 }
 
-/// What a call passes on its way in, from the inside out.
-/// Limits, then who calls, then whether this hub may answer and the caller may ask; the log sees both ends of it.
-type Layers = Stack<
+/// What a call passes on its way in, from the inside out: last it was recorded, before that it was asked whether the caller may, whether this
+/// hub may answer, who calls, and at the very beginning whether there is room. The log sees both ends of it.
+type Layers = Steps<
     Recorded,
-    Stack<
+    Steps<
         Admission,
-        Stack<Gate, Stack<Known, Stack<Callers, Stack<Entry, Stack<Witness, Stack<Strangers, Identity>>>>>>,
+        Steps<Gate, Steps<Known, Steps<Callers, Steps<Entry, Steps<Witness, Steps<Strangers>>>>>>,
     >,
 >;
+type Steps<T, Before = Identity> = Stack<Passing<T>, Before>;
 
 /// What a call passes on its way in besides the services themselves.
 struct Way<'a> {
@@ -562,18 +563,19 @@ fn api_router(
     };
     let limited = way.limited;
     let longest = limited.limits().message_bytes;
+    let entry = Entry::new(vec![Arc::new(Certificates), Arc::new(bearer)], longest);
     Ok(server(limited)
-        .layer(limited.strangers())
-        .layer(recording.witness())
-        .layer(Entry::new(
-            vec![Arc::new(Certificates), Arc::new(bearer)],
-            longest,
-        ))
-        .layer(limited.callers())
-        .layer(recording.known())
-        .layer(Gate::new(api.lead.clone()))
-        .layer(Admission::new(api.authorizer.clone(), api.registry.clone()))
-        .layer(recording.recorded())
+        .layer(Passing(limited.strangers()))
+        .layer(Passing(recording.witness()))
+        .layer(Passing(entry))
+        .layer(Passing(limited.callers()))
+        .layer(Passing(recording.known()))
+        .layer(Passing(Gate::new(api.lead.clone())))
+        .layer(Passing(Admission::new(
+            api.authorizer.clone(),
+            api.registry.clone(),
+        )))
+        .layer(Passing(recording.recorded()))
         .add_service(health)
         .add_service(reflection)
         .add_service(hubs)

@@ -2,20 +2,17 @@
 //!
 //! It knows calls by their path alone. Reads of a hub that leads pass, whatever keeps it from acting.
 
-use std::{
-    collections::HashMap,
-    convert::Infallible,
-    future::{Ready, ready},
-    task::{Context, Poll},
-};
+use std::collections::HashMap;
 
 use berth_control::Standing;
-use futures::future::Either;
+use http::{Request, Response};
 use tonic::{Code, Status, body::Body};
 use tonic_types::{ErrorDetails, StatusExt as _};
-use tower::{Layer, Service};
 
-use crate::lead::Lead;
+use crate::{
+    calls::{Next, Step},
+    lead::Lead,
+};
 
 /// Services that every hub answers.
 const EVERY_HUB: [&str; 2] = ["/berth.v1.HubService/", "/berth.v1.LoginService/"];
@@ -30,13 +27,6 @@ pub struct Gate {
     lead: Lead,
 }
 
-/// A service behind the gate.
-#[derive(Clone)]
-pub struct Gated<S> {
-    inner: S,
-    lead: Lead,
-}
-
 impl Gate {
     /// A gate that asks `lead`.
     #[must_use]
@@ -45,33 +35,11 @@ impl Gate {
     }
 }
 
-impl<S> Layer<S> for Gate {
-    type Service = Gated<S>;
-
-    fn layer(&self, inner: S) -> Gated<S> {
-        Gated {
-            inner,
-            lead: self.lead.clone(),
-        }
-    }
-}
-
-impl<S> Service<http::Request<Body>> for Gated<S>
-where
-    S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>,
-{
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = Either<S::Future, Ready<Result<Self::Response, Infallible>>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+impl Step for Gate {
+    async fn around<N: Next>(self, mut next: N, request: Request<Body>) -> Response<Body> {
         match admits(&self.lead, request.uri().path()) {
-            Ok(()) => Either::Left(self.inner.call(request)),
-            Err(status) => Either::Right(ready(Ok(status.into_http()))),
+            Ok(()) => next.go(request).await,
+            Err(status) => status.into_http(),
         }
     }
 }

@@ -2,7 +2,6 @@
 //! also those that end a stream. What agents report is no event.
 
 use std::{
-    convert::Infallible,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -17,15 +16,14 @@ use berth_identity::{
 use berth_proto::agent;
 use berth_runtime::Clock;
 use bytes::Bytes;
-use futures::future::BoxFuture;
 use http::{Request, Response};
 use http_body::{Frame, SizeHint};
 use http_body_util::{BodyExt as _, Full};
 use prost::Message as _;
 use tonic::{Code, Status, body::Body};
-use tower::{Layer, Service};
 
 use super::{Audit, calls::refusal, memory::Lately, outcome, source};
+use crate::calls::{Next, Step};
 
 const SERVICE: &str = "/berth.agent.v1.AgentService/";
 const JOIN: &str = "Join";
@@ -58,120 +56,78 @@ impl AgentCalls {
     }
 }
 
-/// A service behind it.
-#[derive(Clone)]
-pub struct Behind<S> {
-    inner: S,
-    shared: Arc<Shared>,
-}
-
-impl<S> Layer<S> for AgentCalls {
-    type Service = Behind<S>;
-
-    fn layer(&self, inner: S) -> Behind<S> {
-        Behind {
-            inner,
-            shared: self.0.clone(),
+impl Step for AgentCalls {
+    async fn around<N: Next>(self, mut next: N, request: Request<Body>) -> Response<Body> {
+        let Self(shared) = self;
+        let Some(call) = request.uri().path().strip_prefix(SERVICE) else {
+            return next.go(request).await;
+        };
+        let call: String = call.chars().take(64).collect();
+        let mut event = Event::new(Kind::Agent, format!("AgentService/{call}"));
+        event.source = source(&request);
+        if let Some(PeerInfo {
+            peer: Some(Peer::Agent {
+                cluster, key_sha256, ..
+            }),
+            ..
+        }) = request.extensions().get()
+        {
+            event.caller = format!("agent:{cluster}");
+            event.credential = format!("key {key_sha256}");
+            event.target = Some(about(cluster.as_str()));
         }
-    }
-}
-
-impl<S> Service<Request<Body>> for Behind<S>
-where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
-{
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let next = self.inner.clone();
-        let ready = std::mem::replace(&mut self.inner, next);
-        Box::pin(around(self.shared.clone(), ready, request))
-    }
-}
-
-async fn around<S>(
-    shared: Arc<Shared>,
-    mut ready: S,
-    request: Request<Body>,
-) -> Result<Response<Body>, Infallible>
-where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
-{
-    let Some(call) = request.uri().path().strip_prefix(SERVICE) else {
-        return ready.call(request).await;
-    };
-    let call: String = call.chars().take(64).collect();
-    let mut event = Event::new(Kind::Agent, format!("AgentService/{call}"));
-    event.source = source(&request);
-    if let Some(PeerInfo {
-        peer: Some(Peer::Agent {
-            cluster, key_sha256, ..
-        }),
-        ..
-    }) = request.extensions().get()
-    {
-        event.caller = format!("agent:{cluster}");
-        event.credential = format!("key {key_sha256}");
-        event.target = Some(about(cluster.as_str()));
-    }
-    let every_day = EVERY_DAY.contains(&call.as_str());
-    if !every_day && let Some(problem) = shared.audit.state().trouble {
-        return Ok(super::unavailable(&problem).into_http());
-    }
-    let response = ready.call(request).await?;
-    if call == LINK {
-        if let Some(status) = refusal(&response) {
-            shared.failed(event, &status);
-            return Ok(response);
+        let every_day = EVERY_DAY.contains(&call.as_str());
+        if !every_day && let Some(problem) = shared.audit.state().trouble {
+            return super::unavailable(&problem).into_http();
         }
-        return Ok(response.map(|inner| {
-            Body::new(Watched {
-                inner,
-                shared,
-                event: Some(event),
-            })
-        }));
-    }
-    if let Some(status) =
-        Status::from_header_map(response.headers()).filter(|status| status.code() != Code::Ok)
-    {
-        if !every_day || refusal(&response).is_some() {
-            shared.failed(event, &status);
+        let response = next.go(request).await;
+        if call == LINK {
+            if let Some(status) = refusal(&response) {
+                shared.failed(event, &status);
+                return response;
+            }
+            return response.map(|inner| {
+                Body::new(Watched {
+                    inner,
+                    shared,
+                    event: Some(event),
+                })
+            });
         }
-        return Ok(response);
+        if let Some(status) =
+            Status::from_header_map(response.headers()).filter(|status| status.code() != Code::Ok)
+        {
+            if !every_day || refusal(&response).is_some() {
+                shared.failed(event, &status);
+            }
+            return response;
+        }
+        if every_day {
+            return response;
+        }
+        let (parts, body) = response.into_parts();
+        let collected = match body.collect().await {
+            Ok(collected) => collected,
+            Err(status) => return status.into_http(),
+        };
+        let trailers = collected.trailers().cloned();
+        let bytes = collected.to_bytes();
+        let cluster = match call.as_str() {
+            JOIN => joined(&bytes),
+            RECOVER => recovered(&bytes),
+            _ => None,
+        };
+        if let Some(cluster) = cluster {
+            event.target = Some(about(&cluster));
+        }
+        event.outcome = "OK".to_owned();
+        // It is done, and the agent does not hear of it before that is recorded: it asks again with the same key, and gets the same.
+        if let Err(status) = shared.audit.record(vec![event]).await {
+            return status.into_http();
+        }
+        let body = Full::new(bytes).with_trailers(std::future::ready(trailers.map(Ok)));
+        Response::from_parts(parts, Body::new(body))
     }
-    if every_day {
-        return Ok(response);
-    }
-    let (parts, body) = response.into_parts();
-    let collected = match body.collect().await {
-        Ok(collected) => collected,
-        Err(status) => return Ok(status.into_http()),
-    };
-    let trailers = collected.trailers().cloned();
-    let bytes = collected.to_bytes();
-    let cluster = match call.as_str() {
-        JOIN => joined(&bytes),
-        RECOVER => recovered(&bytes),
-        _ => None,
-    };
-    if let Some(cluster) = cluster {
-        event.target = Some(about(&cluster));
-    }
-    event.outcome = "OK".to_owned();
-    // It is done, and the agent does not hear of it before that is recorded: it asks again with the same key, and gets the same.
-    if let Err(status) = shared.audit.record(vec![event]).await {
-        return Ok(status.into_http());
-    }
-    let body = Full::new(bytes).with_trailers(std::future::ready(trailers.map(Ok)));
-    Ok(Response::from_parts(parts, Body::new(body)))
 }
 
 impl Shared {

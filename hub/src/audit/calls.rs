@@ -2,9 +2,7 @@
 //! innermost, records what changes something before it is done and what came of it.
 
 use std::{
-    convert::Infallible,
     sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll},
     time::Duration,
 };
 
@@ -13,14 +11,12 @@ use berth_identity::{
     audit::{Event, Hash, Kind, Stage, Subject},
 };
 use berth_runtime::Clock;
-use futures::future::BoxFuture;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use tonic::{Code, Status, body::Body};
-use tower::{Layer, Service};
 
 use super::{Audit, memory::Lately, outcome, source};
-use crate::calls::{Call, Target, Verb};
+use crate::calls::{Call, Next, Parties, Step, Target, Verb, parties};
 
 const OURS: &str = "/berth.";
 /// The same refusal is recorded once in this time, with how often it came.
@@ -31,8 +27,6 @@ const LOGINS: Duration = Duration::from_secs(3600);
 /// What is known of a call, filled in on its way in.
 #[derive(Clone, Default)]
 struct Trail(Arc<Mutex<Option<Parties>>>);
-
-type Parties = (&'static Call, Arc<Caller>, Arc<Target>);
 
 impl Trail {
     fn set(&self, parties: Parties) {
@@ -99,74 +93,22 @@ pub struct Known(Arc<Shared>);
 #[derive(Clone)]
 pub struct Recorded(Arc<Shared>);
 
-/// A service behind one of the layers.
-#[derive(Clone)]
-pub struct Behind<S, L> {
-    inner: S,
-    layer: L,
-}
-
-macro_rules! layer {
-    ($layer:ty, $around:ident) => {
-        impl<S> Layer<S> for $layer {
-            type Service = Behind<S, $layer>;
-
-            fn layer(&self, inner: S) -> Self::Service {
-                Behind {
-                    inner,
-                    layer: self.clone(),
-                }
-            }
+impl Step for Witness {
+    async fn around<N: Next>(self, mut next: N, mut request: Request<Body>) -> Response<Body> {
+        let Self(shared) = self;
+        if !request.uri().path().starts_with(OURS) {
+            return next.go(request).await;
         }
-
-        impl<S> Service<Request<Body>> for Behind<S, $layer>
-        where
-            S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
-            S::Future: Send,
-        {
-            type Response = Response<Body>;
-            type Error = Infallible;
-            type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
-
-            fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-                self.inner.poll_ready(context)
-            }
-
-            fn call(&mut self, request: Request<Body>) -> Self::Future {
-                // The one that was asked whether it is ready is the one to call.
-                let next = self.inner.clone();
-                let ready = std::mem::replace(&mut self.inner, next);
-                let shared = self.layer.0.clone();
-                Box::pin($around(shared, ready, request))
-            }
+        let trail = Trail::default();
+        request.extensions_mut().insert(trail.clone());
+        let from = source(&request);
+        let path: String = request.uri().path().chars().take(200).collect();
+        let response = next.go(request).await;
+        if let Some(status) = refusal(&response) {
+            shared.denied(trail.get(), from, &path, &status);
         }
-    };
-}
-
-layer!(Witness, witness);
-layer!(Known, known);
-layer!(Recorded, recorded);
-
-async fn witness<S>(
-    shared: Arc<Shared>,
-    mut ready: S,
-    mut request: Request<Body>,
-) -> Result<Response<Body>, Infallible>
-where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
-{
-    if !request.uri().path().starts_with(OURS) {
-        return ready.call(request).await;
+        response
     }
-    let trail = Trail::default();
-    request.extensions_mut().insert(trail.clone());
-    let from = source(&request);
-    let path: String = request.uri().path().chars().take(200).collect();
-    let response = ready.call(request).await?;
-    if let Some(status) = refusal(&response) {
-        shared.denied(trail.get(), from, &path, &status);
-    }
-    Ok(response)
 }
 
 /// The status of a response that was refused because of who asked.
@@ -213,76 +155,68 @@ impl Shared {
     }
 }
 
-async fn known<S>(
-    shared: Arc<Shared>,
-    mut ready: S,
-    request: Request<Body>,
-) -> Result<Response<Body>, Infallible>
-where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
-{
-    let Some((call, caller, target)) = parties(&request) else {
-        return ready.call(request).await;
-    };
-    let from = source(&request);
-    let address = from
-        .rsplit_once(':')
-        .map_or(from.as_str(), |(address, _)| address);
-    let key = format!("{} {} {address}", caller.principal, caller.credential);
-    if shared.logins.first(key, shared.clock.monotonic()).is_some() {
-        let mut event = who(Event::new(Kind::Login, call.name()), &caller);
-        event.source.clone_from(&from);
-        shared.audit.note(event);
+impl Step for Known {
+    async fn around<N: Next>(self, mut next: N, request: Request<Body>) -> Response<Body> {
+        let Self(shared) = self;
+        let Some((call, caller, target)) = parties(&request) else {
+            return next.go(request).await;
+        };
+        let from = source(&request);
+        let address = from
+            .rsplit_once(':')
+            .map_or(from.as_str(), |(address, _)| address);
+        let key = format!("{} {} {address}", caller.principal, caller.credential);
+        if shared.logins.first(key, shared.clock.monotonic()).is_some() {
+            let mut event = who(Event::new(Kind::Login, call.name()), &caller);
+            event.source.clone_from(&from);
+            shared.audit.note(event);
+        }
+        if let Some(trail) = request.extensions().get::<Trail>() {
+            trail.set((call, caller, target));
+        }
+        next.go(request).await
     }
-    if let Some(trail) = request.extensions().get::<Trail>() {
-        trail.set((call, caller, target));
-    }
-    ready.call(request).await
 }
 
-async fn recorded<S>(
-    shared: Arc<Shared>,
-    mut ready: S,
-    request: Request<Body>,
-) -> Result<Response<Body>, Infallible>
-where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
-{
-    let Some((call, caller, target)) = parties(&request) else {
-        return ready.call(request).await;
-    };
-    if call.verb != Verb::Change && !hands_out(call) {
-        return ready.call(request).await;
+impl Step for Recorded {
+    async fn around<N: Next>(self, mut next: N, request: Request<Body>) -> Response<Body> {
+        let Self(shared) = self;
+        let Some((call, caller, target)) = parties(&request) else {
+            return next.go(request).await;
+        };
+        if call.verb != Verb::Change && !hands_out(call) {
+            return next.go(request).await;
+        }
+        let from = source(&request);
+        let (parts, body) = request.into_parts();
+        let bytes = match body.collect().await {
+            Ok(collected) => collected.to_bytes(),
+            Err(status) => return status.into_http(),
+        };
+        let mut event = who(Event::new(Kind::Call, call.name()), &caller);
+        event.target = Some(subject(&target));
+        event.source = from;
+        event.request = berth_runtime::entropy::uuid().simple().to_string();
+        let before = Event {
+            stage: Some(Stage::RequestReceived),
+            ..event.clone()
+        }
+        .with("permission", target.permission.unwrap_or(call.permission))
+        .with("requestSha256", Hash::of(&bytes).to_string());
+        if let Err(status) = shared.audit.record(vec![before]).await {
+            return status.into_http();
+        }
+        event.stage = Some(Stage::ResponseComplete);
+        let mut open = Open {
+            audit: &shared.audit,
+            event: Some(event),
+        };
+        let response = next
+            .go(Request::from_parts(parts, Body::new(Full::new(bytes))))
+            .await;
+        open.ended(Status::from_header_map(response.headers()));
+        response
     }
-    let from = source(&request);
-    let (parts, body) = request.into_parts();
-    let bytes = match body.collect().await {
-        Ok(collected) => collected.to_bytes(),
-        Err(status) => return Ok(status.into_http()),
-    };
-    let mut event = who(Event::new(Kind::Call, call.name()), &caller);
-    event.target = Some(subject(&target));
-    event.source = from;
-    event.request = berth_runtime::entropy::uuid().simple().to_string();
-    let before = Event {
-        stage: Some(Stage::RequestReceived),
-        ..event.clone()
-    }
-    .with("permission", target.permission.unwrap_or(call.permission))
-    .with("requestSha256", Hash::of(&bytes).to_string());
-    if let Err(status) = shared.audit.record(vec![before]).await {
-        return Ok(status.into_http());
-    }
-    event.stage = Some(Stage::ResponseComplete);
-    let mut open = Open {
-        audit: &shared.audit,
-        event: Some(event),
-    };
-    let response = ready
-        .call(Request::from_parts(parts, Body::new(Full::new(bytes))))
-        .await?;
-    open.ended(Status::from_header_map(response.headers()));
-    Ok(response)
 }
 
 /// A call that was recorded before it was done; what came of it follows, also when the caller went away.
@@ -317,15 +251,6 @@ impl Drop for Open<'_> {
 /// What changes nothing and is worth knowing of all the same: it takes everything out.
 fn hands_out(call: &Call) -> bool {
     call.permission == "fleet.backup"
-}
-
-fn parties(request: &Request<Body>) -> Option<Parties> {
-    let extensions = request.extensions();
-    Some((
-        extensions.get::<&'static Call>().copied()?,
-        extensions.get::<Arc<Caller>>()?.clone(),
-        extensions.get::<Arc<Target>>()?.clone(),
-    ))
 }
 
 fn who(event: Event, caller: &Caller) -> Event {

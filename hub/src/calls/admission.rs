@@ -1,10 +1,6 @@
 //! The second layer, behind the gate: whether this caller may make this call.
 
-use std::{
-    convert::Infallible,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::sync::Arc;
 
 use berth_control::{
     Authorizer, Registry, RegistryError,
@@ -13,12 +9,10 @@ use berth_control::{
 use berth_identity::Caller;
 use berth_model::{TenantId, Traits};
 use berth_plan::authorize::{Denied, Grants, Object};
-use futures::future::BoxFuture;
-use http::Request;
+use http::{Request, Response};
 use tonic::{Code, Status, body::Body};
-use tower::{Layer, Service};
 
-use super::{Access, Call, Target, access::refusal};
+use super::{Access, Call, Next, Step, Target, access::refusal, parties};
 use crate::grpc::error::{refused, status};
 
 /// Decides on every call.
@@ -26,13 +20,6 @@ use crate::grpc::error::{refused, status};
 pub struct Admission {
     authorizer: Authorizer,
     registry: Registry,
-}
-
-/// A service behind the decision.
-#[derive(Clone)]
-pub struct Admitted<S> {
-    inner: S,
-    admission: Admission,
 }
 
 impl Admission {
@@ -124,51 +111,18 @@ fn resource<'a>(permission: &str, target: &'a Target) -> Resource<'a> {
     }
 }
 
-impl<S> Layer<S> for Admission {
-    type Service = Admitted<S>;
-
-    fn layer(&self, inner: S) -> Admitted<S> {
-        Admitted {
-            inner,
-            admission: self.clone(),
-        }
-    }
-}
-
-impl<S> Service<Request<Body>> for Admitted<S>
-where
-    S: Service<Request<Body>, Response = http::Response<Body>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
-{
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let next = self.inner.clone();
-        let mut ready = std::mem::replace(&mut self.inner, next);
-        let known = (
-            request.extensions().get::<&'static Call>().copied(),
-            request.extensions().get::<Arc<Caller>>().cloned(),
-            request.extensions().get::<Arc<Target>>().cloned(),
-        );
+impl Step for Admission {
+    async fn around<N: Next>(self, mut next: N, mut request: Request<Body>) -> Response<Body> {
         // Only what is not Berth's own comes without: health and reflection.
-        let (Some(call), Some(caller), Some(target)) = known else {
-            return Box::pin(ready.call(request));
+        let Some((call, caller, target)) = parties(&request) else {
+            return next.go(request).await;
         };
-        let admission = self.admission.clone();
-        Box::pin(async move {
-            match admission.authorize(&caller, call, &target).await {
-                Ok(access) => {
-                    request.extensions_mut().insert(access);
-                    ready.call(request).await
-                }
-                Err(status) => Ok(status.into_http()),
+        match self.authorize(&caller, call, &target).await {
+            Ok(access) => {
+                request.extensions_mut().insert(access);
+                next.go(request).await
             }
-        })
+            Err(status) => status.into_http(),
+        }
     }
 }

@@ -1,21 +1,15 @@
 //! The first layer: finds the call, reads the request's message, and learns who calls.
 
-use std::{
-    convert::Infallible,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::sync::Arc;
 
 use berth_identity::Caller;
 use berth_model::secret;
 use bytes::Bytes;
-use futures::future::BoxFuture;
-use http::Request;
+use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full, Limited};
 use tonic::{Code, Status, body::Body};
-use tower::{Layer, Service};
 
-use super::{Authenticator, Call, Target, Verb, table};
+use super::{Authenticator, Call, Next, Step, Target, Verb, table};
 use crate::grpc::error::refused;
 
 /// Services of Berth; health and reflection are everybody's.
@@ -28,13 +22,6 @@ const FRAME: usize = 5;
 pub struct Entry {
     authenticators: Arc<[Arc<dyn Authenticator>]>,
     longest: usize,
-}
-
-/// A service behind the entry.
-#[derive(Clone)]
-pub struct Entered<S> {
-    inner: S,
-    entry: Entry,
 }
 
 impl Entry {
@@ -158,44 +145,15 @@ fn message(bytes: &[u8]) -> Result<&[u8], Status> {
     Ok(message)
 }
 
-impl<S> Layer<S> for Entry {
-    type Service = Entered<S>;
-
-    fn layer(&self, inner: S) -> Entered<S> {
-        Entered {
-            inner,
-            entry: self.clone(),
-        }
-    }
-}
-
-impl<S> Service<Request<Body>> for Entered<S>
-where
-    S: Service<Request<Body>, Response = http::Response<Body>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
-{
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        // The one that was asked whether it is ready is the one to call.
-        let next = self.inner.clone();
-        let mut ready = std::mem::replace(&mut self.inner, next);
+impl Step for Entry {
+    async fn around<N: Next>(self, mut next: N, request: Request<Body>) -> Response<Body> {
         if !request.uri().path().starts_with(OURS) {
-            return Box::pin(ready.call(request));
+            return next.go(request).await;
         }
-        let entry = self.entry.clone();
-        Box::pin(async move {
-            match entry.admit(request).await {
-                Ok(request) => ready.call(request).await,
-                Err(status) => Ok(status.into_http()),
-            }
-        })
+        match self.admit(request).await {
+            Ok(request) => next.go(request).await,
+            Err(status) => status.into_http(),
+        }
     }
 }
 

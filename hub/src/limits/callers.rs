@@ -2,20 +2,16 @@
 
 use std::{
     collections::BTreeMap,
-    convert::Infallible,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll},
     time::Duration,
 };
 
-use berth_identity::{Caller, Principal};
-use futures::future::BoxFuture;
-use http::Request;
+use berth_identity::Principal;
+use http::{Request, Response};
 use tonic::{Status, body::Body};
-use tower::{Layer, Service};
 
 use super::{Buckets, Limited, Rate, Reason, Usage, pump};
-use crate::calls::Call;
+use crate::calls::{Next, Step, parties};
 
 /// Identities whose calls are counted apart.
 const CALLERS: usize = 16_384;
@@ -28,13 +24,6 @@ pub struct Callers {
     limited: Limited,
     rates: Arc<Buckets<Principal>>,
     watching: Arc<Mutex<Watching>>,
-}
-
-/// A service behind [`Callers`].
-#[derive(Clone, Debug)]
-pub struct Rationed<S> {
-    inner: S,
-    callers: Callers,
 }
 
 #[derive(Debug, Default)]
@@ -128,56 +117,25 @@ impl Drop for Watch {
     }
 }
 
-impl<S> Layer<S> for Callers {
-    type Service = Rationed<S>;
-
-    fn layer(&self, inner: S) -> Rationed<S> {
-        Rationed {
-            inner,
-            callers: self.clone(),
-        }
-    }
-}
-
-impl<S> Service<Request<Body>> for Rationed<S>
-where
-    S: Service<Request<Body>, Response = http::Response<Body>, Error = Infallible>,
-    S::Future: Send + 'static,
-{
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let extensions = request.extensions();
+impl Step for Callers {
+    async fn around<N: Next>(self, mut next: N, request: Request<Body>) -> Response<Body> {
         // Only what is not Berth's own comes without: health and reflection.
-        let (Some(call), Some(caller)) = (extensions.get::<&'static Call>(), extensions.get::<Arc<Caller>>())
-        else {
-            return Box::pin(self.inner.call(request));
+        let Some((call, caller, _)) = parties(&request) else {
+            return next.go(request).await;
         };
         let principal = &caller.principal;
-        let watch = self.callers.admit(principal).and_then(|()| {
+        let watch = self.admit(principal).and_then(|()| {
             let streams = call.streams();
-            streams.then(|| self.callers.watch(principal)).transpose()
+            streams.then(|| self.watch(principal)).transpose()
         });
-        let usage = extensions.get::<Arc<Usage>>().cloned();
+        let usage = request.extensions().get::<Arc<Usage>>().cloned();
         match watch {
-            Err(status) => Box::pin(std::future::ready(Ok(status.into_http()))),
-            Ok(None) => Box::pin(self.inner.call(request)),
+            Err(status) => status.into_http(),
+            Ok(None) => next.go(request).await,
             Ok(Some(watch)) => {
-                let (clock, slow) = (
-                    self.callers.limited.clock.clone(),
-                    self.callers.limited.limits().slow_reader(),
-                );
-                let answer = self.inner.call(request);
-                Box::pin(async move {
-                    let answer = answer.await?;
-                    Ok(answer.map(|body| pump::start(body, watch, usage, clock, slow)))
-                })
+                let answer = next.go(request).await;
+                let (clock, slow) = (self.limited.clock.clone(), self.limited.limits().slow_reader());
+                answer.map(|body| pump::start(body, watch, usage, clock, slow))
             }
         }
     }

@@ -1,7 +1,6 @@
 //! The outermost layer of both listeners: calls by the address they come from, and the time a request's message may take.
 
 use std::{
-    convert::Infallible,
     net::IpAddr,
     pin::Pin,
     sync::Arc,
@@ -11,13 +10,16 @@ use std::{
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use http::Request;
+use http::{Request, Response};
 use http_body::{Frame, SizeHint};
 use tonic::{Code, Status, body::Body};
-use tower::{Layer, Service};
 
 use super::{Buckets, Limited, Listener, Rate, Reason, door::network, usage::Open};
-use crate::{acceptor::Dialled, calls::table, grpc::error::refused};
+use crate::{
+    acceptor::Dialled,
+    calls::{Next, Step, table},
+    grpc::error::refused,
+};
 
 /// Addresses whose calls are counted apart.
 const ADDRESSES: usize = 16_384;
@@ -27,13 +29,6 @@ const ADDRESSES: usize = 16_384;
 pub struct Strangers {
     limited: Limited,
     rates: Arc<Buckets<IpAddr>>,
-}
-
-/// A service behind [`Strangers`].
-#[derive(Clone, Debug)]
-pub struct Guarded<S> {
-    inner: S,
-    strangers: Strangers,
 }
 
 impl Strangers {
@@ -55,42 +50,18 @@ impl Strangers {
     }
 }
 
-impl<S> Layer<S> for Strangers {
-    type Service = Guarded<S>;
-
-    fn layer(&self, inner: S) -> Guarded<S> {
-        Guarded {
-            inner,
-            strangers: self.clone(),
-        }
-    }
-}
-
-impl<S> Service<Request<Body>> for Guarded<S>
-where
-    S: Service<Request<Body>, Response = http::Response<Body>, Error = Infallible>,
-    S::Future: Send + 'static,
-{
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+impl Step for Strangers {
+    async fn around<N: Next>(self, mut next: N, mut request: Request<Body>) -> Response<Body> {
         let path = request.uri().path();
         let call = table::find(path);
         // Health and reflection are anybody's, for as long as they like: they do not keep a connection.
         let ours = call.is_some() || path.starts_with("/berth.");
-        let streams =
-            call.is_some_and(table::Call::streams) || self.strangers.limited.listener == Listener::Agents;
+        let streams = call.is_some_and(table::Call::streams) || self.limited.listener == Listener::Agents;
         let mut open = None;
         if let Some(dialled) = request.extensions_mut().remove::<Dialled>() {
-            if let Err(status) = self.strangers.admit(dialled.info.remote.ip()) {
+            if let Err(status) = self.admit(dialled.info.remote.ip()) {
                 dialled.usage.touch();
-                return Box::pin(std::future::ready(Ok(status.into_http())));
+                return status.into_http();
             }
             if ours {
                 open = Some(dialled.usage.call());
@@ -101,8 +72,8 @@ where
             request.extensions_mut().insert(dialled.info);
         }
         if call.is_some() {
-            let limit = self.strangers.limited.limits().message();
-            let clock = self.strangers.limited.clock.clone();
+            let limit = self.limited.limits().message();
+            let clock = self.limited.clock.clone();
             let late = async move {
                 clock.sleep(limit).await;
                 limit
@@ -114,17 +85,14 @@ where
                 })
             });
         }
-        let answer = self.inner.call(request);
-        Box::pin(async move {
-            let answer = answer.await?;
-            let Some(open) = open else {
-                return Ok(answer);
-            };
-            if !streams {
-                open.answered();
-            }
-            Ok(answer.map(|body| Body::new(Held { body, _open: open })))
-        })
+        let answer = next.go(request).await;
+        let Some(open) = open else {
+            return answer;
+        };
+        if !streams {
+            open.answered();
+        }
+        answer.map(|body| Body::new(Held { body, _open: open }))
     }
 }
 
