@@ -227,24 +227,22 @@ impl Core {
         Ok(())
     }
 
-    /// Tells what is known of a tenant.
+    /// Tells what is known of a tenant. The state stays locked meanwhile: of two who tell at once, the one who knows less must not come last.
     pub(super) fn tell(&self, tenant: &TenantId) {
-        let report = {
-            let state = self.state();
-            let Some(slot) = state.slots.get(tenant) else {
-                return;
-            };
-            TenantReport {
-                tenant: tenant.clone(),
-                uid: slot.uid.clone(),
-                generation: slot.generation,
-                digest: slot.digest.clone(),
-                apply: slot.told(),
-                health: slot.health.clone(),
-                observed_at: self.pulse.last_success(),
-            }
+        let state = self.state();
+        let Some(slot) = state.slots.get(tenant) else {
+            return;
         };
-        self.desk.tell(report);
+        self.desk.tell(TenantReport {
+            tenant: tenant.clone(),
+            uid: slot.uid.clone(),
+            generation: slot.generation,
+            digest: slot.digest.clone(),
+            apply: slot.told(),
+            health: slot.health.clone(),
+            observed_at: self.pulse.last_success(),
+        });
+        drop(state);
     }
 
     /// The tenant's health is to be judged anew.
@@ -303,5 +301,59 @@ pub(super) fn failed(
         operation,
         object,
         source: Box::new(source),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use berth_model::{Assignment, ClusterName, Digest, Generation, Uid};
+    use kube::{Client, client::Body};
+    use tower::service_fn;
+
+    use super::*;
+
+    /// An engine that asks nobody.
+    fn alone() -> Arc<Core> {
+        let nobody = service_fn(|_: http::Request<Body>| {
+            std::future::pending::<Result<http::Response<Body>, std::io::Error>>()
+        });
+        Core::new(Options::new(Client::new(nobody, "default")))
+    }
+
+    #[tokio::test]
+    async fn what_is_told_last_is_what_is_whoever_else_tells_at_the_same_time() {
+        let core = alone();
+        let tenant = TenantId::new("acme").unwrap();
+        let slot = Slot::new(&Assignment {
+            tenant: tenant.clone(),
+            uid: Uid::new("u").unwrap(),
+            cluster: ClusterName::new("eu-1").unwrap(),
+            generation: Generation(0),
+            digest: Digest::new("0".repeat(64)).unwrap(),
+            term: Term(1),
+        });
+        core.state().slots.insert(tenant.clone(), slot);
+        for _ in 0..200 {
+            let together = Barrier::new(8);
+            std::thread::scope(|scope| {
+                for _ in 0..8 {
+                    scope.spawn(|| {
+                        together.wait();
+                        for _ in 0..20 {
+                            if let Some(slot) = core.state().slots.get_mut(&tenant) {
+                                slot.generation = slot.generation.next();
+                            }
+                            core.tell(&tenant);
+                            // Whoever reads makes others wait, and not in their order.
+                            core.desk.latest(&tenant);
+                        }
+                    });
+                }
+            });
+            let is = core.state().slots[&tenant].generation;
+            assert_eq!(core.desk.latest(&tenant).unwrap().generation, is);
+        }
     }
 }

@@ -147,10 +147,7 @@ impl Core {
                 let found = core.namespaces_of(&tenant, &uid).await;
                 let answered = found.is_ok();
                 // Only if it is not held by now.
-                if core.state().slots.contains_key(&tenant)
-                    || !core.tell_absent(&tenant, &uid, found)
-                    || answered
-                {
+                if !core.tell_absent(&tenant, &uid, found) || answered {
                     return;
                 }
                 core.clock.sleep(backoff.next_delay()).await;
@@ -158,7 +155,7 @@ impl Core {
         });
     }
 
-    /// Tells of a tenant that is not held. `false` when that cannot be.
+    /// Tells of a tenant that is not held. `false` when it is by now, or that cannot be.
     fn tell_absent(&self, tenant: &TenantId, uid: &Uid, found: Result<Vec<String>, RequestError>) -> bool {
         let apply = match found {
             Ok(names) if names.is_empty() => ApplyState::Withdrawn,
@@ -178,6 +175,11 @@ impl Core {
         let Ok(digest) = Digest::new("0".repeat(64)) else {
             return false;
         };
+        // Locked until it is told, as in [`Core::tell`].
+        let state = self.state();
+        if state.slots.contains_key(tenant) {
+            return false;
+        }
         self.desk.tell(TenantReport {
             tenant: tenant.clone(),
             uid: uid.clone(),
@@ -187,6 +189,7 @@ impl Core {
             health: Health::new(HealthState::Unknown, ""),
             observed_at: self.pulse.last_success(),
         });
+        drop(state);
         true
     }
 
