@@ -23,7 +23,7 @@ use crate::{
     facts::Facts,
     identity::{self, Joining, keeper::Keeper, renew::keep_renewed, secret::IdentitySecret},
     lease::ActingLease,
-    link::{Dial, Driver, Hubs, Tls, stay_connected},
+    link::{Dial, Driver, Hubs, Memory, Tls, stay_connected},
     options::Options,
 };
 
@@ -260,6 +260,7 @@ pub(crate) async fn keep_linked<D: Dial>(
         evidence,
         live,
         keeper: me.keeper,
+        memory: Memory::default(),
     };
     tokio::select! {
         biased;

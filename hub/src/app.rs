@@ -371,6 +371,7 @@ pub async fn run(
         store: home.store.clone(),
         challenges: Challenges::new()?,
         lifetime: Duration::from_secs(config.agents.certificate_seconds),
+        ending: cancel.clone(),
     })
     .max_decoding_message_size(config.limits.message_bytes)
     .max_encoding_message_size(config.limits.message_bytes);

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use berth_control::Standing;
+use berth_control::{Standing, sessions::Fence};
 use http::{Request, Response};
 use tonic::{Code, Status, body::Body};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -18,6 +18,8 @@ use crate::{
 const EVERY_HUB: [&str; 2] = ["/berth.v1.HubService/", "/berth.v1.LoginService/"];
 /// Services of Berth; health and reflection are everybody's.
 const OURS: &str = "/berth.";
+/// What is done at once, whatever else waits: to cut off an agent that was taken over, and with it what it says of other hubs.
+const AT_ONCE: &str = "/berth.v1.ClusterService/RevokeCluster";
 /// How the names of calls begin that change nothing.
 const READS: [&str; 7] = ["Get", "List", "Watch", "Wait", "Explain", "Probe", "Check"];
 
@@ -52,7 +54,7 @@ fn admits(lead: &Lead, path: &str) -> Result<(), Box<Status>> {
         return Err(Box::new(not_leader(lead)));
     };
     let call = path.rsplit('/').next().unwrap_or_default();
-    if READS.iter().any(|read| call.starts_with(read)) {
+    if path == AT_ONCE || READS.iter().any(|read| call.starts_with(read)) {
         return Ok(());
     }
     may_change(&leading.fleet.standing()).map_err(Box::new)
@@ -89,20 +91,29 @@ pub(crate) fn may_change(standing: &Standing) -> Result<(), Status> {
             "the hub's store was restored, so it only observes: look at berth fleet difference, then berth fleet take-command".into(),
         );
     }
-    if let Some(highest) = standing.fenced_by {
-        return refused(
-            "FENCED",
-            format!(
-                "an agent has accepted term {highest}, higher than this hub's, so another hub acts: stop one of them, or look at berth fleet difference and then berth fleet take-command"
-            ),
-        );
+    match &standing.fence {
+        Some(fence @ Fence::HigherTerm { .. }) => refused("FENCED", fenced(fence)),
+        Some(fence @ Fence::SetBack { .. }) => refused("SET_BACK", fenced(fence)),
+        None => Ok(()),
     }
-    Ok(())
+}
+
+/// Why a hub does not act, and what to do.
+pub(crate) fn fenced(fence: &Fence) -> String {
+    let next = match fence {
+        Fence::HigherTerm { .. } => {
+            "stop one of them, or look at berth fleet difference and then berth fleet take-command"
+        }
+        Fence::SetBack { .. } => {
+            "restore a newer backup, or look at berth fleet difference and then berth fleet take-command"
+        }
+    };
+    format!("{fence}: {next} (an agent that lies is cut off by berth revoke cluster)")
 }
 
 #[cfg(test)]
 mod tests {
-    use berth_model::Term;
+    use berth_model::{ClusterName, Revision, Term};
     use berth_store::Candidate;
     use tokio::sync::watch;
     use tonic_types::StatusExt as _;
@@ -153,9 +164,21 @@ mod tests {
         };
         assert_eq!(reason(observing), "OBSERVING");
         let fenced = Standing {
-            fenced_by: Some(Term(9)),
+            fence: Some(Fence::HigherTerm {
+                cluster: ClusterName::new("eu-1").unwrap(),
+                term: Term(9),
+            }),
             ..Standing::default()
         };
         assert_eq!(reason(fenced), "FENCED");
+        let set_back = Standing {
+            fence: Some(Fence::SetBack {
+                cluster: ClusterName::new("eu-1").unwrap(),
+                told: Revision(9),
+                ours: Revision(8),
+            }),
+            ..Standing::default()
+        };
+        assert_eq!(reason(set_back), "SET_BACK");
     }
 }

@@ -98,8 +98,8 @@ impl Collector for Fleet {
             ),
             (
                 "observing",
-                "Whether this hub leads and does not act, because its store was restored or an agent knows a higher term",
-                i64::from(standing.observing || standing.fenced_by.is_some()),
+                "Whether this hub leads and does not act, because its store was restored or set back, or an agent knows a higher term",
+                i64::from(standing.observing || standing.fence.is_some()),
             ),
             (
                 "store_trouble",

@@ -1,7 +1,7 @@
 //! A hub that was restored from a backup: it changes nothing in any cluster until an operator lets it take command, and what it
 //! does then is what it said it would do.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use age::secrecy::ExposeSecret as _;
 use anyhow::Context as _;
@@ -243,5 +243,110 @@ async fn a_hub_restored_on_a_blank_machine_with_its_keys_keeps_every_agent() {
     .await
     .unwrap();
     api.ready("kept").await.unwrap();
+    world.stop().await;
+}
+
+/// Copies a directory with everything in it, as a snapshot of a machine does.
+fn copy_all(from: &Path, to: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let to = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_all(&entry.path(), &to)?;
+        } else {
+            std::fs::copy(entry.path(), &to)?;
+        }
+    }
+    Ok(())
+}
+
+/// Waits until the agent has answered the hub twice from now on: by then it has been told how far the store is.
+async fn told(api: &berth_tests::api::Api) -> anyhow::Result<()> {
+    for _ in 0..2 {
+        let evidence = || async {
+            let cluster = api.cluster(CLUSTER).await?.context("the cluster is there")?;
+            anyhow::Ok(cluster.status.unwrap_or_default().evidence_time)
+        };
+        let before = evidence().await?;
+        until(LONG, "the agent answers", || async {
+            Ok((evidence().await? != before).then_some(()))
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_data_directory_that_was_put_back_whole_is_found_out_by_what_agents_were_told() {
+    let mut world = World::start(&WorldOptions {
+        clusters: vec![CLUSTER.to_owned()],
+        machine: Machine::default(),
+    })
+    .await
+    .unwrap();
+    let (api, cli) = (world.api().unwrap(), world.cli());
+    for id in ["kept", "removed"] {
+        api.create(id, of_tier("free")).await.unwrap();
+        api.ready(id).await.unwrap();
+    }
+    world.hub.process().stop().await.unwrap();
+    let data = world.hub.data();
+    let snapshot = world.directory("snapshot").unwrap().join("data");
+    copy_all(&data, &snapshot).unwrap();
+    world.hub.start_again().await.unwrap();
+    api.connected(CLUSTER).await.unwrap();
+    // No agent holds anything that a hub of the snapshot would not give it.
+    api.remove("removed").await.unwrap();
+    told(&api).await.unwrap();
+    let before = untouched(&world).await.unwrap();
+
+    world.hub.process().kill().await.unwrap();
+    std::fs::remove_dir_all(&data).unwrap();
+    copy_all(&snapshot, &data).unwrap();
+    world.hub.start_again().await.unwrap();
+    until(LONG, "the hub knows that its store was set back", || async {
+        Ok((api.hub().await?.standing == "set-back").then_some(()))
+    })
+    .await
+    .unwrap();
+    let status = fine(&cli, &["fleet", "status"]).await.unwrap();
+    assert!(status.out.contains("restore a newer backup"), "{status:?}");
+    let refused = api.create("new", of_tier("free")).await.unwrap_err();
+    assert_eq!(
+        berth_wire::status::reason(&refused).as_deref(),
+        Some("SET_BACK"),
+        "{refused}"
+    );
+    let expected: BTreeMap<String, String> = [("removed".to_owned(), "Missing".to_owned())].into();
+    until(LONG, "the difference is known", || async {
+        Ok((difference(&cli).await? == (expected.clone(), 1)).then_some(()))
+    })
+    .await
+    .unwrap();
+    // The next process knows from its start.
+    world.hub.process().kill().await.unwrap();
+    world.hub.start_again().await.unwrap();
+    let hub = api.hub().await.unwrap();
+    assert_eq!(hub.standing, "observing");
+    let source = hub.restored.unwrap_or_default().source;
+    assert!(source.contains("set back"), "{source}");
+    assert_eq!(
+        untouched(&world).await.unwrap(),
+        before,
+        "who was removed does not come back by itself"
+    );
+
+    fine(&cli, &["fleet", "take-command", "--yes", "--reason", "test"])
+        .await
+        .unwrap();
+    until(LONG, "the hub acts", || async {
+        Ok((api.hub().await?.standing == "acting").then_some(()))
+    })
+    .await
+    .unwrap();
+    api.ready("removed").await.unwrap();
+    api.create("new", of_tier("free")).await.unwrap();
+    api.ready("new").await.unwrap();
     world.stop().await;
 }

@@ -15,6 +15,7 @@ use tokio_stream::{Stream, StreamExt as _};
 use tonic::Status;
 
 use super::{
+    memory::Memory,
     minting::Minting,
     session::{Answer, Effect, End, Input, Session, greeting, heartbeat},
 };
@@ -43,6 +44,8 @@ pub(crate) struct Driver {
     pub(crate) live: watch::Sender<bool>,
     /// Who this is and whom it trusts; none where nobody is asked for a certificate.
     pub(crate) keeper: Option<Keeper>,
+    /// What outlives a session.
+    pub(crate) memory: Memory,
 }
 
 /// How a session ended.
@@ -91,6 +94,7 @@ impl Driver {
                 &facts,
                 &self.held(),
                 pins,
+                &self.memory.known(),
             )
         };
         let (queue, outgoing) = mpsc::channel(QUEUE.max(hello.len()));
@@ -166,8 +170,10 @@ impl Driver {
         while let Some(effect) = effects.pop_front() {
             match effect {
                 Effect::Send(message) => out.send(*message).await?,
-                Effect::Beat => out.send(self.heartbeat()).await?,
+                Effect::Beat { answers } => out.send(self.heartbeat(answers)).await?,
+                Effect::Remember(told) => self.memory.remember(told),
                 Effect::Report => {
+                    self.memory.found();
                     reports.rewind();
                     self.live.send_replace(true);
                 }
@@ -292,7 +298,7 @@ impl Driver {
         self.evidence.ask(tenant)
     }
 
-    fn heartbeat(&self) -> ToHub {
+    fn heartbeat(&self, answers: u64) -> ToHub {
         let (now, age) = (self.clock.now(), self.engine.evidence_age());
         let stale = age.is_none_or(|age| age > STALE);
         let error = if stale {
@@ -300,7 +306,7 @@ impl Driver {
         } else {
             String::new()
         };
-        heartbeat(now, age, error)
+        heartbeat(now, age, error, answers)
     }
 }
 

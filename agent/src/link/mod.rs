@@ -1,9 +1,11 @@
 //! The link to the hub: dials, runs sessions, and comes back when one ends.
 //!
-//! [`connect`] knows addresses and TLS, [`session`] the protocol, [`drive`] one stream, [`minting`] questions for tokens; here is only the coming back.
+//! [`connect`] knows addresses and TLS, [`session`] the protocol, [`drive`] one stream, [`minting`] questions for tokens, [`memory`] what outlives
+//! a session; here is only the coming back.
 
 mod connect;
 mod drive;
+mod memory;
 mod minting;
 mod session;
 
@@ -19,6 +21,7 @@ use tonic::{Code, Status, Streaming, transport::Channel};
 
 pub(crate) use connect::{ConnectError, Hubs};
 pub(crate) use drive::Driver;
+pub(crate) use memory::Memory;
 
 use crate::{error::Error, identity::Identity};
 use drive::Outcome;
@@ -26,6 +29,8 @@ use session::End;
 
 /// Full jitter, so that a fleet does not come back at once.
 const RECONNECT: Policy = Policy::new(Duration::from_millis(200), Duration::from_secs(10));
+/// To a hub that another one has named as the leader, at most: a fleet moves within a second, and not all at once.
+const HAND_OVER: Policy = Policy::new(Duration::from_secs(1), Duration::from_secs(1));
 /// A session that lasted this long was a good one.
 const GOOD_SESSION: Duration = Duration::from_secs(10);
 /// A hub that refuses this agent will not change its mind in a second.
@@ -94,7 +99,7 @@ impl Dial for Tls {
 
 /// Keeps a session with a hub for ever. Ends only when the engine does.
 pub(crate) async fn stay_connected<D: Dial>(driver: Driver, hubs: Hubs, dial: D) -> Error {
-    let mut backoff = Backoff::new(&RECONNECT);
+    let (mut backoff, mut hand_over) = (Backoff::new(&RECONNECT), Backoff::new(&HAND_OVER));
     loop {
         let address = hubs.next();
         let began = driver.clock.monotonic();
@@ -102,14 +107,20 @@ pub(crate) async fn stay_connected<D: Dial>(driver: Driver, hubs: Hubs, dial: D)
             Ok(line) => {
                 tracing::info!(hub = %address, "connected");
                 let outcome = driver.run(|said| D::open(line, said)).await;
-                let Some(pause) = after(&outcome, &hubs, &address.to_string()) else {
-                    return Error::Engine("its reports have ended".into());
-                };
-                pause
+                match after(&outcome, &hubs, &driver.memory, &address) {
+                    Next::End => return Error::Engine("its reports have ended".into()),
+                    Next::SentOn(pause) => {
+                        backoff.reset();
+                        driver.clock.sleep(hand_over.next_delay_after(pause)).await;
+                        continue;
+                    }
+                    Next::Pause(pause) => pause,
+                }
             }
             Err(DialError::Hopeless(error)) => return error,
             Err(DialError::Away(error)) => {
                 tracing::warn!(hub = %address, error, "cannot reach the hub; what is assigned here is kept as it is");
+                driver.memory.lost(&address);
                 Duration::ZERO
             }
         };
@@ -120,26 +131,42 @@ pub(crate) async fn stay_connected<D: Dial>(driver: Driver, hubs: Hubs, dial: D)
     }
 }
 
-/// How long at least to stay away after a session; `None` when there is no coming back. Says once why it ended.
-fn after(outcome: &Outcome, hubs: &Hubs, hub: &str) -> Option<Duration> {
+/// What follows a session.
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    /// There is no coming back.
+    End,
+    /// Coming back, after this at least, and later each time that it does not work.
+    Pause(Duration),
+    /// Another hub leads, which is to be dialled after this at least.
+    SentOn(Duration),
+}
+
+/// What follows a session. Says once why it ended, and notes the hub that was lost.
+fn after(outcome: &Outcome, hubs: &Hubs, memory: &Memory, address: &Uri) -> Next {
+    let hub = &address.to_string();
     match outcome {
-        Outcome::EngineGone => None,
+        Outcome::EngineGone => Next::End,
         Outcome::Ended(End::Goodbye(goodbye)) => {
             let (reason, message) = (goodbye.reason.as_str(), goodbye.message.as_str());
             tracing::info!(hub, reason, message, "the hub ended the session");
             hubs.prefer(&goodbye.leader);
-            Some(match goodbye.reason {
-                GoodbyeReason::Superseded | GoodbyeReason::Refused => goodbye.retry_after.max(REFUSED_PAUSE),
-                _ => goodbye.retry_after,
-            })
+            match goodbye.reason {
+                GoodbyeReason::Superseded | GoodbyeReason::Refused => {
+                    Next::Pause(goodbye.retry_after.max(REFUSED_PAUSE))
+                }
+                GoodbyeReason::NotLeader if !goodbye.leader.is_empty() => Next::SentOn(goodbye.retry_after),
+                _ => Next::Pause(goodbye.retry_after),
+            }
         }
         Outcome::Ended(End::Silent) => {
             tracing::warn!(hub, "the hub is silent; connecting again");
-            Some(Duration::ZERO)
+            memory.lost(address);
+            Next::Pause(Duration::ZERO)
         }
         Outcome::Ended(End::Protocol(problem)) => {
             tracing::error!(hub, problem, "the hub does not keep to the protocol");
-            Some(REFUSED_PAUSE)
+            Next::Pause(REFUSED_PAUSE)
         }
         Outcome::Ended(End::Mismatch(mismatch)) => {
             let (ours, theirs) = mismatch.ranges();
@@ -149,11 +176,12 @@ fn after(outcome: &Outcome, hubs: &Hubs, hub: &str) -> Option<Duration> {
                 reason,
                 "the hub wants to speak protocol {theirs}, this agent speaks {ours}; hub and agent work together across two minor versions: update the older one"
             );
-            Some(REFUSED_PAUSE)
+            Next::Pause(REFUSED_PAUSE)
         }
         Outcome::Closed | Outcome::Stuck => {
             tracing::warn!(hub, ?outcome, "the session ended; connecting again");
-            Some(Duration::ZERO)
+            memory.lost(address);
+            Next::Pause(Duration::ZERO)
         }
         Outcome::Broken(status)
             if matches!(status.code(), Code::PermissionDenied | Code::Unauthenticated) =>
@@ -164,7 +192,7 @@ fn after(outcome: &Outcome, hubs: &Hubs, hub: &str) -> Option<Duration> {
                 message,
                 "the hub refuses this agent; was the cluster removed from the fleet? delete the Secret berth-agent-identity and join with a new token to come back"
             );
-            Some(REFUSED_PAUSE)
+            Next::Pause(REFUSED_PAUSE)
         }
         Outcome::Broken(status)
             if matches!(
@@ -178,11 +206,12 @@ fn after(outcome: &Outcome, hubs: &Hubs, hub: &str) -> Option<Duration> {
                 message,
                 "hub and agent have no protocol in common; what is assigned here is kept as it is"
             );
-            Some(REFUSED_PAUSE)
+            Next::Pause(REFUSED_PAUSE)
         }
         Outcome::Broken(status) => {
             tracing::warn!(hub, code = ?status.code(), message = status.message(), "the session broke; connecting again");
-            Some(Duration::ZERO)
+            memory.lost(address);
+            Next::Pause(Duration::ZERO)
         }
     }
 }
@@ -210,28 +239,37 @@ mod tests {
                 .map(|u| u.parse().unwrap())
                 .to_vec(),
         );
+        let memory = Memory::default();
+        let at = "https://a:1".parse().unwrap();
+        let after = |outcome: &Outcome| super::after(outcome, &hubs, &memory, &at);
         let second = Duration::from_secs(1);
         assert_eq!(
-            after(&goodbye(GoodbyeReason::Draining, second), &hubs, "a"),
-            Some(second)
+            after(&goodbye(GoodbyeReason::Draining, second)),
+            Next::Pause(second)
         );
         assert_eq!(hubs.next().host(), Some("b"));
         assert_eq!(
-            after(&goodbye(GoodbyeReason::Superseded, second), &hubs, "a"),
-            Some(REFUSED_PAUSE)
+            after(&goodbye(GoodbyeReason::NotLeader, second)),
+            Next::SentOn(second)
         );
         assert_eq!(
-            after(&Outcome::Broken(tonic::Status::permission_denied("")), &hubs, "a"),
-            Some(REFUSED_PAUSE)
+            after(&goodbye(GoodbyeReason::Superseded, second)),
+            Next::Pause(REFUSED_PAUSE)
+        );
+        assert_eq!(
+            after(&Outcome::Broken(tonic::Status::permission_denied(""))),
+            Next::Pause(REFUSED_PAUSE)
         );
         let strangers = protocol::negotiate(protocol::Range::only(9), protocol::OURS).unwrap_err();
         for outcome in [
             Outcome::Broken(protocol::refusal(&strangers)),
             Outcome::Ended(End::Mismatch(strangers)),
         ] {
-            assert_eq!(after(&outcome, &hubs, "a"), Some(REFUSED_PAUSE));
+            assert_eq!(after(&outcome), Next::Pause(REFUSED_PAUSE));
         }
-        assert_eq!(after(&Outcome::Closed, &hubs, "a"), Some(Duration::ZERO));
-        assert_eq!(after(&Outcome::EngineGone, &hubs, "a"), None);
+        assert_eq!(memory.known().lost, "", "whoever answers is not lost");
+        assert_eq!(after(&Outcome::Closed), Next::Pause(Duration::ZERO));
+        assert_eq!(memory.known().lost, "https://a:1/");
+        assert_eq!(after(&Outcome::EngineGone), Next::End);
     }
 }

@@ -6,8 +6,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use berth_apply::Refused;
 use berth_model::{
-    AccessToken, Assignment, ClusterFacts, ClusterName, NoToken, Object, ReviewedAccount, TenantId,
-    TenantReport, Term, Timestamp, TokenRefused, TokenToReview, TokenWanted, Uid,
+    AccessToken, Assignment, ClusterFacts, ClusterName, NoToken, Object, ReviewedAccount, StorePoint,
+    TenantId, TenantReport, Term, Timestamp, TokenRefused, TokenToReview, TokenWanted, Uid,
 };
 use berth_proto::agent::{
     self, link_request::Message as ToHub, link_response::Message as FromHub, request::Question,
@@ -22,6 +22,8 @@ use berth_wire::{
     protocol::{self, Mismatch, Range},
     time,
 };
+
+use super::memory::Known;
 
 /// Held assignments in one message.
 const HELD_PER_CHUNK: usize = 500;
@@ -89,8 +91,10 @@ pub(crate) enum Answer {
 pub(crate) enum Effect {
     /// Say this to the hub.
     Send(Box<ToHub>),
-    /// Say a heartbeat to the hub, with the evidence as it is now.
-    Beat,
+    /// Say a heartbeat to the hub, with the evidence as it is now, to the last number heard.
+    Beat { answers: u64 },
+    /// Remember, beyond this session, how far the hub says that its store has come.
+    Remember(StorePoint),
     /// Tell of all tenants, from now on.
     Report,
     /// Give this to the engine, and its answer back.
@@ -157,6 +161,8 @@ pub(crate) struct Session {
     heartbeat: Duration,
     /// A hub that says nothing for so long is gone.
     silence: Duration,
+    /// The number of the hub's last sign of life.
+    number: u64,
     highest_term: Term,
     assembler: Assembler,
     /// The latest command about each tenant: what was said before it and comes after it does not count any more.
@@ -170,6 +176,7 @@ pub(crate) fn greeting(
     facts: &ClusterFacts,
     held: &[Held],
     trusted_pins: Vec<String>,
+    remembered: &Known,
 ) -> Vec<ToHub> {
     let mut chunks = held_chunks(held, HELD_PER_CHUNK).into_iter();
     let hello = agent::Hello {
@@ -181,6 +188,8 @@ pub(crate) fn greeting(
         facts: Some(facts_to_proto(facts)),
         held: chunks.next(),
         trusted_pins,
+        unreachable_hub: remembered.lost.clone(),
+        told: remembered.told.map(link::store_point_to_proto),
     };
     std::iter::once(ToHub::Hello(hello))
         .chain(chunks.map(ToHub::Held))
@@ -194,6 +203,7 @@ impl Session {
             heard: now,
             heartbeat: HEARTBEAT,
             silence: silence(PING),
+            number: 0,
             highest_term,
             assembler: Assembler::new(cluster, LARGEST_ASSIGNMENT),
             latest: BTreeMap::new(),
@@ -255,6 +265,7 @@ impl Session {
             (FromHub::Goodbye(goodbye), _) => self.end(End::Goodbye(link::goodbye_from_proto(&goodbye))),
             (FromHub::Welcome(welcome), Phase::Greeting) => self.welcome(&welcome, now),
             (FromHub::Welcome(_), _) => self.end(End::Protocol("a second Welcome")),
+            (FromHub::Ping(ping), Phase::Live { .. }) => self.pinged(&ping, now),
             (FromHub::Ping(_), _) => Vec::new(),
             (_, Phase::Greeting) => self.end(End::Protocol("a command before Welcome")),
             (FromHub::Assign(part), _) => self.assign(part),
@@ -296,8 +307,31 @@ impl Session {
         self.phase = Phase::Live {
             beat_due: now.saturating_add(self.heartbeat),
         };
+        self.number = welcome.number;
         // The first evidence goes out at once: what is reported next is only as fresh as it.
-        vec![Effect::Beat, Effect::Report]
+        vec![self.beat(), Effect::Report]
+    }
+
+    /// A heartbeat that answers tells the hub how old it can be at most, whatever carried it.
+    fn pinged(&mut self, ping: &agent::Ping, now: Duration) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        if ping.number > self.number {
+            self.number = ping.number;
+            self.phase = Phase::Live {
+                beat_due: now.saturating_add(self.heartbeat),
+            };
+            effects.push(self.beat());
+        }
+        effects.extend(
+            ping.told
+                .as_ref()
+                .map(|told| Effect::Remember(link::store_point_from_proto(told))),
+        );
+        effects
+    }
+
+    const fn beat(&self) -> Effect {
+        Effect::Beat { answers: self.number }
     }
 
     fn tick(&mut self, now: Duration) -> Vec<Effect> {
@@ -307,7 +341,7 @@ impl Session {
         match &mut self.phase {
             Phase::Live { beat_due } if now >= *beat_due => {
                 *beat_due = now.saturating_add(self.heartbeat);
-                vec![Effect::Beat]
+                vec![self.beat()]
             }
             _ => Vec::new(),
         }
@@ -485,11 +519,17 @@ fn reason_of(refused: &Refused) -> NackReason {
 }
 
 /// A heartbeat as it goes out.
-pub(crate) fn heartbeat(time: Timestamp, api_age: Option<Duration>, api_error: String) -> ToHub {
+pub(crate) fn heartbeat(
+    time: Timestamp,
+    api_age: Option<Duration>,
+    api_error: String,
+    answers: u64,
+) -> ToHub {
     ToHub::Heartbeat(heartbeat_to_proto(&Heartbeat {
         now: Some(time),
         api_age,
         api_error,
+        answers,
     }))
 }
 

@@ -21,13 +21,14 @@ fn welcome(heartbeat: Duration) -> FromHub {
         protocol: 1,
         heartbeat_interval: Some(time::span_to_proto(heartbeat)),
         ping_interval: None,
+        number: 0,
     })
 }
 
 fn live(highest: u64) -> Session {
     let mut session = Session::new(cluster(), Term(highest), second(0));
     let effects = session.step(Input::Heard(Some(welcome(second(4)))), second(0), TIME);
-    assert_eq!(effects, [Effect::Beat, Effect::Report]);
+    assert_eq!(effects, [Effect::Beat { answers: 0 }, Effect::Report]);
     session
 }
 
@@ -440,16 +441,59 @@ fn heartbeats_go_out_as_often_as_the_hub_wants_within_bounds() {
         let mut session = Session::new(cluster(), Term(0), second(0));
         session.step(Input::Heard(Some(welcome(wanted))), second(0), TIME);
         assert_eq!(session.wake_at(), kept.min(silence(PING)));
-        session.step(Input::Heard(Some(FromHub::Ping(agent::Ping {}))), kept, TIME);
-        assert_eq!(session.step(Input::Tick, kept, TIME), [Effect::Beat]);
+        session.step(
+            Input::Heard(Some(FromHub::Ping(agent::Ping::default()))),
+            kept,
+            TIME,
+        );
+        assert_eq!(
+            session.step(Input::Tick, kept, TIME),
+            [Effect::Beat { answers: 0 }]
+        );
         assert_eq!(session.step(Input::Tick, kept, TIME), []);
     }
 }
 
 #[test]
+fn a_numbered_ping_is_answered_at_once_and_what_it_tells_of_the_store_is_remembered() {
+    let mut session = live(0);
+    let told = StorePoint {
+        term: Term(3),
+        revision: berth_model::Revision(70),
+        incarnation: 5,
+    };
+    let ping = |number, told: Option<StorePoint>| {
+        FromHub::Ping(agent::Ping {
+            number,
+            told: told.map(link::store_point_to_proto),
+        })
+    };
+    let answered = session.step(Input::Heard(Some(ping(2, Some(told)))), second(3), TIME);
+    assert_eq!(answered, [Effect::Beat { answers: 2 }, Effect::Remember(told)]);
+    // Neither one of a hub that does not count, nor one that comes twice.
+    assert_eq!(
+        session.step(Input::Heard(Some(ping(0, None))), second(4), TIME),
+        []
+    );
+    assert_eq!(
+        session.step(Input::Heard(Some(ping(2, None))), second(4), TIME),
+        []
+    );
+    // The next one by itself is due as long after an answer as after any other.
+    assert_eq!(session.step(Input::Tick, second(6), TIME), []);
+    assert_eq!(
+        session.step(Input::Tick, second(7), TIME),
+        [Effect::Beat { answers: 2 }]
+    );
+}
+
+#[test]
 fn a_silent_hub_is_left() {
     let mut session = live(0);
-    assert_eq!(session.step(Input::Tick, second(34), TIME), [Effect::Beat]);
+    assert_eq!(
+        session.step(Input::Tick, second(34), TIME),
+        [Effect::Beat { answers: 0 }]
+    );
     assert!(ended(&session.step(Input::Tick, second(35), TIME)));
     let mut greeting = Session::new(cluster(), Term(0), second(0));
     assert!(ended(&greeting.step(Input::Tick, second(35), TIME)));
@@ -465,7 +509,14 @@ fn the_greeting_says_everything_that_is_held_and_its_end() {
     };
     for count in [0, 1, HELD_PER_CHUNK, HELD_PER_CHUNK + 1, 3 * HELD_PER_CHUNK] {
         let held: Vec<Held> = (0..count).map(held).collect();
-        let messages = greeting("i", Term(3), &ClusterFacts::default(), &held, Vec::new());
+        let messages = greeting(
+            "i",
+            Term(3),
+            &ClusterFacts::default(),
+            &held,
+            Vec::new(),
+            &Known::default(),
+        );
         let chunks: Vec<agent::HeldChunk> = messages
             .into_iter()
             .map(|message| match message {
@@ -533,7 +584,7 @@ fn anything() -> impl Strategy<Value = Option<FromHub>> {
     prop_oneof![
         Just(None),
         Just(Some(welcome(second(4)))),
-        Just(Some(FromHub::Ping(agent::Ping {}))),
+        Just(Some(FromHub::Ping(agent::Ping::default()))),
         Just(Some(FromHub::SnapshotEnd(agent::SnapshotEnd {}))),
         assign.prop_map(Some),
         withdraw.prop_map(Some),
@@ -565,7 +616,14 @@ proptest! {
 
 #[test]
 fn hello_says_which_protocols_are_spoken() {
-    let greeting = greeting("i", Term(3), &ClusterFacts::default(), &[], Vec::new());
+    let greeting = greeting(
+        "i",
+        Term(3),
+        &ClusterFacts::default(),
+        &[],
+        Vec::new(),
+        &Known::default(),
+    );
     let [ToHub::Hello(hello)] = &greeting[..] else {
         panic!("{greeting:?}");
     };
@@ -621,7 +679,7 @@ fn a_session_does_what_hubs_of_every_version_say() {
         };
         let effects = hear(&mut session, message);
         let as_said = match name.split('.').next().unwrap() {
-            "welcome" => effects == [Effect::Beat, Effect::Report],
+            "welcome" => effects == [Effect::Beat { answers: 0 }, Effect::Report],
             "assign" if name == "assign.part" => effects.is_empty(),
             "assign" => matches!(&effects[..], [Effect::Assign { objects, .. }] if objects.len() == 1),
             "keep" => matches!(&effects[..], [Effect::Keep(_)]),

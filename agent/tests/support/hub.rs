@@ -230,6 +230,7 @@ impl Session {
             protocol: 1,
             heartbeat_interval,
             ping_interval: None,
+            number: 0,
         }))
         .await;
     }
@@ -241,7 +242,7 @@ impl Session {
             let mut ticks = tokio::time::interval(Duration::from_secs(3));
             loop {
                 ticks.tick().await;
-                let message = Some(ToAgent::Ping(agent::Ping {}));
+                let message = Some(ToAgent::Ping(agent::Ping::default()));
                 if say.send(Ok(LinkResponse { message })).await.is_err() {
                     return;
                 }

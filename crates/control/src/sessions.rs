@@ -1,6 +1,7 @@
 //! The live sessions of the agents and what they said: soft state, in memory, said again on reconnect.
 
 mod asking;
+mod fence;
 mod proofs;
 mod trusting;
 
@@ -11,18 +12,17 @@ use std::{
 };
 
 use berth_model::{
-    ClusterFacts, ClusterName, Digest, Generation, TenantId, TenantReport, Term, Timestamp, Uid,
+    ClusterFacts, ClusterName, Digest, Generation, StorePoint, TenantId, TenantReport, Term, Timestamp, Uid,
 };
 use berth_plan::view::{Evidence, SessionView};
 use berth_runtime::Clock;
 use tokio::sync::Notify;
 
 pub use self::asking::{ANSWER, AskError};
+pub use self::fence::Fence;
 pub use self::trusting::{Trusted, Trusting};
 use crate::outbox::{Command, Gate, Outbox};
 
-/// More leaders than a fleet ever has.
-const HIGHEST_TERM: u64 = 1 << 48;
 /// Tenants an agent may report at most: more than a cluster has namespaces.
 const MOST_REPORTS: usize = 20_000;
 
@@ -50,8 +50,10 @@ struct State {
     open: bool,
     /// Where the leader is when it is somebody else.
     leader: String,
-    /// The highest term any agent ever said it has accepted; kept when its session ends.
-    highest_term: Term,
+    /// What agents know of hubs; kept when their sessions end.
+    known: fence::Known,
+    /// How far this hub's store has come.
+    point: Option<StorePoint>,
     clusters: BTreeMap<ClusterName, ClusterState>,
     changes: SessionChanges,
     /// Whose certificates agents are to trust; none where nobody says.
@@ -123,6 +125,8 @@ pub struct Hello {
     pub facts: ClusterFacts,
     /// The highest term it has accepted.
     pub highest_term: Term,
+    /// The furthest that a hub has told it its store had come; none when no hub did.
+    pub told: Option<StorePoint>,
     /// Pins of the authorities it trusts; none where it does not say.
     pub trusted_pins: Vec<String>,
     /// Pin of the authority that issued its certificate; empty when that is not known.
@@ -165,6 +169,7 @@ impl Sessions {
     pub fn follow(&self, leader: &str) {
         let mut state = self.state();
         state.open = false;
+        state.point = None;
         leader.clone_into(&mut state.leader);
         for live in std::mem::take(&mut state.clusters)
             .into_values()
@@ -187,7 +192,7 @@ impl Sessions {
         let outbox = Arc::new(state.gate.clone().map_or_else(Outbox::default, Outbox::gated));
         state.last_id += 1;
         let id = SessionId(state.last_id);
-        state.highest_term = state.highest_term.max(plausible(hello.highest_term));
+        state.known.heard(cluster, hello.highest_term, hello.told);
         if !state.open {
             outbox.goodbye_to("NotLeader", "this hub does not lead", &state.leader);
             return (id, outbox);
@@ -237,11 +242,14 @@ impl Sessions {
     pub fn revoke(&self, cluster: &ClusterName) -> bool {
         let mut guard = self.state();
         let state = &mut *guard;
+        state.known.forget(cluster);
         let live = state
             .clusters
             .get_mut(cluster)
             .and_then(|known| known.session.take());
         let Some(live) = live else {
+            drop(guard);
+            self.changed.notify_one();
             return false;
         };
         live.outbox
@@ -256,6 +264,7 @@ impl Sessions {
     /// The cluster is not in the fleet any more: its session ends and nothing of it is remembered.
     pub fn end(&self, cluster: &ClusterName) {
         let mut state = self.state();
+        state.known.forget(cluster);
         if let Some(live) = state.clusters.remove(cluster).and_then(|known| known.session) {
             live.outbox
                 .goodbye("Refused", "the cluster was taken out of the fleet");
@@ -477,15 +486,32 @@ impl Sessions {
     /// The highest term any agent has said it has accepted, since this hub started.
     #[must_use]
     pub fn highest_term(&self) -> Term {
-        self.state().highest_term
+        self.state().known.highest_term()
+    }
+
+    /// How far this hub's store has come, for agents to be told.
+    pub fn came_to(&self, point: StorePoint) {
+        self.state().point = Some(point);
+    }
+
+    /// How far this hub's store has come; none before it leads.
+    #[must_use]
+    pub fn point(&self) -> Option<StorePoint> {
+        self.state().point
+    }
+
+    /// Why a hub whose store has come to `ours` must not command, if agents know of a reason.
+    #[must_use]
+    pub fn fence(&self, ours: StorePoint) -> Option<Fence> {
+        self.state().known.fence(ours)
     }
 
     /// An agent said that it has accepted `term`.
     pub fn saw_term(&self, cluster: &ClusterName, id: SessionId, term: Term) {
-        let term = plausible(term);
         self.with_live(cluster, id, |state, cluster| {
-            let news = term > state.highest_term;
-            state.highest_term = state.highest_term.max(term);
+            let before = state.known.highest_term();
+            state.known.heard(cluster, term, None);
+            let news = state.known.highest_term() > before;
             if news {
                 state.changes.clusters.insert(cluster.clone());
             }
@@ -535,11 +561,6 @@ impl Sessions {
     }
 }
 
-/// A term no fleet reaches is of an agent that lies, and not heeded: there would be none above it to take command in.
-const fn plausible(term: Term) -> Term {
-    if term.0 > HIGHEST_TERM { Term(0) } else { term }
-}
-
 #[cfg(test)]
 mod tests {
     use berth_runtime::ManualClock;
@@ -556,6 +577,7 @@ mod tests {
             held: Held::new(),
             facts: ClusterFacts::default(),
             highest_term: Term(0),
+            told: None,
             trusted_pins: Vec::new(),
             issuer_pin: String::new(),
         }

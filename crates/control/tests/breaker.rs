@@ -177,6 +177,7 @@ fn play(sessions: Sessions) -> watch::Receiver<BTreeMap<TenantId, bool>> {
         held: Held::new(),
         facts,
         highest_term: Term(1),
+        told: None,
         trusted_pins: Vec::new(),
         issuer_pin: String::new(),
     };

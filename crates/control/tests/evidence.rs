@@ -107,6 +107,7 @@ fn hello() -> Hello {
         held: Held::new(),
         facts,
         highest_term: Term(1),
+        told: None,
         trusted_pins: Vec::new(),
         issuer_pin: String::new(),
     }

@@ -17,7 +17,7 @@ use berth_control::{
     registry::TenantChange,
     registry::TokenSpec,
     seams::Bootstrapper,
-    sessions::{Held, Hello, SessionId},
+    sessions::{Fence, Held, Hello, SessionId},
 };
 use berth_model::{
     Capacity, ClusterFacts, ClusterName, ConditionKind, FleetId, Health, Isolation, Provider, TenantId,
@@ -89,6 +89,7 @@ fn play(sessions: Sessions, cluster: ClusterName, facts: ClusterFacts) -> Sessio
         held: Held::new(),
         facts,
         highest_term: Term(1),
+        told: None,
         trusted_pins: Vec::new(),
         issuer_pin: String::new(),
     };
@@ -501,18 +502,23 @@ async fn a_loop_that_begins_where_agents_know_a_higher_term_commands_nothing_fro
     let sessions = Sessions::new(Arc::new(SystemClock::new()));
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
     let (_, handle) = started(store.clone(), sessions.clone(), Board::default()).await;
-    assert_eq!(handle.standing().fenced_by, None);
+    assert_eq!(handle.standing().fence, None);
     let hello = Hello {
         agent_version: "test".into(),
         held: Held::new(),
         facts: facts(),
         highest_term: Term(9),
+        told: None,
         trusted_pins: Vec::new(),
         issuer_pin: String::new(),
     };
     sessions.open(&ClusterName::new("eu-1").unwrap(), "key", hello);
     let (_, handle) = started(store, sessions, Board::default()).await;
-    assert_eq!(handle.standing().fenced_by, Some(Term(9)));
+    let fence = handle.standing().fence;
+    assert!(
+        matches!(&fence, Some(Fence::HigherTerm { term: Term(9), cluster }) if cluster.as_str() == "eu-1"),
+        "{fence:?}"
+    );
 }
 
 #[tokio::test]

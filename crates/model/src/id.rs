@@ -213,6 +213,17 @@ counters! {
     Term;
 }
 
+/// How far a store had come: its leader's term and its revision. A later term is further than any revision of an earlier one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StorePoint {
+    /// The term.
+    pub term: Term,
+    /// The revision.
+    pub revision: Revision,
+    /// Tells the process that says so from every other one.
+    pub incarnation: u64,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -48,7 +48,7 @@ pub use gap::{AcceptedGaps, Gap};
 pub use health::{Health, HealthState};
 pub use id::{
     BundleName, BundleVersion, ClusterName, FleetId, Generation, InvalidId, OrganisationName, PoolName,
-    Revision, RoleBindingName, Subject, TenantId, Term, TierName, Uid,
+    Revision, RoleBindingName, StorePoint, Subject, TenantId, Term, TierName, Uid,
 };
 pub use infra::{ClusterInfra, Infra, NodePoolInfra};
 pub use jiff::Timestamp;

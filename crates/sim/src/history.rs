@@ -151,8 +151,6 @@ pub struct Shown {
     pub claimed_age: Option<Duration>,
     /// How old the cluster's evidence really is: since its API server last answered its agent.
     pub true_age: Option<Duration>,
-    /// The longest that anything the agent said lately was on its way.
-    pub transit: Duration,
     /// For how long it has been claiming more than is known.
     pub suspicious_for: Duration,
 }

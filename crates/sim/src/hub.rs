@@ -1,19 +1,16 @@
 //! One hub process: the real room that campaigns, leads and follows, with the real loop and the real sessions in it.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use berth_control::{Board, Registry, Sessions};
 use berth_hub::{
-    grpc::agent::{Ends, Shown},
+    grpc::agent::{Ends, Following, Shown},
     home::Home,
     lead::{Lead, Leader, Leading},
 };
 use berth_model::ClusterName;
 use berth_plan::view::Settings;
-use berth_proto::agent::{Goodbye, LinkRequest, LinkResponse, link_response};
+use berth_proto::agent::{LinkRequest, LinkResponse};
 use berth_runtime::{CancellationToken, Clock};
 use berth_store::{Candidate, Election, SoleCandidate, Store};
 use tokio::{sync::mpsc, task::JoinHandle};
@@ -158,20 +155,12 @@ impl Hub {
             };
             return ends.begin(shown, ReceiverStream::new(incoming)).await;
         }
-        let leader = self.lead.elsewhere().map(|leader| leader.agent_url);
-        let goodbye = Goodbye {
-            reason: "NotLeader".into(),
-            message: "this hub does not lead".into(),
-            retry_after: leader
-                .is_none()
-                .then(|| berth_wire::time::span_to_proto(Duration::from_secs(1))),
-            leader: leader.unwrap_or_default(),
+        let following = Following {
+            lead: self.lead.clone(),
+            clock: self.clock.clone(),
+            ending: CancellationToken::new(),
         };
-        let (say, said) = mpsc::channel(1);
-        let message = Some(link_response::Message::Goodbye(goodbye));
-        // The other half is here.
-        drop(say.send(Ok(LinkResponse { message })).await);
-        Ok(said)
+        Ok(following.begin(ReceiverStream::new(incoming)))
     }
 }
 

@@ -2,7 +2,7 @@
 //! single messages, which TCP would not do.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -18,8 +18,6 @@ use tonic::Status;
 
 use crate::{chance::Dice, gate::Gate};
 
-/// For how long it is remembered what a message took: longer than any illness of an API server.
-const LATELY: Duration = Duration::from_secs(150);
 /// Messages on their way in one direction.
 const WINDOW: usize = 256;
 
@@ -41,8 +39,6 @@ struct Inner {
     harsh: AtomicBool,
     /// Latencies are this many times the usual.
     slowness: AtomicU64,
-    /// How long what each agent's machine said lately was on its way: when it arrived, and how long it took.
-    transit: Mutex<BTreeMap<String, VecDeque<(Instant, Duration)>>>,
 }
 
 /// A connection between an agent's machine and a hub's.
@@ -101,7 +97,6 @@ impl Network {
                 last: AtomicU64::new(0),
                 harsh: AtomicBool::new(false),
                 slowness: AtomicU64::new(1),
-                transit: Mutex::default(),
             }),
         }
     }
@@ -164,24 +159,6 @@ impl Network {
         !self.blocked().contains(&(from.to_owned(), to.to_owned()))
     }
 
-    /// The longest that anything `from` said lately was on its way.
-    #[must_use]
-    pub fn transit(&self, from: &str) -> Duration {
-        let transit = self.inner.transit.lock().unwrap_or_else(PoisonError::into_inner);
-        let longest = transit
-            .get(from)
-            .and_then(|lately| lately.iter().map(|(_, took)| *took).max());
-        longest.unwrap_or_default()
-    }
-
-    fn arrived(&self, from: &str, took: Duration) {
-        let now = Instant::now();
-        let mut transit = self.inner.transit.lock().unwrap_or_else(PoisonError::into_inner);
-        let lately = transit.entry(from.to_owned()).or_default();
-        lately.retain(|(at, _)| now.duration_since(*at) < LATELY);
-        lately.push_back((now, took));
-    }
-
     /// How long one message takes.
     #[must_use]
     pub fn latency(&self) -> Duration {
@@ -241,7 +218,7 @@ impl Network {
         connection: Connection,
         way: Way,
         mut said: mpsc::Receiver<M>,
-        wire: mpsc::Sender<(Instant, Instant, M)>,
+        wire: mpsc::Sender<(Instant, M)>,
         sent: impl Fn(&M) + Send + 'static,
     ) {
         let mut last = Instant::now();
@@ -273,7 +250,7 @@ impl Network {
                 if dice.percent(2) {
                     continue;
                 }
-                if dice.percent(3) && wire.send((now, arrives, message.clone())).await.is_err() {
+                if dice.percent(3) && wire.send((arrives, message.clone())).await.is_err() {
                     return;
                 }
                 if dice.percent(5) {
@@ -282,13 +259,13 @@ impl Network {
                     tokio::spawn(async move {
                         tokio::time::sleep(late).await;
                         // Nobody listens any more: a message that comes too late.
-                        drop(wire.send((now, arrives + late, message)).await);
+                        drop(wire.send((arrives + late, message)).await);
                     });
                     continue;
                 }
             }
             last = last.max(arrives);
-            if wire.send((now, last, message)).await.is_err() {
+            if wire.send((last, message)).await.is_err() {
                 return;
             }
         }
@@ -299,15 +276,14 @@ impl Network {
         self,
         connection: Connection,
         way: Way,
-        mut on_wire: mpsc::Receiver<(Instant, Instant, M)>,
+        mut on_wire: mpsc::Receiver<(Instant, M)>,
         out: mpsc::Sender<Result<M, Status>>,
     ) {
         let arriving = async {
-            while let Some((said, arrives, message)) = on_wire.recv().await {
+            while let Some((arrives, message)) = on_wire.recv().await {
                 tokio::time::sleep_until(arrives).await;
                 self.clear(&way.from, &way.to).await;
                 way.hearer.pass().await;
-                self.arrived(&way.from, said.elapsed());
                 if out.send(Ok(message)).await.is_err() {
                     return;
                 }

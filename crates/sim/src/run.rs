@@ -214,10 +214,6 @@ async fn watch(world: World) {
                 true_age: site
                     .and_then(|site| site.member.answered())
                     .map(|at| at.elapsed()),
-                transit: cluster
-                    .as_ref()
-                    .map(|cluster| world.network.transit(cluster.as_str()))
-                    .unwrap_or_default(),
                 cluster,
                 suspicious_for: Duration::ZERO,
             };

@@ -113,7 +113,6 @@ fn shown(health: &str, text: &str, claimed: u64, truly: u64) -> Event {
         text: text.into(),
         claimed_age: Some(Duration::from_secs(claimed)),
         true_age: Some(Duration::from_secs(truly)),
-        transit: Duration::ZERO,
         suspicious_for: Duration::from_secs(7),
     })
 }

@@ -193,6 +193,7 @@ mod tests {
             held: Held::new(),
             facts: ClusterFacts::default(),
             highest_term: Term(0),
+            told: None,
             trusted_pins: Vec::new(),
             issuer_pin: String::new(),
         };

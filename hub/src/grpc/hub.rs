@@ -2,7 +2,7 @@
 
 use std::{pin::Pin, sync::Arc};
 
-use berth_control::{Difference, Standing, keys};
+use berth_control::{Difference, Standing, keys, sessions::Fence};
 use berth_identity::key_backup::{self, Recipient};
 use berth_model::{Revision, Term, Violation};
 use berth_proto::v1::{self, hub_service_server::HubService};
@@ -20,7 +20,7 @@ use super::{
     error::{invalid, refused, status, store},
 };
 use crate::{
-    gate::not_leader,
+    gate::{fenced, not_leader},
     home::Home,
     lead::{Leading, Restored},
     upkeep::Upkeep,
@@ -89,7 +89,7 @@ impl HubService for Hubs {
         let request = request.into_inner();
         let leading = self.leading()?;
         let standing = leading.fleet.standing();
-        if !standing.observing && standing.fenced_by.is_none() {
+        if !standing.observing && standing.fence.is_none() {
             return Err(refused(
                 Code::FailedPrecondition,
                 "ACTING",
@@ -225,13 +225,9 @@ fn words(standing: &Standing) -> (&'static str, String) {
         let message = "the store was restored: look at berth fleet difference, then let the hub act with berth fleet take-command";
         return ("observing", message.to_owned());
     }
-    match standing.fenced_by {
-        Some(highest) => (
-            "fenced",
-            format!(
-                "an agent has accepted term {highest}, higher than this hub's: another hub acts; stop one of them, or look at berth fleet difference and then berth fleet take-command"
-            ),
-        ),
+    match &standing.fence {
+        Some(fence @ Fence::HigherTerm { .. }) => ("fenced", fenced(fence)),
+        Some(fence @ Fence::SetBack { .. }) => ("set-back", fenced(fence)),
         None => ("acting", String::new()),
     }
 }

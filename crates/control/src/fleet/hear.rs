@@ -2,14 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use berth_model::{ClusterName, Revision, TenantId, Term};
+use berth_model::{ClusterName, Revision, StorePoint, TenantId};
 use berth_plan::Changes;
-use berth_store::StoreError;
+use berth_store::{StoreError, Txn};
+use berth_wire::record::{self, RestoreRecord};
 use futures::{FutureExt as _, StreamExt as _};
 use tracing::{error, info, warn};
 
 use super::{Fleet, FleetError, Mode};
-use crate::{event, execute::InfraDone, keys, load, outbox::Command};
+use crate::{event, execute::InfraDone, keys, load, outbox::Command, sessions::Fence};
 
 /// Changes of the store taken before the loop plans.
 const MOST_CHANGES: usize = 2_000;
@@ -41,7 +42,7 @@ impl Fleet {
                 event::refresh(known, &self.sessions);
             }
         }
-        self.heed(self.sessions.highest_term());
+        self.heed();
         for cluster in &said.opened {
             self.greet(cluster);
         }
@@ -55,17 +56,49 @@ impl Fleet {
         said.clusters
     }
 
-    /// An agent that knows a higher term has been told so by another hub, which acts: this one stops.
-    fn heed(&mut self, highest: Term) {
-        let fenced = highest > self.view.term;
-        if fenced != self.fenced {
-            self.fenced = fenced;
-            if fenced {
-                error!(term = %self.view.term, %highest, "an agent has accepted a higher term than this hub's: another hub acts, so this one stops commanding; stop one of them, or look at berth fleet difference and let this one take command");
-            }
-            self.standing
-                .send_modify(|standing| standing.fenced_by = fenced.then_some(highest));
+    /// An agent knows a higher term from another hub, which acts; or what this hub's store has forgotten: this one stops.
+    fn heed(&mut self) {
+        self.sessions.came_to(StorePoint {
+            revision: self.watched,
+            ..self.from
+        });
+        if matches!(self.fence, Some(Fence::SetBack { .. })) {
+            // What it has forgotten does not come back; only an operator can decide to go on without it.
+            return;
         }
+        let fence = self.sessions.fence(self.from);
+        if fence != self.fence {
+            if let Some(fence) = fence.as_ref().filter(|_| self.fence.is_none()) {
+                error!(term = %self.view.term, "{fence}; this hub stops commanding: see berth fleet status");
+            }
+            self.fence.clone_from(&fence);
+            self.standing.send_modify(|standing| standing.fence = fence);
+        }
+    }
+
+    /// Leaves a mark in a store that was set back, as a restore does: the next process only observes from its start, also when it has
+    /// written more by then than it had lost.
+    pub(super) async fn mark_set_back(&mut self) -> Result<(), FleetError> {
+        let Some(fence @ Fence::SetBack { ours, .. }) = self.fence.as_ref().filter(|_| !self.marked) else {
+            return Ok(());
+        };
+        let now = self.clock.now();
+        let record = RestoreRecord {
+            source: fence.to_string(),
+            restored_at: now,
+            revision: *ours,
+            snapshot_at: now,
+        };
+        let key = keys::restore();
+        let txn = Txn::new()
+            .if_absent(key.clone())
+            .put(key, record::encode_restore(&record));
+        match self.store.txn(txn).await {
+            // There is one already.
+            Ok(_) | Err(StoreError::Conflict { .. }) => self.marked = true,
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
     }
 
     pub(super) async fn take(

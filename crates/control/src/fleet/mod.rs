@@ -13,13 +13,13 @@ use std::{
     time::Duration,
 };
 
-use berth_model::{ClusterName, FleetId, Revision, TenantId, Term, Timestamp};
+use berth_model::{ClusterName, FleetId, Revision, StorePoint, TenantId, Term, Timestamp};
 use berth_plan::{
     Changes,
     view::{Settings, View},
 };
 use berth_provision::Provisioner;
-use berth_runtime::{CancellationToken, Clock};
+use berth_runtime::{CancellationToken, Clock, entropy};
 use berth_store::{Store, StoreError, Watch};
 use futures::StreamExt as _;
 use tokio::{
@@ -33,7 +33,7 @@ use crate::{
     execute::{Bundles, Executor, InfraDone},
     load,
     seams::{Bootstrapper, Recorder},
-    sessions::Sessions,
+    sessions::{Fence, Sessions},
 };
 use act::Look;
 pub use handle::FleetHandle;
@@ -85,8 +85,8 @@ pub enum Mode {
 pub struct Standing {
     /// It only observes.
     pub observing: bool,
-    /// An agent knows a higher term than this loop's: another hub has acted.
-    pub fenced_by: Option<Term>,
+    /// An agent knows that another hub has acted, or that this one's store was set back.
+    pub fence: Option<Fence>,
     /// What the store says instead of doing as asked.
     pub trouble: Option<String>,
 }
@@ -141,8 +141,12 @@ pub struct Fleet {
     unsaved_facts: BTreeSet<ClusterName>,
     /// Tenants of which something was proven that is not kept yet.
     unsaved_proofs: BTreeSet<TenantId>,
-    /// An agent has accepted a higher term: this hub stops commanding, until an operator starts it again.
-    fenced: bool,
+    /// Agents know why this hub must not command, until an operator lets it.
+    fence: Option<Fence>,
+    /// How far the store went when this loop began.
+    from: StorePoint,
+    /// That the store was set back is written down in it, so that the next process knows too.
+    marked: bool,
     mode: Mode,
     trouble: Option<Trouble>,
     standing: watch::Sender<Standing>,
@@ -176,8 +180,14 @@ impl Fleet {
             told: BTreeMap::new(),
             breakers: BTreeMap::new(),
         };
-        // Of an earlier period: what agents know of terms is not forgotten.
-        let fenced_by = Some(parts.sessions.highest_term()).filter(|highest| *highest > parts.term);
+        let point = StorePoint {
+            term: parts.term,
+            revision: loaded.revision,
+            incarnation: entropy::uuid().as_u64_pair().0,
+        };
+        parts.sessions.came_to(point);
+        // Of an earlier period: what agents know is not forgotten.
+        let fence = parts.sessions.fence(point);
         let mut fleet = Self {
             store: parts.store,
             provisioner: parts.provisioner,
@@ -201,12 +211,14 @@ impl Fleet {
             unsaved: BTreeSet::new(),
             unsaved_facts: BTreeSet::new(),
             unsaved_proofs: BTreeSet::new(),
-            fenced: fenced_by.is_some(),
+            fence: fence.clone(),
+            from: point,
+            marked: parts.mode == Mode::Observe,
             mode: parts.mode,
             trouble: None,
             standing: watch::Sender::new(Standing {
                 observing: parts.mode == Mode::Observe,
-                fenced_by,
+                fence,
                 ..Standing::default()
             }),
         };
@@ -275,6 +287,7 @@ impl Fleet {
             () = sleep.sleep(pause) => {}
         }
         self.drain(&mut changes).await?;
+        self.mark_set_back().await?;
         if self.clock.monotonic() >= *sweep_at {
             self.sweep(&mut changes);
             self.save_conditions().await?;
@@ -296,7 +309,7 @@ impl Fleet {
 
     /// Whether nothing may be commanded.
     const fn silent(&self) -> bool {
-        self.fenced || matches!(self.mode, Mode::Observe)
+        self.fence.is_some() || matches!(self.mode, Mode::Observe)
     }
 
     fn pause(&self, sweep_at: Duration) -> Duration {

@@ -121,6 +121,7 @@ mod tests {
             held: crate::sessions::Held::new(),
             facts: ClusterFacts::default(),
             highest_term: Term(0),
+            told: None,
             trusted_pins: Vec::new(),
             issuer_pin: String::new(),
         }

@@ -7,23 +7,21 @@ use crate::history::{Event, Shown};
 
 /// Evidence older than this reads Unknown.
 const LIFETIME: Duration = Duration::from_secs(12);
-/// Clocks are read, messages are carried and the loop looks once a second.
+/// Clocks are read, and the loop looks once a second.
 const SLACK: Duration = Duration::from_secs(3);
 
 /// A loop that waits for its store, or whose clock was just set, looks again within this.
 const NOTICED: Duration = Duration::from_secs(6);
 
-/// Whether a status claims more than is known. A heartbeat says how old its evidence was when it was said: how long it was on its
-/// way since, nobody knows, so that much is allowed.
+/// Whether a status claims more than is known. However long a heartbeat was on its way, what it answers says how old it is at most.
 #[must_use]
 pub fn suspicious(shown: &Shown) -> bool {
     let (Some(claimed), Some(truly)) = (shown.claimed_age, shown.true_age) else {
         return false;
     };
-    let allowed = SLACK + shown.transit;
-    let claims_too_much = claimed + allowed < truly;
+    let claims_too_much = claimed + SLACK < truly;
     let known = shown.health != "Unknown";
-    known && (claims_too_much || truly > LIFETIME + allowed)
+    known && (claims_too_much || truly > LIFETIME + SLACK)
 }
 
 /// Statuses that claim more than is known.

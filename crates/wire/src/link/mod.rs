@@ -22,7 +22,10 @@ pub use assign::{
 };
 pub use evidence::{evidence_from_proto, evidence_to_proto, probe_from_proto, probe_to_proto};
 pub use held::{Held, held_chunks, held_from_proto, held_to_proto};
-pub use report::{Heartbeat, heartbeat_from_proto, heartbeat_to_proto, report_from_proto, report_to_proto};
+pub use report::{
+    Heartbeat, heartbeat_from_proto, heartbeat_to_proto, report_from_proto, report_to_proto,
+    store_point_from_proto, store_point_to_proto,
+};
 pub use review::{review_from_proto, review_reply_from_proto, review_reply_to_proto, review_to_proto};
 pub use token::{
     mint_from_proto, mint_to_proto, minted_from_proto, minted_to_proto, token_reply_from_proto,

@@ -4,7 +4,10 @@
 
 use std::time::Duration;
 
-use berth_model::{Generation, Health, TenantReport, Timestamp, condition::clipped, report::ApplyState};
+use berth_model::{
+    Generation, Health, Revision, StorePoint, TenantReport, Term, Timestamp, condition::clipped,
+    report::ApplyState,
+};
 use berth_proto::agent;
 
 use super::{LinkError, digest, name};
@@ -90,6 +93,8 @@ pub struct Heartbeat {
     pub api_age: Option<Duration>,
     /// Why it does not answer; empty when it does.
     pub api_error: String,
+    /// The number of what the hub said last before it; 0 when the agent does not say.
+    pub answers: u64,
 }
 
 /// A heartbeat.
@@ -99,6 +104,27 @@ pub fn heartbeat_to_proto(heartbeat: &Heartbeat) -> agent::Heartbeat {
         now: heartbeat.now.map(time::to_proto),
         api_age: heartbeat.api_age.map(time::span_to_proto),
         api_error: heartbeat.api_error.clone(),
+        answers: heartbeat.answers,
+    }
+}
+
+/// How far a store had come.
+#[must_use]
+pub const fn store_point_to_proto(point: StorePoint) -> agent::StorePoint {
+    agent::StorePoint {
+        term: point.term.0,
+        revision: point.revision.0,
+        incarnation: point.incarnation,
+    }
+}
+
+/// Reads how far a store had come.
+#[must_use]
+pub const fn store_point_from_proto(point: &agent::StorePoint) -> StorePoint {
+    StorePoint {
+        term: Term(point.term),
+        revision: Revision(point.revision),
+        incarnation: point.incarnation,
     }
 }
 
@@ -109,6 +135,7 @@ pub fn heartbeat_from_proto(heartbeat: &agent::Heartbeat) -> Heartbeat {
         now: heartbeat.now.as_ref().and_then(time::from_proto),
         api_age: heartbeat.api_age.as_ref().map(time::span_from_proto),
         api_error: clipped(heartbeat.api_error.clone()),
+        answers: heartbeat.answers,
     }
 }
 
@@ -192,6 +219,7 @@ mod tests {
             now: Some(at(5)),
             api_age: Some(Duration::from_millis(1500)),
             api_error: "refused".into(),
+            answers: 7,
         };
         assert_eq!(heartbeat_from_proto(&heartbeat_to_proto(&heartbeat)), heartbeat);
     }

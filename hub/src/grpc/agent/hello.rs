@@ -54,6 +54,7 @@ pub(super) async fn hello(
             .map(link::facts_from_proto)
             .unwrap_or_default(),
         highest_term: Term(first.highest_term),
+        told: first.told.as_ref().map(link::store_point_from_proto),
         trusted_pins: first.trusted_pins.into_iter().take(MOST_PINS).collect(),
         issuer_pin: String::new(),
     };

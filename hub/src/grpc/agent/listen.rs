@@ -27,6 +27,7 @@ use tonic::Status;
 use tracing::{info, warn};
 
 use super::{
+    pings::Pings,
     speak::{Out, PING, Speaker},
     standing::{denied, in_kubernetes},
 };
@@ -83,6 +84,8 @@ pub(super) struct Link {
     pub(super) cluster: ClusterName,
     pub(super) session: SessionId,
     pub(super) told: Arc<Told>,
+    /// When the hub said that it is there.
+    pub(super) pings: Arc<Pings>,
     /// What both sides speak.
     pub(super) protocol: u32,
     /// The agent's certificate, DER.
@@ -116,6 +119,7 @@ impl Link {
             protocol: self.protocol,
             heartbeat_interval: Some(time::span_to_proto(HEARTBEAT)),
             ping_interval: Some(time::span_to_proto(PING)),
+            number: self.pings.say(self.clock.monotonic()),
         };
         if speaker.send(link_response::Message::Welcome(welcome)).await {
             let mut speaking = tokio::spawn(speaker.run(outbox.clone()));
@@ -184,12 +188,15 @@ impl Link {
         match message.message {
             Some(M::Heartbeat(heartbeat)) => {
                 let heartbeat = link::heartbeat_from_proto(&heartbeat);
+                let Some(way) = self.pings.age(heartbeat.answers, self.clock.monotonic()) else {
+                    return Ok(());
+                };
                 let error = (!heartbeat.api_error.is_empty()).then_some(heartbeat.api_error);
                 // An agent that does not say how old its evidence is has none.
                 sessions.heartbeat(
                     &self.cluster,
                     self.session,
-                    heartbeat.api_age.unwrap_or(NEVER),
+                    heartbeat.api_age.unwrap_or(NEVER).saturating_add(way),
                     error,
                 );
             }

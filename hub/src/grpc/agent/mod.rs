@@ -1,11 +1,15 @@
 //! AgentService: joining, and the link. Identity is the certificate; nothing in a message changes it.
 
+mod following;
 mod hello;
 mod listen;
+mod pings;
 mod proving;
 mod session;
 mod speak;
 mod standing;
+#[cfg(test)]
+mod tests;
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
@@ -13,8 +17,8 @@ use berth_control::registry::Joining;
 use berth_identity::{CaError, ca, recovery::Challenges};
 use berth_model::{ClusterName, Uid, Violation};
 use berth_proto::agent::{self, agent_service_server::AgentService};
+use berth_runtime::CancellationToken;
 use berth_store::Store;
-use berth_wire::time;
 use futures::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -22,14 +26,11 @@ use tracing::info;
 
 pub(super) use self::standing::remote_text;
 use self::standing::{check, denied, remote, shown};
-pub use self::{session::Ends, standing::Shown};
+pub use self::{following::Following, session::Ends, standing::Shown};
 use super::{
     Api,
     error::{invalid, status},
 };
-
-/// An agent comes back after this while nobody leads.
-const NO_LEADER: Duration = Duration::from_secs(1);
 
 /// The service.
 pub struct Agents {
@@ -41,6 +42,8 @@ pub struct Agents {
     pub challenges: Challenges,
     /// How long their certificates are good.
     pub lifetime: Duration,
+    /// The hub is ending.
+    pub ending: CancellationToken,
 }
 
 #[tonic::async_trait]
@@ -115,10 +118,16 @@ impl AgentService for Agents {
         &self,
         request: Request<Streaming<agent::LinkRequest>>,
     ) -> Result<Response<Self::LinkStream>, Status> {
-        let Some(leading) = self.api.lead.leading() else {
-            return Ok(Response::new(self.elsewhere()));
-        };
         let mut shown = shown(&request)?;
+        let Some(leading) = self.api.lead.leading() else {
+            let following = Following {
+                lead: self.api.lead.clone(),
+                clock: self.api.clock.clone(),
+                ending: self.ending.clone(),
+            };
+            let messages = following.begin(request.into_inner());
+            return Ok(Response::new(Box::pin(ReceiverStream::new(messages))));
+        };
         check(&self.api.registry, &shown).await?;
         let issuer = self.api.authority.issuer_of(&shown.certificate);
         shown.issuer_pin = issuer.map(|pin| pin.to_string()).unwrap_or_default();
@@ -135,25 +144,6 @@ impl AgentService for Agents {
 }
 
 impl Agents {
-    /// All that a hub says that does not lead: who does.
-    fn elsewhere(&self) -> <Self as AgentService>::LinkStream {
-        let leader = self.api.lead.elsewhere().map(|leader| leader.agent_url);
-        let goodbye = agent::Goodbye {
-            reason: "NotLeader".to_owned(),
-            message: "this hub does not lead".to_owned(),
-            retry_after: Some(time::span_to_proto(if leader.is_some() {
-                Duration::ZERO
-            } else {
-                NO_LEADER
-            })),
-            leader: leader.unwrap_or_default(),
-        };
-        let message = agent::LinkResponse {
-            message: Some(agent::link_response::Message::Goodbye(goodbye)),
-        };
-        Box::pin(tokio_stream::once(Ok(message)))
-    }
-
     fn issue(&self, cluster: (&ClusterName, &Uid), csr_der: &[u8]) -> Result<String, Status> {
         let api = &self.api;
         let issued = api

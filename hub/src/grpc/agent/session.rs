@@ -16,6 +16,7 @@ use super::{
     super::error::refused,
     hello::hello,
     listen::{Link, Told},
+    pings::Pings,
     speak::Speaker,
     standing::{Shown, check, same_kubernetes},
 };
@@ -71,6 +72,7 @@ impl Ends {
         let (session, outbox) = self.sessions.open(&cluster, &key_sha256, hello);
         let (out, messages) = mpsc::channel(WINDOW);
         let told = Arc::new(Told::default());
+        let pings = Arc::new(Pings::default());
         let speaker = Speaker {
             clock: self.clock.clone(),
             store: self.store.clone(),
@@ -78,6 +80,8 @@ impl Ends {
             out: out.clone(),
             nonce: 0,
             told: told.clone(),
+            sessions: self.sessions.clone(),
+            pings: pings.clone(),
         };
         let link = Link {
             sessions: self.sessions,
@@ -86,6 +90,7 @@ impl Ends {
             cluster,
             session,
             told,
+            pings,
             protocol,
             certificate,
             kubernetes_uid: known.kubernetes_uid,

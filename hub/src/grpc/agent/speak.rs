@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use berth_control::{
+    Sessions,
     outbox::{Command, Outbox, Outgoing},
     sessions::ANSWER,
 };
@@ -16,7 +17,7 @@ use tokio::sync::mpsc;
 use tonic::Status;
 use tracing::warn;
 
-use super::listen::Told;
+use super::{listen::Told, pings::Pings};
 
 /// How often the agent hears that the hub is there: what a paused or cut off leader is found out by.
 pub(super) const PING: Duration = Duration::from_secs(3);
@@ -34,21 +35,37 @@ pub(super) struct Speaker {
     pub(super) out: Out,
     pub(super) nonce: u64,
     pub(super) told: Arc<Told>,
+    /// Where it is known how far the store has come.
+    pub(super) sessions: Sessions,
+    pub(super) pings: Arc<Pings>,
 }
 
 impl Speaker {
     pub(super) async fn run(mut self, outbox: Arc<Outbox>) {
+        let mut ping_at = self.clock.monotonic() + PING;
         loop {
             let clock = self.clock.clone();
             let going_on = tokio::select! {
+                // First, as answers are dated by it, and much to say must not keep it back.
                 biased;
+                () = clock.sleep(ping_at.saturating_sub(clock.monotonic())) => {
+                    ping_at = clock.monotonic() + PING;
+                    self.ping().await
+                }
                 outgoing = outbox.next() => self.say(outgoing).await,
-                () = clock.sleep(PING) => self.send(link_response::Message::Ping(agent::Ping {})).await,
             };
             if !going_on {
                 return;
             }
         }
+    }
+
+    async fn ping(&self) -> bool {
+        let ping = agent::Ping {
+            number: self.pings.say(self.clock.monotonic()),
+            told: self.sessions.point().map(link::store_point_to_proto),
+        };
+        self.send(link_response::Message::Ping(ping)).await
     }
 
     async fn say(&mut self, outgoing: Outgoing) -> bool {

@@ -1,0 +1,165 @@
+//! What agents know that a hub must heed before it commands: that another one acts, or that its own store was set back.
+
+use std::{collections::BTreeMap, fmt};
+
+use berth_model::{ClusterName, Revision, StorePoint, Term};
+
+/// More leaders than a fleet ever has.
+const HIGHEST_TERM: u64 = 1 << 48;
+
+/// Why a hub must not command. It names the cluster whose agent says so: one that lies is revoked, and does not count any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fence {
+    /// An agent has accepted a higher term than this hub's: another hub acts.
+    HigherTerm {
+        /// Whose agent.
+        cluster: ClusterName,
+        /// The term.
+        term: Term,
+    },
+    /// An earlier process in this hub's own term told an agent of a later revision than its store had when this process read it: the
+    /// store was set back.
+    SetBack {
+        /// Whose agent.
+        cluster: ClusterName,
+        /// What it was told.
+        told: Revision,
+        /// How far the store went when it was read.
+        ours: Revision,
+    },
+}
+
+impl fmt::Display for Fence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::HigherTerm { cluster, term } => write!(
+                f,
+                "the agent of cluster {cluster} has accepted term {term}, higher than this hub's, so another hub acts"
+            ),
+            Self::SetBack { cluster, told, ours } => write!(
+                f,
+                "the agent of cluster {cluster} was told of revision {told} in this hub's term, and the store ended at {ours} when this hub began, so it was set back"
+            ),
+        }
+    }
+}
+
+/// What the agent of each cluster has said of hubs.
+#[derive(Debug, Default)]
+pub(super) struct Known(BTreeMap<ClusterName, (Term, Option<StorePoint>)>);
+
+impl Known {
+    /// An agent says what it has accepted and was told.
+    pub(super) fn heard(&mut self, cluster: &ClusterName, term: Term, told: Option<StorePoint>) {
+        let known = self.0.entry(cluster.clone()).or_default();
+        known.0 = known.0.max(plausible(term));
+        known.1 = known.1.max(told);
+    }
+
+    /// What that cluster's agent said does not count any more.
+    pub(super) fn forget(&mut self, cluster: &ClusterName) {
+        self.0.remove(cluster);
+    }
+
+    pub(super) fn highest_term(&self) -> Term {
+        self.0.values().map(|known| known.0).max().unwrap_or_default()
+    }
+
+    /// `ours` is how far the store went when this process read it: what it has written since says nothing.
+    pub(super) fn fence(&self, ours: StorePoint) -> Option<Fence> {
+        let (cluster, term) = self
+            .0
+            .iter()
+            .map(|(name, known)| (name, known.0))
+            .max_by_key(|(_, term)| *term)?;
+        if term > ours.term {
+            let cluster = cluster.clone();
+            return Some(Fence::HigherTerm { cluster, term });
+        }
+        let told = self
+            .0
+            .iter()
+            .filter_map(|(name, known)| Some((name, known.1?)))
+            .filter(|(_, told)| told.term == ours.term && told.incarnation != ours.incarnation);
+        let (cluster, told) = told.max_by_key(|(_, told)| *told)?;
+        (told.revision > ours.revision).then(|| Fence::SetBack {
+            cluster: cluster.clone(),
+            told: told.revision,
+            ours: ours.revision,
+        })
+    }
+}
+
+/// A term no fleet reaches is of an agent that lies, and not heeded: there would be none above it to take command in.
+const fn plausible(term: Term) -> Term {
+    if term.0 > HIGHEST_TERM { Term(0) } else { term }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn point(term: u64, revision: u64) -> StorePoint {
+        StorePoint {
+            term: Term(term),
+            revision: Revision(revision),
+            incarnation: 1,
+        }
+    }
+
+    /// Of the hub's process.
+    fn own(term: u64, revision: u64) -> StorePoint {
+        StorePoint {
+            incarnation: 2,
+            ..point(term, revision)
+        }
+    }
+
+    fn name(text: &str) -> ClusterName {
+        ClusterName::new(text).unwrap()
+    }
+
+    #[test]
+    fn a_store_that_ends_before_what_agents_were_told_in_its_term_was_set_back() {
+        let mut known = Known::default();
+        known.heard(&name("a"), Term(3), Some(point(3, 40)));
+        known.heard(&name("b"), Term(3), Some(point(3, 90)));
+        // Of another leader's period, whose revisions say nothing of this one's.
+        known.heard(&name("c"), Term(2), Some(point(2, 500)));
+        assert_eq!(known.fence(own(3, 90)), None);
+        assert_eq!(
+            known.fence(own(3, 89)),
+            Some(Fence::SetBack {
+                cluster: name("b"),
+                told: Revision(90),
+                ours: Revision(89),
+            })
+        );
+        // What this process has told since it began is more than it began with, and no sign of anything.
+        known.heard(&name("b"), Term(3), Some(own(3, 95)));
+        assert_eq!(known.fence(own(3, 60)), None);
+        // An operator let the hub take command.
+        assert_eq!(known.fence(own(4, 89)), None);
+        assert_eq!(
+            known.fence(own(2, 900)),
+            Some(Fence::HigherTerm {
+                cluster: name("b"),
+                term: Term(3),
+            })
+        );
+    }
+
+    #[test]
+    fn what_a_cluster_said_that_is_revoked_does_not_count() {
+        let mut known = Known::default();
+        known.heard(&name("liar"), Term(7), Some(point(3, u64::MAX)));
+        known.heard(&name("a"), Term(3), None);
+        assert!(matches!(
+            known.fence(own(3, 1)),
+            Some(Fence::HigherTerm { cluster, .. }) if cluster == name("liar")
+        ));
+        known.forget(&name("liar"));
+        assert_eq!(known.fence(own(3, 1)), None);
+        assert_eq!(known.highest_term(), Term(3));
+    }
+}
