@@ -529,6 +529,50 @@ async fn whoever_speaks_of_another_cluster_is_refused_whatever_it_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_claims_another_hub_stops_the_hub_only_until_its_cluster_is_revoked() {
+    let hub = Hub::start().await;
+    let liar = hub.joined("eu-1").await;
+    let lie = agent::Hello {
+        highest_term: 99,
+        ..hello()
+    };
+    let (_say, _heard) = hub.link(&liar, lie).await.unwrap();
+    let standing = async |wanted: &str| {
+        let ask = async || {
+            let answer = hub.hubs().get_hub(v1::GetHubRequest {}).await.unwrap();
+            answer.into_inner().hub.unwrap()
+        };
+        let reached = async {
+            loop {
+                let hub = ask().await;
+                if hub.standing == wanted {
+                    return hub;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), reached)
+            .await
+            .unwrap_or_else(|_| panic!("the hub is never {wanted}"))
+    };
+    let fenced = standing("fenced").await;
+    assert!(
+        fenced.message.contains("cluster eu-1 has accepted term 99"),
+        "{fenced:?}"
+    );
+    let refused = hub.token("eu-2", false).await.unwrap_err();
+    assert_eq!(reason(&refused), "FENCED", "{refused:?}");
+    let request = v1::RevokeClusterRequest {
+        name: "clusters/eu-1".into(),
+        ..v1::RevokeClusterRequest::default()
+    };
+    hub.clusters().revoke_cluster(request).await.unwrap();
+    standing("acting").await;
+    hub.token("eu-2", false).await.unwrap();
+    hub.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_authority_is_rolled_over_only_as_fast_as_agents_go_along() {
     let hub = Hub::start().await;
     let mut agent = hub.joined("eu-1").await;

@@ -236,7 +236,9 @@ impl Session {
             }
             Input::Tick => self.tick(now),
             Input::Answered { nonce, answer } => vec![self.answer(nonce, answer)],
-            Input::Reported(report) if self.live() => send(ToHub::Report(report_to_proto(&report, time))),
+            Input::Reported(report) if self.live() => {
+                send(ToHub::Report(report_to_proto(&report, time, self.number)))
+            }
             Input::Facts(facts) if self.live() => send(ToHub::Facts(agent::FactsReport {
                 facts: Some(facts_to_proto(&facts)),
             })),

@@ -77,6 +77,7 @@ async fn lies(world: &World, cluster: &ClusterName) -> Vec<LinkRequest> {
             health: "Unhealthy".into(),
             health_message: lie_of(cluster),
             evidence_age: Some(berth_wire::time::span_to_proto(Duration::ZERO)),
+            answers: 0,
         };
         lies.push(LinkRequest {
             message: Some(link_request::Message::Report(report)),

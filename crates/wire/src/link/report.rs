@@ -13,9 +13,9 @@ use berth_proto::agent;
 use super::{LinkError, digest, name};
 use crate::{time, words};
 
-/// A report, sent at `now` by the clock that `observed_at` was read from.
+/// A report, sent at `now` by the clock that `observed_at` was read from, after what the hub numbered `answers` was heard.
 #[must_use]
-pub fn report_to_proto(report: &TenantReport, now: Timestamp) -> agent::Report {
+pub fn report_to_proto(report: &TenantReport, now: Timestamp, answers: u64) -> agent::Report {
     let (state, reason, message) = match &report.apply {
         ApplyState::Applying { waiting_for } => ("applying", String::new(), waiting_for.clone()),
         ApplyState::Applied => ("applied", String::new(), String::new()),
@@ -36,6 +36,7 @@ pub fn report_to_proto(report: &TenantReport, now: Timestamp) -> agent::Report {
         health: report.health.state.as_str().into(),
         health_message: report.health.message.clone(),
         evidence_age: Some(time::span_to_proto(age(report.observed_at, now))),
+        answers,
     }
 }
 
@@ -162,7 +163,7 @@ mod tests {
         #[test]
         fn a_report_survives(report in testing::report(), age in 0_i64..10_000) {
             let sent = report.observed_at.checked_add(Duration::from_secs(age.unsigned_abs())).unwrap();
-            let back = report_from_proto(&report_to_proto(&report, sent), sent);
+            let back = report_from_proto(&report_to_proto(&report, sent, 0), sent);
             prop_assert_eq!(back, Ok(report));
         }
     }
@@ -170,7 +171,7 @@ mod tests {
     #[test]
     fn evidence_is_as_old_as_it_was_whatever_the_clocks_say() {
         let report = testing::a_report(at(1_000));
-        let sent = report_to_proto(&report, at(1_005));
+        let sent = report_to_proto(&report, at(1_005), 0);
         assert_eq!(
             report_from_proto(&sent, at(900_000)).unwrap().observed_at,
             at(899_995)
@@ -181,7 +182,7 @@ mod tests {
     fn evidence_without_an_age_is_never_fresh() {
         let sent = agent::Report {
             evidence_age: None,
-            ..report_to_proto(&testing::a_report(at(1_000)), at(1_000))
+            ..report_to_proto(&testing::a_report(at(1_000)), at(1_000), 0)
         };
         assert_eq!(
             report_from_proto(&sent, at(1_000)).unwrap().observed_at,
@@ -191,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_state_that_is_not_known_is_refused_and_a_health_that_is_not_known_is_unknown() {
-        let fine = report_to_proto(&testing::a_report(at(1_000)), at(1_000));
+        let fine = report_to_proto(&testing::a_report(at(1_000)), at(1_000), 0);
         let health = agent::Report {
             health: "Splendid".into(),
             ..fine.clone()

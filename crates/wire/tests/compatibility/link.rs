@@ -48,9 +48,9 @@ fn by_the_hub(bytes: &[u8]) -> Vec<u8> {
             ToHub::Heartbeat(link::heartbeat_to_proto(&link::heartbeat_from_proto(&heartbeat)))
         }
         ToHub::Nack(nack) => ToHub::Nack(link::nack_to_proto(&link::nack_from_proto(&nack))),
-        ToHub::Report(report) => {
-            let report = link::report_from_proto(&report, now()).unwrap();
-            ToHub::Report(link::report_to_proto(&report, now()))
+        ToHub::Report(said) => {
+            let report = link::report_from_proto(&said, now()).unwrap();
+            ToHub::Report(link::report_to_proto(&report, now(), said.answers))
         }
         ToHub::Reply(mut reply) => {
             if let Some(Answer::TokenMinted(minted)) = &mut reply.answer {

@@ -210,7 +210,7 @@ impl Link {
                 }
             }
             Some(M::Nack(nack)) => self.refused(&link::nack_from_proto(&nack)),
-            Some(M::Report(report)) => match link::report_from_proto(&report, now) {
+            Some(M::Report(said)) => match link::report_from_proto(&said, now) {
                 Ok(report) => {
                     if report.apply != ApplyState::Withdrawn {
                         self.own(&report.tenant, &report.uid, "report").await?;
@@ -219,6 +219,8 @@ impl Link {
                         .duration_since(report.observed_at)
                         .try_into()
                         .unwrap_or_default();
+                    let way = self.pings.age(said.answers, self.clock.monotonic());
+                    let age = way.map_or(NEVER, |way| way.saturating_add(age));
                     sessions.report(&self.cluster, self.session, report, age);
                 }
                 Err(error) => warn!(cluster = %self.cluster, %error, "a report cannot be read"),

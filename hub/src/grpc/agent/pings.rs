@@ -25,14 +25,15 @@ impl Pings {
         number
     }
 
-    /// How old something can be at most that was said after `answers` was heard; none when that was never said or is forgotten. An agent
-    /// that does not say what it answers (0) is taken to have spoken just now.
+    /// How old something can be at most that was said after `answers` was heard; none when that was never said. An agent that does not
+    /// say what it answers (0) is taken to have spoken just now.
     pub(super) fn age(&self, answers: u64, now: Duration) -> Option<Duration> {
         if answers == 0 {
             return Some(Duration::ZERO);
         }
         let said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = said.iter().find(|(number, _)| *number == answers);
+        // What is forgotten is older than all that is kept, which is old enough.
+        let found = said.iter().find(|(number, _)| *number >= answers);
         found.map(|(_, at)| now.saturating_sub(*at))
     }
 }
@@ -58,6 +59,7 @@ mod tests {
         for at in 5..25 {
             pings.say(second(at));
         }
-        assert_eq!(pings.age(first, second(30)), None);
+        let oldest = pings.age(first, second(30));
+        assert_eq!(oldest, Some(second(30 - 9)), "at least so old");
     }
 }
