@@ -1,7 +1,9 @@
 //! A hub with many connected agents, each with an embedded cluster of its own, all of them in this process: from the hub's answer
 //! to the namespace in the one cluster that a tenant must be on.
 
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use berth_fake::embedded::{EmbeddedCluster, Options as ClusterOptions};
@@ -23,6 +25,14 @@ use crate::report::Table;
 use crate::statistics::{Samples, mebibytes};
 
 const SAMPLES: usize = 100;
+/// Agents that join at the same time.
+const AT_ONCE: usize = 16;
+/// Of the clusters here.
+const ROOM: Room = Room {
+    cpu: "64",
+    memory: "256Gi",
+    pods: "1000",
+};
 
 /// The agent's command line, to be filled in as a person would.
 #[derive(clap::Parser)]
@@ -37,17 +47,14 @@ pub(crate) async fn measure(agents: usize) -> anyhow::Result<Table> {
     let hub = Hub::start(&programs, &directory.path().join("hub"), &json!({})).await?;
     let hub = Arc::new(hub);
     let stop = CancellationToken::new();
-    let join = |number: usize| {
-        let (hub, stop, directory) = (hub.clone(), stop.clone(), directory.path().to_owned());
-        async move { join(&hub, &format!("small-{number}"), &directory, stop).await }
-    };
     let watch = Watch::start();
-    let clusters: Vec<EmbeddedCluster> = futures::stream::iter(0..agents)
-        .map(join)
-        .buffered(16)
-        .try_collect()
-        .await?;
-    let joined = watch.elapsed();
+    let joined = join_all(&hub, agents, &ROOM, directory.path(), &stop).await?;
+    let all_joined = watch.elapsed();
+    let (clusters, joining): (Vec<EmbeddedCluster>, Vec<Duration>) = joined.into_iter().unzip();
+    let mut joins = Samples::default();
+    for took in joining {
+        joins.add(took);
+    }
 
     let api = hub.api()?;
     let mut samples = Samples::default();
@@ -67,7 +74,13 @@ pub(crate) async fn measure(agents: usize) -> anyhow::Result<Table> {
     let mut table = Table::default();
     table.line(
         format!("{agents} agents joined"),
-        format!("{:.1} s", joined.as_secs_f64()),
+        format!("{:.1} s", all_joined.as_secs_f64()),
+        "",
+        "",
+    );
+    table.line(
+        format!("one of them, {AT_ONCE} at a time, from its start until the hub has its facts"),
+        joins.line(),
         "",
         "",
     );
@@ -82,20 +95,45 @@ pub(crate) async fn measure(agents: usize) -> anyhow::Result<Table> {
     Ok(table)
 }
 
-/// A small cluster with an agent that has joined.
+/// What a cluster's one node has.
+#[derive(Clone, Copy)]
+pub(crate) struct Room {
+    pub(crate) cpu: &'static str,
+    pub(crate) memory: &'static str,
+    pub(crate) pods: &'static str,
+}
+
+/// Clusters, each with an agent that has joined, and how long that took the agent.
+pub(crate) async fn join_all(
+    hub: &Arc<Hub>,
+    agents: usize,
+    room: &'static Room,
+    directory: &Path,
+    stop: &CancellationToken,
+) -> anyhow::Result<Vec<(EmbeddedCluster, Duration)>> {
+    let join = |number: usize| {
+        let (hub, stop, directory) = (hub.clone(), stop.clone(), directory.to_owned());
+        async move { join(&hub, &format!("small-{number}"), room, &directory, stop).await }
+    };
+    let joining = futures::stream::iter(0..agents).map(join).buffered(AT_ONCE);
+    joining.try_collect().await
+}
+
+/// A cluster with an agent that has joined, and how long that took the agent.
 async fn join(
     hub: &Hub,
     name: &str,
-    directory: &std::path::Path,
+    room: &Room,
+    directory: &Path,
     stop: CancellationToken,
-) -> anyhow::Result<EmbeddedCluster> {
+) -> anyhow::Result<(EmbeddedCluster, Duration)> {
     let options = ClusterOptions {
         name: name.to_owned(),
         ..ClusterOptions::default()
     };
     let cluster = EmbeddedCluster::start(options).await?;
     let nodes = Api::<Node>::all(cluster.client());
-    let room = json!({"cpu": "64", "memory": "256Gi", "pods": "1000"});
+    let room = json!({"cpu": room.cpu, "memory": room.memory, "pods": room.pods});
     let node = json!({"metadata": {"name": "node-1"}, "status": {"capacity": room, "allocatable": room}});
     nodes
         .create(&PostParams::default(), &serde_json::from_value(node)?)
@@ -128,6 +166,7 @@ async fn join(
     ];
     let Agent { options } = Agent::try_parse_from(arguments)?;
     let label = name.to_owned();
+    let watch = Watch::start();
     tokio::spawn(async move {
         if let Err(error) = berth_agent::run(options, stop).await {
             eprintln!("agent {label} has ended: {error}");
@@ -141,5 +180,5 @@ async fn join(
         Ok(facts.is_some_and(|facts| facts.ready_nodes > 0).then_some(()))
     })
     .await?;
-    Ok(cluster)
+    Ok((cluster, watch.elapsed()))
 }

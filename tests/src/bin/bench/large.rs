@@ -1,36 +1,56 @@
-//! A hub with many tenants that starts again: how long until it serves, and until it decides.
+//! A hub with many tenants on many clusters that starts again: how long until it serves, until it decides, and until every agent has
+//! been told and has told again.
 
-use anyhow::Context as _;
-use berth_tests::api::{Api, of_tier};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use berth_tests::api::{Api, is_ready, of_tier};
 use berth_tests::hub::Hub;
 use berth_tests::programs::Programs;
-use berth_tests::waiting::{LONG, Watch, until};
+use berth_tests::waiting::{LONG, Watch, now, until};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
+use crate::agents::{Room, join_all};
 use crate::report::Table;
+use crate::statistics::mebibytes;
 
 /// Calls under way at once.
 const CALLERS: usize = 64;
+/// Clusters, on embedded APIs in this process.
+const CLUSTERS: usize = 20;
+/// More than the tenants of a cluster need.
+const ROOM: Room = Room {
+    cpu: "4000",
+    memory: "16Ti",
+    pods: "100000",
+};
+/// For everything to be applied for the first time, which is not what is measured.
+const FILLED: Duration = Duration::from_secs(3600);
 
-/// Without clusters: what is measured is reading everything and deciding about everything.
+/// From the first of `tenants` to the last that is known again.
 pub(crate) async fn measure(tenants: usize) -> anyhow::Result<Table> {
     let directory = tempfile::tempdir().context("make a directory")?;
     // What one identity may usually do is not what is measured.
-    let plenty = serde_json::json!({
+    let plenty = json!({
         "callsPerSecond": 100_000, "callsBurst": 100_000, "addressCallsPerSecond": 100_000, "addressCallsBurst": 100_000,
     });
-    let config = serde_json::json!({"limits": plenty});
-    let mut hub = Hub::start(&Programs::find()?, directory.path(), &config).await?;
+    let config = json!({"limits": plenty});
+    let hub = Hub::start(&Programs::find()?, &directory.path().join("hub"), &config).await?;
+    let mut hub = Arc::new(hub);
+    let stop = CancellationToken::new();
+    let clusters = join_all(&hub, CLUSTERS, &ROOM, directory.path(), &stop).await?;
     let api = hub.api()?;
     let mut table = Table::default();
+    let seconds = |watch: &Watch| format!("{:.2} s", watch.elapsed().as_secs_f64());
+    let ids: Vec<String> = (0..tenants).map(|number| format!("many-{number}")).collect();
     let watch = Watch::start();
-    stream::iter(0..tenants)
-        .map(|number| {
+    stream::iter(&ids)
+        .map(|id| {
             let api = api.clone();
-            async move {
-                let made = api.create(&format!("many-{number}"), of_tier("free")).await;
-                made.map(drop)
-            }
+            async move { api.create(id, of_tier("free")).await.map(drop) }
         })
         .buffer_unordered(CALLERS)
         .try_collect::<()>()
@@ -42,12 +62,23 @@ pub(crate) async fn measure(tenants: usize) -> anyhow::Result<Table> {
         "",
         "",
     );
+    filled(&api, &ids).await?;
+    table.line(
+        format!("until all are Ready, on {CLUSTERS} clusters"),
+        seconds(&watch),
+        "",
+        "",
+    );
+    table.line("hub's memory", mebibytes(hub.resident_memory()?), "", "");
+
+    let hub = Arc::get_mut(&mut hub).context("whoever joined is done with the hub")?;
     hub.process().kill().await?;
+    let killed = now();
     let watch = Watch::start();
     hub.start_again().await?;
     table.line(
         format!("hub with {tenants} tenants killed, until it serves"),
-        format!("{:.2} s", watch.elapsed().as_secs_f64()),
+        seconds(&watch),
         "",
         "",
     );
@@ -55,18 +86,40 @@ pub(crate) async fn measure(tenants: usize) -> anyhow::Result<Table> {
     until(LONG, "it decides", || decided(&api)).await?;
     table.line(
         "until it has decided about a tenant created then",
-        format!("{:.2} s", watch.elapsed().as_secs_f64()),
+        seconds(&watch),
         "",
         "",
     );
-    table.line("memory", format!("{} MiB", hub.resident_memory()? >> 20), "", "");
+    api.resynced(&ids, killed).await?;
+    table.line(
+        "until all agents are re-synced: everything Ready by new evidence",
+        seconds(&watch),
+        "",
+        "",
+    );
+    table.line("hub's memory", mebibytes(hub.resident_memory()?), "", "");
+    stop.cancel();
+    drop(clusters);
     hub.process().stop().await?;
     Ok(table)
+}
+
+async fn filled(api: &Api, ids: &[String]) -> anyhow::Result<()> {
+    until(FILLED, "everything is Ready", || async {
+        // All of them in one answer take a while: often enough is once in between.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let ready = api.list().await?.iter().filter(|tenant| is_ready(tenant)).count();
+        ensure!(ready >= ids.len(), "{ready} of {} are Ready", ids.len());
+        Ok(Some(()))
+    })
+    .await
 }
 
 async fn decided(api: &Api) -> anyhow::Result<Option<()>> {
     let tenant = api.tenant("first").await?;
     let conditions = tenant.status.map(|status| status.conditions).unwrap_or_default();
-    let placed = conditions.iter().any(|condition| condition.r#type == "Placed");
+    let placed = conditions
+        .iter()
+        .any(|condition| condition.r#type == "Placed" && condition.status == "True");
     Ok(placed.then_some(()))
 }

@@ -43,6 +43,9 @@ struct Arguments {
     /// Agents on the embedded API.
     #[arg(long, default_value_t = 200)]
     agents: usize,
+    /// Tenants of the large fleet.
+    #[arg(long, default_value_t = 10_000)]
+    large: usize,
     /// Kills of a leader.
     #[arg(long, default_value_t = 20)]
     kills: usize,
@@ -147,7 +150,7 @@ async fn measure(sections: &[Section], arguments: &Arguments, report: &mut Repor
         report.add("Strangers", &strangers::measure().await?);
     }
     if sections.contains(&Section::Large) {
-        report.add("A large fleet", &large::measure(10_000).await?);
+        report.add("A large fleet", &large::measure(arguments.large).await?);
     }
     if sections.contains(&Section::FirstRun) {
         report.add("First run", &first_run::measure().await?);
