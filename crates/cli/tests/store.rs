@@ -75,7 +75,7 @@ fn home(dir: &Path) {
             .unwrap();
         for at in 0..30 {
             store
-                .txn(Txn::new().put(key(&format!("tenants/t-{at}")), "x"))
+                .txn(Txn::new().put(key(&format!("objects/t-{at}")), "x"))
                 .await
                 .unwrap();
         }
@@ -100,7 +100,7 @@ fn a_store_is_backed_up_and_restored_into_its_place_with_the_mark_of_a_restore()
     home(&hub);
     let whole = well(&["store", "verify", "--data-dir", text(&hub)]);
     assert!(
-        whole.contains("the store is whole") && whole.contains("tenants"),
+        whole.contains("the store is whole") && whole.contains("objects"),
         "{whole}"
     );
     for to in [&file, &place] {
