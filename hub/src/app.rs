@@ -294,23 +294,30 @@ pub async fn run(
         admin_context: upkeep.admin_context(),
         ca_pin: home.authority.pin().to_string(),
     };
-    // A hub that follows is as ready as one that leads.
-    tokio::select! {
+    // A hub that follows is as ready as one that leads; one that was elected and cannot lead never is.
+    let unsettled = tokio::select! {
+        biased;
+        ended = &mut leading => Some(ended),
         () = lead.settled() => {
             info!(api = %running.api_url, agents = ?running.agent_urls, ops = %running.ops, context = %running.admin_context.display(), store = home.kind, "hub runs");
             drop(starting);
             started(&running);
+            None
         }
-        () = cancel.cancelled() => {}
-    }
+        () = cancel.cancelled() => None,
+    };
 
     let mut lost = None;
-    let ended = tokio::select! {
-        () = cancel.cancelled() => None,
-        ended = &mut leading => Some(ended),
-        () = upkeep.run() => None,
-        ended = &mut api_task => { lost = Some(("the API", ended)); None }
-        ended = &mut agent_task => { lost = Some(("agents", ended)); None }
+    let ended = match unsettled {
+        Some(ended) => Some(ended),
+        None => tokio::select! {
+            biased;
+            () = cancel.cancelled() => None,
+            ended = &mut leading => Some(ended),
+            ended = &mut api_task => { lost = Some(("the API", ended)); None }
+            ended = &mut agent_task => { lost = Some(("agents", ended)); None }
+            () = upkeep.run() => None,
+        },
     };
     let lost = lost.filter(|_| !cancel.is_cancelled());
     // Streams of agents and watchers never end by themselves.
