@@ -42,6 +42,24 @@ pub enum RecordProblem {
     /// A part of it is missing.
     #[error("{0}")]
     Missing(String),
+    /// One of many that were read.
+    #[error("the record {key} in the store cannot be read: {problem}")]
+    Of {
+        /// Its key.
+        key: String,
+        /// Why not.
+        problem: Box<RecordProblem>,
+    },
+}
+
+impl RecordProblem {
+    /// The same, saying of which record.
+    pub(crate) fn of(self, key: &Key) -> Self {
+        Self::Of {
+            key: key.to_string(),
+            problem: Box::new(self),
+        }
+    }
 }
 
 /// The view and the revision it is of.

@@ -71,6 +71,14 @@ async fn a_restored_etcd_is_observed_by_whichever_hub_leads_until_one_is_let_tak
     ready(&hubs, "later").await.unwrap();
     backed_up(&hubs, &cli, &place).await.unwrap();
     let known = api.hub().await.unwrap().term;
+    // Offline commands look while hubs go on.
+    let (now, file) = (hubs.store("berth-test"), safe.path().join("now.berth"));
+    let file = file.display().to_string();
+    for asked in [&["backup", "--to", &file][..], &["verify"]] {
+        fine(&cli, &[&["store"][..], asked, &["--store", &now]].concat())
+            .await
+            .unwrap();
+    }
     for hub in &mut hubs.hubs {
         hub.process().stop().await.unwrap();
     }

@@ -1,5 +1,6 @@
 //! Records in etcd that somebody has overwritten: whoever leads goes on with what it knew, nobody starts with them, and nothing is touched.
 
+use anyhow::ensure;
 use berth_fake::control_plane::EtcdClusterOptions;
 use berth_tests::{
     cli::Cli,
@@ -7,6 +8,7 @@ use berth_tests::{
     hubs::{Hubs, HubsOptions},
     waiting::{LONG, until},
 };
+use tonic::Code;
 
 use super::{create, ready, stands, untouched};
 
@@ -22,13 +24,14 @@ async fn hubs() -> anyhow::Result<Hubs> {
 }
 
 /// Waits until a hub has ended with 78, having said all of `words`.
-async fn ends_with_78(hubs: &mut Hubs, hub: usize, words: &[&str]) {
-    let ended = hubs.hubs[hub].process().ended(LONG).await.unwrap();
+async fn ends_with_78(hubs: &mut Hubs, hub: usize, words: &[&str]) -> anyhow::Result<()> {
+    let ended = hubs.hubs[hub].process().ended(LONG).await?;
     let log = hubs.hubs[hub].log_end(30);
-    assert_eq!(ended.code(), Some(78), "{log}");
+    ensure!(ended.code() == Some(78), "{ended}: {log}");
     for word in words {
-        assert!(log.contains(word), "{word}: {log}");
+        ensure!(log.contains(word), "{word}: {log}");
     }
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -70,9 +73,9 @@ async fn a_leader_goes_on_with_what_it_knew_and_no_hub_starts_with_what_it_canno
         &*store,
     ];
     hubs.hubs[leader].process().kill().await.unwrap();
-    ends_with_78(&mut hubs, follower, &words).await;
+    ends_with_78(&mut hubs, follower, &words).await.unwrap();
     hubs.hubs[leader].launch(&[]).unwrap();
-    ends_with_78(&mut hubs, leader, &words).await;
+    ends_with_78(&mut hubs, leader, &words).await.unwrap();
     let cli = Cli::new(&hubs.programs, &hubs.hubs[leader].context());
     let verified = cli.call(&["store", "verify", "--store", &store]).await.unwrap();
     assert_eq!(verified.code, 78, "{verified:?}");
@@ -103,6 +106,16 @@ async fn without_a_readable_record_of_the_fleet_or_with_a_newer_schema_every_hub
     let mut hubs = hubs().await.unwrap();
     let leader = hubs.leader().await.unwrap();
     create(&hubs, "kept").await.unwrap();
+    // A list that left one out would be worse than none.
+    let key = "/berth-test/data/tenants/kept";
+    let good = get(&hubs.etcd, key).await.unwrap();
+    put(&hubs.etcd, key, b"\xff\xffgarbage").await.unwrap();
+    let refused = hubs.hubs[leader].api().unwrap().list().await.unwrap_err();
+    assert_eq!(refused.code(), Code::DataLoss, "{refused}");
+    assert!(refused.message().contains("tenants/kept"), "{refused}");
+    put(&hubs.etcd, key, &good).await.unwrap();
+    hubs.hubs[leader].api().unwrap().list().await.unwrap();
+
     let key = "/berth-test/data/fleet";
     let good = get(&hubs.etcd, key).await.unwrap();
     put(&hubs.etcd, key, b"\xff\xffgarbage").await.unwrap();
@@ -111,7 +124,7 @@ async fn without_a_readable_record_of_the_fleet_or_with_a_newer_schema_every_hub
         "berth store verify",
     ];
     for hub in [leader, 1 - leader] {
-        ends_with_78(&mut hubs, hub, &words).await;
+        ends_with_78(&mut hubs, hub, &words).await.unwrap();
     }
     put(&hubs.etcd, key, &good).await.unwrap();
     for hub in &mut hubs.hubs {
@@ -125,8 +138,8 @@ async fn without_a_readable_record_of_the_fleet_or_with_a_newer_schema_every_hub
     create(&hubs, "made").await.unwrap();
     hubs.hubs[leader].process().kill().await.unwrap();
     let words = ["the store has schema 3", "start the version that wrote it"];
-    ends_with_78(&mut hubs, 1 - leader, &words).await;
+    ends_with_78(&mut hubs, 1 - leader, &words).await.unwrap();
     hubs.hubs[leader].launch(&[]).unwrap();
-    ends_with_78(&mut hubs, leader, &words).await;
+    ends_with_78(&mut hubs, leader, &words).await.unwrap();
     hubs.stop().await;
 }
