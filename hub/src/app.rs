@@ -33,11 +33,12 @@ use crate::{
         agents::AgentCalls,
         calls::{Known, Recorded, Witness},
     },
-    auth::{Accounts, Bearer, Oidc, ProviderError},
+    auth::{Accounts, Bearer, Oidc},
     backup::Backing,
     bootstrap::AgentBootstrap,
     calls::{Admission, Certificates, Entry, Passing},
-    config::{Config, ConfigError},
+    config::Config,
+    error::HubError,
     gate::Gate,
     grpc::{
         Api, access::AccessOf, agent::Agents, api_key::ApiKeys, audit::Events, bundle::Bundles,
@@ -57,104 +58,6 @@ const DRAIN: Duration = Duration::from_secs(5);
 const KEEPALIVE: Duration = Duration::from_secs(20);
 /// Between two looks at a store that no hub has ever led on.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
-
-/// Why a hub ended.
-#[derive(Debug, thiserror::Error)]
-pub enum HubError {
-    /// Its configuration.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// Its data directory.
-    #[error(transparent)]
-    Home(#[from] HomeError),
-    /// A listener.
-    #[error("listen on {address} for {what}")]
-    Listen {
-        /// For what.
-        what: &'static str,
-        /// Where.
-        address: SocketAddr,
-        /// Why not.
-        #[source]
-        source: std::io::Error,
-    },
-    /// TLS.
-    #[error("set up TLS")]
-    Tls(#[from] tls::TlsError),
-    /// Certificates.
-    #[error("issue the hub's certificate")]
-    Certificate(#[from] berth_identity::CaError),
-    /// A file of the certificate from outside.
-    #[error("read `{}` (tls in the configuration)", path.display())]
-    OutsideFile {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The certificate from outside.
-    #[error("use the certificate `{}` (tls.certFile, with tls.keyFile)", path.display())]
-    Outside {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        #[source]
-        source: tls::TlsError,
-    },
-    /// The cloud account.
-    #[error("the cloud account: {0}")]
-    Cloud(String),
-    /// Who may sign in.
-    #[error("the OpenID providers (auth.oidc)")]
-    Auth(#[from] ProviderError),
-    /// Backups.
-    #[error(transparent)]
-    Backup(crate::backup::BackingError),
-    /// The audit log.
-    #[error(transparent)]
-    Audit(#[from] AuditError),
-    /// The control loop.
-    #[error("the control loop ended")]
-    Fleet(#[from] berth_control::fleet::FleetError),
-    /// Serving.
-    #[error("serve {what}")]
-    Serve {
-        /// What.
-        what: &'static str,
-        /// Why it ended.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-}
-
-impl HubError {
-    /// 78 (EX_CONFIG) when only a person can help: a damaged store, a wrong configuration.
-    #[must_use]
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            Self::Config(_)
-            | Self::Cloud(_)
-            | Self::Auth(_)
-            | Self::Backup(_)
-            | Self::Audit(_)
-            | Self::OutsideFile { .. }
-            | Self::Outside { .. } => 78,
-            Self::Home(HomeError::Open(error)) => error.exit_code(),
-            Self::Home(HomeError::OtherAuthority { .. } | HomeError::NoEtcd | HomeError::Readable(_)) => 78,
-            _ => 1,
-        }
-    }
-
-    /// What to do, with the command to do it; none where the error says it all.
-    #[must_use]
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::Home(HomeError::Open(error)) => Some(error.hint()),
-            _ => None,
-        }
-    }
-}
 
 /// Where a running hub is reached.
 #[derive(Clone, Debug)]
@@ -392,23 +295,30 @@ pub async fn run(
         admin_context: upkeep.admin_context(),
         ca_pin: home.authority.pin().to_string(),
     };
-    // A hub that follows is as ready as one that leads.
-    tokio::select! {
+    // A hub that follows is as ready as one that leads; one that was elected and cannot lead never is.
+    let unsettled = tokio::select! {
+        biased;
+        ended = &mut leading => Some(ended),
         () = lead.settled() => {
             info!(api = %running.api_url, agents = ?running.agent_urls, ops = %running.ops, context = %running.admin_context.display(), store = home.kind, "hub runs");
             drop(starting);
             started(&running);
+            None
         }
-        () = cancel.cancelled() => {}
-    }
+        () = cancel.cancelled() => None,
+    };
 
     let mut lost = None;
-    let ended = tokio::select! {
-        () = cancel.cancelled() => None,
-        ended = &mut leading => Some(ended),
-        () = upkeep.run() => None,
-        ended = &mut api_task => { lost = Some(("the API", ended)); None }
-        ended = &mut agent_task => { lost = Some(("agents", ended)); None }
+    let ended = match unsettled {
+        Some(ended) => Some(ended),
+        None => tokio::select! {
+            biased;
+            () = cancel.cancelled() => None,
+            ended = &mut leading => Some(ended),
+            ended = &mut api_task => { lost = Some(("the API", ended)); None }
+            ended = &mut agent_task => { lost = Some(("agents", ended)); None }
+            () = upkeep.run() => None,
+        },
     };
     let lost = lost.filter(|_| !cancel.is_cancelled());
     // Streams of agents and watchers never end by themselves.

@@ -10,7 +10,7 @@ use berth_control::keys;
 use berth_identity::{Authority, CaError, Credential, Stage, ca, certificate};
 use berth_model::{FleetId, Generation, Revision, Term, Tier, Timestamp, Uid, catalogue};
 use berth_store::{Election, OpenError, SledOptions, SledStore, SoleCandidate, Store, StoreError, Txn};
-use berth_wire::record::{self, FleetRecord};
+use berth_wire::record::{self, FleetRecord, RecordError};
 use tracing::{info, warn};
 
 use crate::{config::EtcdAccess, lead::Restored, options::StoreChoice};
@@ -60,6 +60,23 @@ pub enum HomeError {
     /// This build cannot speak to etcd.
     #[error("this build of the hub has no etcd: build it with --features etcd, or leave out --store")]
     NoEtcd,
+    /// A record that every start needs.
+    #[error("the record {key} in the store cannot be read")]
+    Record {
+        /// Its key.
+        key: &'static str,
+        /// Why not.
+        #[source]
+        problem: RecordError,
+    },
+    /// The store was not restored to the end.
+    #[error(
+        "the store was begun to be restored from {from} and that never ended, so that a part of the fleet is missing in it"
+    )]
+    Unfinished {
+        /// From which backup.
+        from: String,
+    },
     /// A record or a name in it.
     #[error("{0}")]
     Wrong(String),
@@ -160,8 +177,7 @@ impl Home {
         let Some(entry) = self.store.get(&keys::fleet()).await? else {
             return Ok(None);
         };
-        let record =
-            record::decode_fleet(&entry.value).map_err(|error| HomeError::Wrong(error.to_string()))?;
+        let record = read_fleet(&entry.value)?;
         self.same_authority(&record)?;
         Ok(Some(record))
     }
@@ -172,12 +188,12 @@ impl Home {
     /// # Errors
     /// As [`Home::fleet`].
     pub async fn begin(&self, now: Timestamp) -> Result<Period, HomeError> {
+        let restored = self.restored().await?;
         let key = keys::fleet();
         let record = match self.store.get(&key).await? {
             None => self.found().await?,
             Some(entry) => {
-                let read = record::decode_fleet(&entry.value)
-                    .map_err(|error| HomeError::Wrong(error.to_string()))?;
+                let read = read_fleet(&entry.value)?;
                 self.same_authority(&read)?;
                 // Another hub of the fleet, or this one before it died, went over to the next authority.
                 if let Stage::Announced { next } = self.authority.stage()
@@ -199,18 +215,27 @@ impl Home {
                 record
             }
         };
-        let restored = self.store.get(&keys::restore()).await?.map(|entry| {
-            let read = record::decode_restore(&entry.value);
-            Restored(
-                read.inspect_err(|error| warn!(%error, "the store was restored, and does not say from what"))
-                    .ok(),
-            )
-        });
         Ok(Period {
             fleet: record.fleet,
             term: record.term,
             restored,
         })
+    }
+
+    /// The mark that the store was restored. One that was not restored to the end is no store: what is missing in it would be taken for
+    /// gone.
+    async fn restored(&self) -> Result<Option<Restored>, HomeError> {
+        let Some(entry) = self.store.get(&keys::restore()).await? else {
+            return Ok(None);
+        };
+        match record::decode_restore(&entry.value) {
+            Ok(mark) if mark.unfinished => Err(HomeError::Unfinished { from: mark.source }),
+            Ok(mark) => Ok(Some(Restored(Some(mark)))),
+            Err(error) => {
+                warn!(%error, "the store was restored, and does not say from what");
+                Ok(Some(Restored(None)))
+            }
+        }
     }
 
     /// What tells this store from every other one; empty where the store does not say.
@@ -219,7 +244,7 @@ impl Home {
         match &self.closing {
             Closing::Sled(sled) => sled.incarnation(),
             #[cfg(feature = "etcd")]
-            Closing::Etcd(_) => "",
+            Closing::Etcd(etcd) => etcd.incarnation(),
             Closing::Lent { .. } => "",
         }
     }
@@ -289,6 +314,13 @@ impl Home {
             ours,
         })
     }
+}
+
+fn read_fleet(value: &[u8]) -> Result<FleetRecord, HomeError> {
+    record::decode_fleet(value).map_err(|problem| HomeError::Record {
+        key: keys::FLEET,
+        problem,
+    })
 }
 
 type Opened = (Arc<dyn Store>, Arc<dyn Election>, &'static str, Closing);

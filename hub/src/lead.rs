@@ -20,8 +20,8 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::{
-    app::HubError,
     backup::Backing,
+    error::HubError,
     home::{Home, HomeError, Period},
 };
 

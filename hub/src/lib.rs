@@ -8,6 +8,7 @@ pub mod backup;
 pub mod bootstrap;
 pub mod calls;
 pub mod config;
+pub mod error;
 #[cfg(feature = "etcd")]
 mod etcd;
 #[cfg(feature = "failpoints")]
@@ -21,9 +22,11 @@ mod metrics;
 pub mod options;
 mod upkeep;
 
-pub use app::{HubError, Running, run};
+pub use app::{Running, run};
+pub use berth_control::records;
 #[cfg(feature = "failpoints")]
 pub use berth_runtime::failpoint::Failpoints;
+pub use error::{HubError, StorePlace};
 pub use options::{LogFormat, Options};
 
 use std::process::ExitCode;
@@ -49,6 +52,7 @@ pub fn start(options: Options) -> ExitCode {
         }
     };
     let drain = Drain::new();
+    let place = StorePlace::of(&options);
     let outcome = runtime.block_on(async {
         let told = drain.clone();
         tokio::spawn(async move {
@@ -63,7 +67,7 @@ pub fn start(options: Options) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error = %chain(&error), "the hub cannot go on");
-            if let Some(hint) = error.hint() {
+            if let Some(hint) = error.hint(&place) {
                 tracing::error!("{hint}");
             }
             ExitCode::from(error.exit_code())

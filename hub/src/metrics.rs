@@ -106,6 +106,11 @@ impl Collector for Fleet {
                 "Whether the store does not do as asked at the moment",
                 i64::from(standing.trouble.is_some()),
             ),
+            (
+                "unreadable_records",
+                "Records that were overwritten with something that cannot be read since this hub leads; no hub can start with them",
+                i64::try_from(standing.unreadable.len()).unwrap_or(i64::MAX),
+            ),
         ] {
             let gauge = ConstGauge::new(value);
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;

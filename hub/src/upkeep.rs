@@ -18,8 +18,8 @@ use tracing::{info, warn};
 use zeroize::Zeroizing;
 
 use crate::{
-    app::HubError,
     config::OutsideCertificate,
+    error::HubError,
     home::{self, Home},
 };
 

@@ -129,6 +129,25 @@ impl Hub {
         self.ready().await
     }
 
+    /// Starts with these arguments from now on, in place of the ones it was made with.
+    pub fn with_arguments(&mut self, more: Vec<String>) {
+        self.more = more;
+    }
+
+    /// Has this in its configuration from now on, besides what is there.
+    ///
+    /// # Errors
+    /// The file cannot be read or written.
+    pub fn with_config(&self, more: &Value) -> anyhow::Result<()> {
+        let file = self.directory.join("config.yaml");
+        let mut config: Value = serde_json::from_slice(&std::fs::read(&file)?)?;
+        for (name, value) in more.as_object().into_iter().flatten() {
+            config[name] = value.clone();
+        }
+        std::fs::write(&file, serde_json::to_string_pretty(&config)?)?;
+        Ok(())
+    }
+
     /// Starts it again with these variables in its environment, and does not wait: it may end before it is ready.
     ///
     /// # Errors

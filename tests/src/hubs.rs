@@ -1,6 +1,6 @@
 //! Several hubs on one etcd, with a shared cluster whose agent knows all of them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +23,30 @@ use crate::{install, kubernetes};
 
 /// The shared cluster.
 pub const CLUSTER: &str = "eu-1";
+
+/// What hubs, and on what etcd.
+#[derive(Clone, Debug)]
+pub struct HubsOptions {
+    /// How many hubs.
+    pub hubs: usize,
+    /// Seconds for which a leader stays one without being heard of.
+    pub lease: u64,
+    /// Their etcd.
+    pub etcd: EtcdClusterOptions,
+    /// More of every hub's configuration.
+    pub config: serde_json::Value,
+}
+
+impl Default for HubsOptions {
+    fn default() -> Self {
+        Self {
+            hubs: 2,
+            lease: 2,
+            etcd: EtcdClusterOptions::default(),
+            config: serde_json::json!({}),
+        }
+    }
+}
 
 /// Hubs on one etcd. The fields are dropped in this order.
 #[derive(Debug)]
@@ -62,11 +86,24 @@ impl Hubs {
     /// # Errors
     /// Something does not start.
     pub async fn start_with_lease(hubs: usize, members: usize, lease: u64) -> anyhow::Result<Self> {
-        let options = EtcdClusterOptions {
-            members,
-            ..EtcdClusterOptions::default()
-        };
-        let etcd = EtcdCluster::start(&Binaries::find()?, &options).await?;
+        Self::start_as(&HubsOptions {
+            hubs,
+            lease,
+            etcd: EtcdClusterOptions {
+                members,
+                ..EtcdClusterOptions::default()
+            },
+            ..HubsOptions::default()
+        })
+        .await
+    }
+
+    /// Starts an etcd and hubs on it, without a cluster.
+    ///
+    /// # Errors
+    /// Something does not start.
+    pub async fn start_as(options: &HubsOptions) -> anyhow::Result<Self> {
+        let etcd = EtcdCluster::start(&Binaries::find()?, &options.etcd).await?;
         let mut all = Self {
             hubs: Vec::new(),
             agent: None,
@@ -76,32 +113,47 @@ impl Hubs {
             kube: None,
             directory: tempfile::tempdir().context("make a directory")?,
         };
-        for number in 0..hubs {
-            all.add(number, lease).await?;
+        for number in 0..options.hubs {
+            all.add(number, options).await?;
         }
         Ok(all)
     }
 
-    async fn add(&mut self, number: usize, lease: u64) -> anyhow::Result<()> {
+    async fn add(&mut self, number: usize, options: &HubsOptions) -> anyhow::Result<()> {
         let directory = self.directory.path().join(format!("hub-{number}"));
         // Every hub of a fleet has the same certificate authority: an operator copies it.
         if let Some(first) = self.hubs.first() {
             copy(&first.data().join("ca"), &directory.join("data/ca"))?;
         }
-        let config = serde_json::json!({
+        let mut config = serde_json::json!({
             "placement": {"defaultRegion": REGION},
-            "etcd": {"leaseSeconds": lease, "requestTimeoutSeconds": 2.0},
+            "etcd": {"leaseSeconds": options.lease, "requestTimeoutSeconds": 2.0},
         });
-        let hosts: Vec<String> = self
-            .etcd
-            .client_urls()
-            .iter()
-            .map(|url| url.split("://").last().unwrap_or_default().to_owned())
-            .collect();
-        let store = format!("--store=etcd://{}/berth-test", hosts.join(","));
+        for (name, value) in options.config.as_object().into_iter().flatten() {
+            config[name] = value.clone();
+        }
+        let store = format!("--store={}", self.store("berth-test"));
         let hub = Hub::start_with(&self.programs, &directory, &config, vec![store]).await?;
         self.hubs.push(hub);
         Ok(())
+    }
+
+    /// The store under another prefix of the same etcd; the hubs begin under `berth-test`.
+    #[must_use]
+    pub fn store(&self, prefix: &str) -> String {
+        let urls = self.etcd.client_urls();
+        let hosts: Vec<&str> = urls.iter().filter_map(|url| url.split("://").last()).collect();
+        format!("etcd://{}/{prefix}", hosts.join(","))
+    }
+
+    /// A directory for a test's own files, removed with everything.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn directory(&self, name: &str) -> anyhow::Result<PathBuf> {
+        let path = self.directory.path().join(name);
+        std::fs::create_dir_all(&path).with_context(|| format!("create {}", path.display()))?;
+        Ok(path)
     }
 
     /// Starts a shared cluster and an agent that knows all hubs, and waits until it is connected.

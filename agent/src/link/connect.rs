@@ -64,6 +64,11 @@ impl Hubs {
             .unwrap_or_default()
     }
 
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.addresses.len()
+    }
+
     /// Gives `leader` the next turn when it is one of the addresses. A hub cannot send agents elsewhere.
     pub(crate) fn prefer(&self, leader: &str) {
         if let Some(at) = self.addresses.iter().position(|address| same(address, leader)) {

@@ -75,7 +75,7 @@ fn home(dir: &Path) {
             .unwrap();
         for at in 0..30 {
             store
-                .txn(Txn::new().put(key(&format!("tenants/t-{at}")), "x"))
+                .txn(Txn::new().put(key(&format!("objects/t-{at}")), "x"))
                 .await
                 .unwrap();
         }
@@ -100,7 +100,7 @@ fn a_store_is_backed_up_and_restored_into_its_place_with_the_mark_of_a_restore()
     home(&hub);
     let whole = well(&["store", "verify", "--data-dir", text(&hub)]);
     assert!(
-        whole.contains("the store is whole") && whole.contains("tenants"),
+        whole.contains("the store is whole") && whole.contains("objects"),
         "{whole}"
     );
     for to in [&file, &place] {
@@ -326,4 +326,42 @@ fn a_backup_of_a_running_hub_holds_no_key_and_no_token() {
             );
         }
     }
+}
+
+#[test]
+fn a_hub_ends_with_78_at_a_record_that_it_cannot_read_and_names_it_with_the_repair() {
+    let dir = tempfile::tempdir().unwrap();
+    let (home, file) = (dir.path().join("hub"), dir.path().join("one.berth"));
+    let (running, context) = hub(&home);
+    let backup = berth_with(&context, &["store", "backup", "--to", text(&file)]);
+    assert_eq!(backup.code, 0, "{}", backup.err);
+    drop(running);
+    block_on(async {
+        let store = SledStore::open(&SledOptions::in_home(&home)).unwrap();
+        let txn = Txn::new().put(key("tenants/acme"), vec![0xff; 40]);
+        store.txn(txn).await.unwrap();
+        store.close().await;
+    });
+    let any = "127.0.0.1:0";
+    let start = ["hub", "--data-dir", text(&home), "--listen", any];
+    let listen = ["--agent-listen", any, "--ops-listen", any];
+    let ended = berth(&[&start[..], &listen[..]].concat());
+    let said = format!("{}{}", ended.out, ended.err);
+    assert_eq!(ended.code, 78, "{said}");
+    let restore = format!("berth store restore --data-dir {} --replace --from", text(&home));
+    assert!(said.contains("tenants/acme") && said.contains(&restore), "{said}");
+    let verified = berth(&["store", "verify", "--data-dir", text(&home)]);
+    assert_eq!(verified.code, 78, "{}", verified.err);
+    assert!(verified.err.contains("tenants/acme"), "{}", verified.err);
+    // And that command does repair it.
+    well(&[
+        "store",
+        "restore",
+        "--data-dir",
+        text(&home),
+        "--replace",
+        "--from",
+        text(&file),
+    ]);
+    well(&["store", "verify", "--data-dir", text(&home)]);
 }

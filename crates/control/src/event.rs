@@ -7,7 +7,6 @@ use berth_plan::{
     Changes,
     view::{BreakerView, ClusterView, InfraView, TenantView, View},
 };
-use tracing::error;
 
 use crate::{
     evidence, keys,
@@ -15,20 +14,7 @@ use crate::{
     sessions::Sessions,
 };
 
-/// Takes one changed key into the view and notes who is concerned.
-pub(crate) fn take(
-    view: &mut View,
-    sessions: &Sessions,
-    changes: &mut Changes,
-    key: &str,
-    value: Option<&[u8]>,
-    revision: Revision,
-) {
-    if let Err(problem) = try_take(view, sessions, changes, key, value, revision) {
-        error!(%key, %revision, error = %problem, "a record cannot be read and is passed over");
-    }
-}
-
+/// Takes one changed key into the view and notes who is concerned. What cannot be read changes nothing in the view.
 pub(crate) fn try_take(
     view: &mut View,
     sessions: &Sessions,

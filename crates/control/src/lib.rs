@@ -15,6 +15,7 @@ mod load;
 pub mod objects;
 pub mod outbox;
 pub mod questions;
+pub mod records;
 pub mod registry;
 pub mod seams;
 pub mod sessions;

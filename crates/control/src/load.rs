@@ -20,6 +20,7 @@ use berth_wire::{
     },
 };
 use bytes::Bytes;
+use tracing::warn;
 
 use crate::{event, fleet::FleetError, keys, objects, sessions::Sessions};
 
@@ -41,6 +42,24 @@ pub enum RecordProblem {
     /// A part of it is missing.
     #[error("{0}")]
     Missing(String),
+    /// One of many that were read.
+    #[error("the record {key} in the store cannot be read: {problem}")]
+    Of {
+        /// Its key.
+        key: String,
+        /// Why not.
+        problem: Box<RecordProblem>,
+    },
+}
+
+impl RecordProblem {
+    /// The same, saying of which record.
+    pub(crate) fn of(self, key: &Key) -> Self {
+        Self::Of {
+            key: key.to_string(),
+            problem: Box::new(self),
+        }
+    }
 }
 
 /// The view and the revision it is of.
@@ -367,19 +386,26 @@ pub(crate) async fn view(
                 key,
                 Some(&entry.value),
                 entry.revision,
-            )?;
+            )
+            .map_err(FleetError::record(key))?;
         }
     }
     // The watch shows no change that was made before it: another term may have begun meanwhile.
     if let Some(entry) = store.get(&keys::fleet()).await? {
-        let now = fleet_record(&entry.value)?.term;
+        let now = fleet_record(&entry.value)
+            .map_err(FleetError::record(&entry.key))?
+            .term;
         if now != term {
             return Err(FleetError::OtherTerm { now });
         }
     }
     for entry in all(store, keys::STATUS).await?.0 {
-        let status = record::decode_status(&entry.value).map_err(RecordProblem::from)?;
-        if let Some(known) = view.tenants.get_mut(&id(entry.key.name())?)
+        let (Ok(id), Ok(status)) = (id(entry.key.name()), record::decode_status(&entry.value)) else {
+            // Conditions follow from everything else; only since when they are so is lost.
+            warn!(key = %entry.key, "kept conditions cannot be read and are found anew");
+            continue;
+        };
+        if let Some(known) = view.tenants.get_mut(&id)
             && known.tenant.uid == status.tenant_uid
         {
             known.conditions = status.conditions;
@@ -403,7 +429,8 @@ pub(crate) async fn with_facts(
     let Some(entry) = store.get(&key).await? else {
         return Ok(None);
     };
-    let (mut cluster, key_sha256) = stored_cluster(&entry.value, entry.revision)?;
+    let (mut cluster, key_sha256) =
+        stored_cluster(&entry.value, entry.revision).map_err(FleetError::record(&entry.key))?;
     // Everybody's namespaces come and go with every tenant: not worth a write.
     let kept = cluster.facts.as_ref().map(|kept| ClusterFacts {
         namespaces: facts.namespaces,

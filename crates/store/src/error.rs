@@ -74,6 +74,14 @@ pub enum StoreError {
         /// What it said.
         problem: String,
     },
+    /// A newer Berth has written to the store: what it wrote may mean something else to this one.
+    #[error("the store has schema {found}, this version reads up to {supported}")]
+    NewerSchema {
+        /// The store's.
+        found: String,
+        /// Ours.
+        supported: u16,
+    },
     /// Another hub leads, or nobody does: this one may not write.
     #[error("this hub does not lead")]
     NotLeader,

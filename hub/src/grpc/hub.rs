@@ -228,8 +228,22 @@ fn words(standing: &Standing) -> (&'static str, String) {
     match &standing.fence {
         Some(fence @ Fence::HigherTerm { .. }) => ("fenced", fenced(fence)),
         Some(fence @ Fence::SetBack { .. }) => ("set-back", fenced(fence)),
-        None => ("acting", String::new()),
+        None => ("acting", unreadable(standing)),
     }
+}
+
+/// What cannot be read any more; empty when all can.
+fn unreadable(standing: &Standing) -> String {
+    let Some((key, problem)) = standing.unreadable.first_key_value() else {
+        return String::new();
+    };
+    format!(
+        "the record {key} was overwritten with something that cannot be read ({problem}){}; this hub goes on with what it knew, and no hub can start: put the record back (`etcdctl get --rev` still has it), or take a backup of before to another store",
+        match standing.unreadable.len() {
+            1 => String::new(),
+            more => format!(" and {} more", more - 1),
+        }
+    )
 }
 
 fn restored(leading: &Leading) -> Option<v1::Restored> {

@@ -113,7 +113,7 @@ impl Fleet {
                 if key == keys::FLEET {
                     self.same_term(change.put.as_deref())?;
                 }
-                event::take(
+                let taken = event::try_take(
                     &mut self.view,
                     &self.sessions,
                     changes,
@@ -121,6 +121,7 @@ impl Fleet {
                     change.put.as_deref(),
                     change.revision,
                 );
+                self.readable(key, taken);
                 if key.starts_with(keys::TENANTS)
                     && change.put.is_none()
                     && let Ok(id) = TenantId::new(change.key.name())
@@ -151,9 +152,22 @@ impl Fleet {
             Some(Ok(record)) if record.term != self.view.term => {
                 Err(FleetError::OtherTerm { now: record.term })
             }
-            Some(Err(problem)) => Err(problem.into()),
+            Some(Err(problem)) => Err(FleetError::record(keys::FLEET)(problem)),
             _ => Ok(()),
         }
+    }
+
+    /// Notes whether a record that has changed can be read. One that cannot leaves the view as it was, which is how things are: only this
+    /// loop acts on them.
+    fn readable(&self, key: &str, taken: Result<(), load::RecordProblem>) {
+        let problem = taken.err().map(|problem| problem.to_string());
+        if let Some(problem) = &problem {
+            error!(%key, error = problem, "a record was overwritten with something that cannot be read; what was known of it stays, but no hub can start with it");
+        }
+        self.standing.send_if_modified(|standing| match problem {
+            Some(problem) => standing.unreadable.insert(key.to_owned(), problem).is_none(),
+            None => standing.unreadable.remove(key).is_some(),
+        });
     }
 
     pub(super) async fn reload(&mut self, changes: &mut Changes) -> Result<(), FleetError> {
@@ -170,6 +184,9 @@ impl Fleet {
         .await?;
         self.watch = self.store.watch(loaded.revision).await?;
         self.watched = loaded.revision;
+        // Everything could be read.
+        self.standing
+            .send_if_modified(|standing| !std::mem::take(&mut standing.unreadable).is_empty());
         let gone: Vec<TenantId> = self
             .view
             .tenants
@@ -349,8 +366,8 @@ impl Fleet {
                 continue;
             };
             let txn = match load::with_facts(self.store.as_ref(), name, &facts).await {
-                Err(FleetError::Record(problem)) => {
-                    error!(cluster = %name, error = %problem, "a record cannot be read");
+                Err(FleetError::Record { key, problem }) => {
+                    error!(%key, error = %problem, "a record cannot be read");
                     self.unsaved_facts.remove(name);
                     continue;
                 }

@@ -89,6 +89,9 @@ pub struct Standing {
     pub fence: Option<Fence>,
     /// What the store says instead of doing as asked.
     pub trouble: Option<String>,
+    /// Records that somebody wrote since and that cannot be read, each with the reason: this loop goes on with what it knew of them, the
+    /// next one will not start.
+    pub unreadable: BTreeMap<String, String>,
 }
 
 /// Why the loop ended.
@@ -103,9 +106,25 @@ pub enum FleetError {
         /// The term that the record names.
         now: Term,
     },
-    /// A record could not be read at the start.
-    #[error("the store holds something that cannot be read")]
-    Record(#[from] load::RecordProblem),
+    /// A record cannot be read. Nothing is decided without it: what it stands for would be placed twice, or counted for nothing.
+    #[error("the record {key} in the store cannot be read")]
+    Record {
+        /// Its key.
+        key: String,
+        /// Why not.
+        #[source]
+        problem: load::RecordProblem,
+    },
+}
+
+impl FleetError {
+    /// That the record under `key` cannot be read.
+    pub(crate) fn record(key: impl ToString) -> impl FnOnce(load::RecordProblem) -> Self {
+        move |problem| Self::Record {
+            key: key.to_string(),
+            problem,
+        }
+    }
 }
 
 /// The control loop.

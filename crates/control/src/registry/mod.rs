@@ -162,6 +162,7 @@ impl Registry {
         read: impl Fn(&Entry) -> Result<T, RecordProblem>,
         shown: Option<Shown<'_, T>>,
     ) -> Result<Listed<T>, RegistryError> {
+        let read = |entry: &Entry| read(entry).map_err(|problem| problem.of(&entry.key));
         let Some(shown) = shown else {
             let (entries, next) = self.page(prefix, after, limit).await?;
             let items = entries.iter().map(read).collect::<Result<Vec<_>, _>>()?;

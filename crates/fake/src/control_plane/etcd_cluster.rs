@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use super::components::free_port;
 use super::guard::Guard;
 use super::home::{make_directory, temporary};
+use super::peers::PeerNetwork;
 use super::pki::{Pki, User};
 use super::process::{Process, Signal};
 use super::{Binaries, Binary, Error};
@@ -26,6 +27,8 @@ pub struct EtcdClusterOptions {
     pub tls: bool,
     /// Acknowledged writes are on the disk.
     pub durable: bool,
+    /// What members say to each other can be cut; see [`EtcdCluster::cut`].
+    pub can_be_cut: bool,
     /// More arguments of every member.
     pub arguments: Vec<String>,
 }
@@ -36,6 +39,7 @@ impl Default for EtcdClusterOptions {
             members: 1,
             tls: false,
             durable: false,
+            can_be_cut: false,
             arguments: Vec::new(),
         }
     }
@@ -56,6 +60,7 @@ pub struct EtcdTls {
 #[derive(Debug)]
 pub struct EtcdCluster {
     members: Vec<Member>,
+    network: Option<PeerNetwork>,
     tls: Option<EtcdTls>,
     guard: Arc<Guard>,
     program: PathBuf,
@@ -96,14 +101,29 @@ impl EtcdCluster {
                 Some(EtcdTls { ca, certificate, key })
             }
         };
-        let peers = (0..options.members)
-            .map(|at| Ok(format!("m{at}=http://127.0.0.1:{}", free_port()?)))
+        let ports = (0..options.members)
+            .map(|_| free_port())
             .collect::<Result<Vec<_>, Error>>()?;
+        let listen: Vec<_> = ports
+            .iter()
+            .map(|port| format!("http://127.0.0.1:{port}"))
+            .collect();
+        let network = match options.can_be_cut {
+            true => Some(PeerNetwork::before(&ports).await?),
+            false => None,
+        };
+        let peers = Peers {
+            advertise: network
+                .as_ref()
+                .map_or(listen.clone(), |network| network.urls().to_vec()),
+            listen,
+        };
         let members = (0..options.members)
             .map(|at| Member::plan(directory.path(), at, &peers, pki.as_ref(), options))
             .collect::<Result<Vec<_>, Error>>()?;
         let mut cluster = Self {
             members,
+            network,
             tls,
             guard,
             program,
@@ -193,6 +213,29 @@ impl EtcdCluster {
         }
     }
 
+    /// From now on nothing that member `from` says reaches member `to`; what `to` says goes on reaching `from`. Only with
+    /// [`EtcdClusterOptions::can_be_cut`].
+    pub fn cut(&self, from: usize, to: usize) {
+        if let Some(network) = &self.network {
+            network.cut(from, to);
+        }
+    }
+
+    /// Cuts a member off from all others, both ways.
+    pub fn isolate(&self, member: usize) {
+        for other in (0..self.members.len()).filter(|other| *other != member) {
+            self.cut(member, other);
+            self.cut(other, member);
+        }
+    }
+
+    /// Members hear each other again.
+    pub fn heal(&self) {
+        if let Some(network) = &self.network {
+            network.heal();
+        }
+    }
+
     fn signal(&mut self, member: usize, signal: Signal) -> Result<(), Error> {
         match &mut self.members[member].process {
             Some(process) => process.signal(signal),
@@ -209,11 +252,28 @@ impl EtcdCluster {
     }
 }
 
+/// Where each member listens for the others, and where those find it.
+struct Peers {
+    listen: Vec<String>,
+    advertise: Vec<String>,
+}
+
+impl Peers {
+    /// All of them, as every member is told.
+    fn all(&self) -> String {
+        let named = self.advertise.iter().enumerate();
+        named
+            .map(|(at, url)| format!("m{at}={url}"))
+            .collect::<Vec<_>>()
+            .join(",")
+    }
+}
+
 impl Member {
     fn plan(
         directory: &Path,
         at: usize,
-        peers: &[String],
+        peers: &Peers,
         pki: Option<&Pki>,
         options: &EtcdClusterOptions,
     ) -> Result<Self, Error> {
@@ -222,15 +282,14 @@ impl Member {
         let scheme = if pki.is_some() { "https" } else { "http" };
         let client_url = format!("{scheme}://127.0.0.1:{}", free_port()?);
         let health_port = free_port()?;
-        let peer = peers[at].split_once('=').map_or("", |(_, url)| url);
         let mut arguments = vec![
             format!("--name=m{at}"),
             format!("--data-dir={}", home.join("data").display()),
             format!("--listen-client-urls={client_url}"),
             format!("--advertise-client-urls={client_url}"),
-            format!("--listen-peer-urls={peer}"),
-            format!("--initial-advertise-peer-urls={peer}"),
-            format!("--initial-cluster={}", peers.join(",")),
+            format!("--listen-peer-urls={}", peers.listen[at]),
+            format!("--initial-advertise-peer-urls={}", peers.advertise[at]),
+            format!("--initial-cluster={}", peers.all()),
             format!("--listen-metrics-urls=http://127.0.0.1:{health_port}"),
             "--enable-grpc-gateway=false".to_owned(),
         ];

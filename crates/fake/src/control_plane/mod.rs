@@ -24,6 +24,7 @@ mod etcd_cluster;
 mod guard;
 mod home;
 mod options;
+mod peers;
 mod pki;
 mod process;
 mod stages;

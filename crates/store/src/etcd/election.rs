@@ -19,6 +19,7 @@ use tokio::{
 
 use super::{
     EtcdStore,
+    error::away,
     lease::{Lease, Term},
     revision_of,
     seat::{DELETE, encode, follow, seat},
@@ -159,10 +160,15 @@ impl EtcdStore {
         if seat.leader.is_some() {
             return Ok(Err(seat.revision));
         }
+        // Before the lead: what is written from then on is of our schema.
+        let schema = self.own_schema().await?;
         let (lease, until) = Lease::grant(&self.link, &*self.clock, self.office.ttl).await?;
         let key = self.keys.election();
         let request = Request::new()
-            .when([Compare::create_revision(key, CompareOp::Equal, 0)])
+            .when([
+                Compare::create_revision(key, CompareOp::Equal, 0),
+                schema.unchanged(self.keys.schema()),
+            ])
             .and_then([TxnOp::put(
                 key,
                 encode(candidate),
@@ -173,10 +179,17 @@ impl EtcdStore {
             async move { client.kv_client().txn(request).await }
         };
         let answer = self.link.once("take the lead", take).await?;
-        let at = revision_of(answer.header());
         if !answer.succeeded() {
-            return Ok(Err(at));
+            let seat = super::seat::seat(&self.link, &self.keys).await?;
+            return match seat.leader {
+                Some(_) => Ok(Err(seat.revision)),
+                None => Err(away(
+                    "take the lead",
+                    "it was free, and something else had changed",
+                )),
+            };
         }
+        let at = revision_of(answer.header());
         Ok(Ok(self.lead(lease, at, until, candidate)))
     }
 

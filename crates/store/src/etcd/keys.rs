@@ -1,4 +1,5 @@
-//! What is where in etcd: `<prefix>data/<key>` is what was stored, `<prefix>election` says who leads.
+//! What is where in etcd: `<prefix>data/<key>` is what was stored, `<prefix>election` says who leads, `<prefix>schema` in which form
+//! things are stored.
 
 use berth_model::Revision;
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use crate::{entry::Entry, key::Key};
 pub(super) struct Keys {
     data: String,
     election: String,
+    schema: String,
 }
 
 impl Keys {
@@ -18,11 +20,16 @@ impl Keys {
         Self {
             data: format!("{prefix}data/"),
             election: format!("{prefix}election"),
+            schema: format!("{prefix}schema"),
         }
     }
 
     pub(super) fn election(&self) -> &str {
         &self.election
+    }
+
+    pub(super) fn schema(&self) -> &str {
+        &self.schema
     }
 
     /// Where a key is.
@@ -99,5 +106,6 @@ mod tests {
         assert!(inside("a/", Some("a/1"), "a/10") && !inside("a/", Some("a/1"), "a/1"));
         assert!(inside("b/", Some("a/1"), "b/1") && !inside("a/", Some("b"), "a/1"));
         assert!(keys.election().as_bytes() > &keys.range("", None).1[..]);
+        assert!(keys.schema().as_bytes() > &keys.range("", None).1[..]);
     }
 }

@@ -112,6 +112,7 @@ impl Lease {
         loop {
             let left = term.until().saturating_sub(clock.monotonic());
             tokio::select! {
+                biased;
                 _ = &mut resigned => break,
                 () = clock.sleep(wait.min(left)) => {}
             }
@@ -122,6 +123,7 @@ impl Lease {
                 break;
             }
             tokio::select! {
+                biased;
                 _ = &mut resigned => break,
                 kept = self.renew(every.min(left)) => match kept {
                     Ok(true) => {

@@ -12,11 +12,12 @@ mod keys;
 mod lease;
 mod link;
 mod options;
+mod schema;
 mod seat;
 mod txn;
 mod watch;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use berth_model::Revision;
@@ -60,13 +61,15 @@ pub struct EtcdStore {
     keys: Keys,
     clock: Arc<dyn Clock>,
     office: Arc<Office>,
+    /// See [`Self::incarnation`].
+    incarnation: Arc<OnceLock<String>>,
 }
 
 impl EtcdStore {
     /// Connects to one of the members and asks it something.
     ///
     /// # Errors
-    /// When the options are wrong, or no member answers, or etcd refuses.
+    /// When the options are wrong, no member answers, etcd refuses, or a newer Berth has written there.
     pub async fn connect(options: &EtcdOptions) -> Result<Self, EtcdError> {
         Self::connect_with(options, Arc::new(SystemClock::new())).await
     }
@@ -84,8 +87,9 @@ impl EtcdStore {
             keys,
             clock,
             office,
+            incarnation: Arc::default(),
         };
-        store.revision().await?;
+        store.read_schema().await?;
         Ok(store)
     }
 

@@ -70,7 +70,9 @@ impl SnapshotError {
                 "use another snapshot; `berth store verify --from PATH` says which are whole"
             }
             Self::Newer { .. } => "use the version that wrote it, or a newer one",
-            Self::NotEmpty { .. } => "restore into an empty store",
+            Self::NotEmpty { .. } => {
+                "name another prefix; or, when nothing of it is wanted, stop its hubs and empty it with `etcdctl del --prefix`"
+            }
         }
     }
 }

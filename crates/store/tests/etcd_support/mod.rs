@@ -20,6 +20,18 @@ pub(crate) async fn etcd(members: usize, arguments: &[&str]) -> EtcdCluster {
         .unwrap()
 }
 
+/// An etcd of three members whose network can be cut.
+pub(crate) async fn etcd_with_a_network() -> EtcdCluster {
+    let options = EtcdClusterOptions {
+        members: 3,
+        can_be_cut: true,
+        ..EtcdClusterOptions::default()
+    };
+    EtcdCluster::start(&Binaries::find().unwrap(), &options)
+        .await
+        .unwrap()
+}
+
 /// How this etcd is reached, with a short patience.
 pub(crate) fn options(etcd: &EtcdCluster) -> EtcdOptions {
     EtcdOptions {

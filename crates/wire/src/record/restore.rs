@@ -18,6 +18,8 @@ pub struct RestoreRecord {
     pub revision: Revision,
     /// When the backup had come there.
     pub snapshot_at: Timestamp,
+    /// Not everything is there yet: no hub may start.
+    pub unfinished: bool,
 }
 
 /// The mark as bytes.
@@ -28,6 +30,7 @@ pub fn encode_restore(record: &RestoreRecord) -> Vec<u8> {
         restored_at: Some(time::to_proto(record.restored_at)),
         revision: record.revision.0,
         snapshot_at: Some(time::to_proto(record.snapshot_at)),
+        unfinished: record.unfinished,
     }
     .encode_to_vec()
 }
@@ -44,6 +47,7 @@ pub fn decode_restore(bytes: &[u8]) -> Result<RestoreRecord, RecordError> {
         revision: Revision(record.revision),
         snapshot_at: reading.time("snapshot_at", record.snapshot_at.as_ref())?,
         source: record.source,
+        unfinished: record.unfinished,
     })
 }
 
@@ -58,6 +62,7 @@ mod tests {
             restored_at: Timestamp::from_second(1_800_000_100).unwrap(),
             revision: Revision(12),
             snapshot_at: Timestamp::from_second(1_800_000_000).unwrap(),
+            unfinished: true,
         };
         assert_eq!(decode_restore(&encode_restore(&record)).unwrap(), record);
     }

@@ -79,7 +79,7 @@ impl Opened {
         let incarnation = match self {
             Self::Copy(copy) => copy.inventory().incarnation,
             #[cfg(feature = "etcd")]
-            Self::Etcd(_) => String::new(),
+            Self::Etcd(etcd) => etcd.incarnation().to_owned(),
         };
         Ok(About {
             fleet,
@@ -148,7 +148,10 @@ pub(super) async fn connect(url: &str, args: &StoreArgs) -> Result<berth_store::
         .map_err(|error| Failure::usage(error.to_string()))?;
     berth_store::EtcdStore::connect(&options)
         .await
-        .map_err(|error| Failure::new(Exit::Unavailable, format!("store {url}: {}", causes(&error))))
+        .map_err(|error| match &error {
+            berth_store::EtcdError::Options(_) => Failure::usage(error.to_string()),
+            berth_store::EtcdError::Store(problem) => of_store(&format!("store {url}"), problem),
+        })
 }
 
 /// Where a store on disk is: below a hub's data directory, or right there.
@@ -183,9 +186,29 @@ pub(super) fn of_opening(error: &OpenError) -> Failure {
     Failure { exit, lines }
 }
 
-/// Why a store did not answer.
+/// Why a store did not do as asked, and what to do.
 pub(super) fn of_store(what: &str, error: &StoreError) -> Failure {
-    Failure::new(Exit::Failure, format!("{what}: {}", causes(error)))
+    let (exit, next) = match error {
+        StoreError::Unavailable { .. } => (
+            Exit::Unavailable,
+            "see that the address is right and a quorum of its members runs: `etcdctl --endpoints HOST:PORT,... endpoint health`",
+        ),
+        StoreError::Denied { .. } => (
+            Exit::Denied,
+            "name a user with read and write permission under the prefix (--etcd-user, --etcd-password-file), or another certificate (--etcd-cert, --etcd-key)",
+        ),
+        StoreError::NewerSchema { .. } => (Exit::Damaged, "use the version that wrote it, or a newer one"),
+        StoreError::Full { .. } => (Exit::Failure, "make room, then try again"),
+        StoreError::Conflict { .. } => (
+            Exit::Conflict,
+            "somebody else writes there: stop every hub on this store, or name another prefix",
+        ),
+        _ => (Exit::Failure, "see that the store answers, then try again"),
+    };
+    Failure {
+        exit,
+        lines: vec![format!("{what}: {}", causes(error)), next.to_owned()],
+    }
 }
 
 /// An error with everything behind it.

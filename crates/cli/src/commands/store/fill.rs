@@ -7,18 +7,22 @@ use berth_store::{
     sled::{self, RestoreError, Restored},
     snapshot::Snapshot,
 };
+#[cfg(feature = "etcd")]
+use berth_store::{Store as _, StoreError, Txn};
 use berth_wire::record::{RestoreRecord, encode_restore};
 use bytes::Bytes;
 
+#[cfg(feature = "etcd")]
+use super::access::of_store;
 use super::{
     Format, Import, Restore,
-    access::{directory, now, of_opening},
+    access::{StoreArgs, directory, now, of_opening},
     keys, show,
     source::{load, read},
 };
 use crate::{
     exit::{Exit, Failure},
-    terminal::Terminal,
+    terminal::{Progress, Terminal},
 };
 
 const NEXT: &str = "\nThe hub changes nothing in any cluster yet. Start it, then:\n\
@@ -29,16 +33,34 @@ pub(super) async fn restore(args: Restore, terminal: &Terminal) -> Result<(), Fa
     let progress = terminal.progress();
     progress.say(&format!("reading {}", args.from));
     let snapshot = load(&args.from, args.at).await?;
-    // The keys first: when they cannot be put back, nothing is done.
-    let restored_keys = match &args.identity {
-        Some(identity) => keys::restore(&args.from, identity, &args.data_dir).await?,
-        None => Vec::new(),
+    let to = Target::of(&args.store)?;
+    // Known before anything is written, the keys first: when they cannot be put back, nothing is done.
+    let restored_keys = match (
+        &args.identity,
+        args.keys_dir.as_ref().or(args.store.data_dir.as_ref()),
+    ) {
+        (Some(identity), Some(dir)) => keys::restore(&args.from, identity, dir).await?,
+        (Some(_), None) => {
+            return Err(Failure::usage(
+                "say where the keys go: --keys-dir DIR, the data directory of one of the hubs",
+            ));
+        }
+        (None, _) => Vec::new(),
     };
     progress.say("writing the store");
-    let options = directory(&args.data_dir);
-    let restored = into_directory(&snapshot, &args.from, options.clone(), args.replace).await?;
-    drop(progress);
-    said(terminal, args.output.output, &options.dir, &snapshot, &restored)?;
+    match to {
+        Target::Directory(dir) => {
+            let options = directory(dir);
+            let restored = into_directory(&snapshot, &args.from, options.clone(), args.replace).await?;
+            drop(progress);
+            said(terminal, args.output.output, &options.dir, &snapshot, &restored)?;
+        }
+        Target::Shared(url) => {
+            into_shared(url, &args.store, &snapshot, &args.from, &progress).await?;
+            drop(progress);
+            said_shared(terminal, args.output.output, "restored into", url, &snapshot)?;
+        }
+    }
     for path in restored_keys {
         terminal.note(&format!("put back {}", path.display()));
     }
@@ -46,63 +68,108 @@ pub(super) async fn restore(args: Restore, terminal: &Terminal) -> Result<(), Fa
 }
 
 pub(super) async fn import(args: Import, terminal: &Terminal) -> Result<(), Failure> {
+    let to = Target::of(&args.store)?;
     let progress = terminal.progress();
     progress.say(&format!("reading {}", args.from.display()));
     let snapshot = read(&args.from).await?;
     progress.say("writing the store");
     let source = args.from.display().to_string();
-    if let Some(dir) = &args.store.data_dir {
-        let options = directory(dir);
-        let restored = into_directory(&snapshot, &source, options.clone(), false).await?;
-        drop(progress);
-        return said(terminal, args.output.output, &options.dir, &snapshot, &restored);
-    }
-    match &args.store.store {
-        Some(url) => {
-            #[cfg(feature = "etcd")]
-            {
-                let store = super::access::connect(url, &args.store).await?;
-                let all = snapshot.summary.entries;
-                let marks = [mark(&snapshot, &source)?];
-                let written = berth_store::snapshot::restore(&snapshot, &store, &marks, |written| {
-                    progress.say(&format!("{written} of {all} entries written"));
-                });
-                written
-                    .await
-                    .map_err(|error| super::source::of_snapshot(url, &error))?;
-                drop(progress);
-                show::print(
-                    terminal,
-                    args.output.output,
-                    || {
-                        format!(
-                            "imported into {url}\n\n{}{NEXT}",
-                            show::lines(&show::summary(&snapshot.summary))
-                        )
-                    },
-                    || show::summary_tree(&snapshot.summary).text("store", url),
-                )
-            }
-            #[cfg(not(feature = "etcd"))]
-            {
-                let _ = url;
-                Err(super::access::no_etcd())
-            }
+    match to {
+        Target::Directory(dir) => {
+            let options = directory(dir);
+            let restored = into_directory(&snapshot, &source, options.clone(), false).await?;
+            drop(progress);
+            said(terminal, args.output.output, &options.dir, &snapshot, &restored)
         }
-        None => Err(Failure::usage(
-            "say into which store: --data-dir DIR or --store URL",
-        )),
+        Target::Shared(url) => {
+            into_shared(url, &args.store, &snapshot, &source, &progress).await?;
+            drop(progress);
+            said_shared(terminal, args.output.output, "imported into", url, &snapshot)
+        }
     }
 }
 
+/// Into which store.
+enum Target<'a> {
+    /// One hub's.
+    Directory(&'a Path),
+    /// One that several hubs share.
+    Shared(&'a str),
+}
+
+impl<'a> Target<'a> {
+    fn of(args: &'a StoreArgs) -> Result<Self, Failure> {
+        match (&args.data_dir, &args.store) {
+            (Some(dir), _) => Ok(Self::Directory(dir)),
+            (None, Some(url)) => Ok(Self::Shared(url)),
+            (None, None) => Err(Failure::usage(
+                "say into which store: --data-dir DIR or --store URL",
+            )),
+        }
+    }
+}
+
+/// Writes all of it under an empty prefix. The mark says that it is unfinished until everything is there, so that no hub takes a part for
+/// the fleet when this is cut short.
+#[cfg(feature = "etcd")]
+async fn into_shared(
+    url: &str,
+    args: &StoreArgs,
+    snapshot: &Snapshot,
+    source: &str,
+    progress: &Progress,
+) -> Result<(), Failure> {
+    let store = super::access::connect(url, args).await?;
+    let failed = |error: &StoreError| of_store(url, error);
+    store.claim().await.map_err(|error| failed(&error))?;
+    let all = snapshot.summary.entries;
+    let (key, unfinished) = mark(snapshot, source, true)?;
+    let first = [(key.clone(), unfinished)];
+    berth_store::snapshot::restore(snapshot, &store, &first, |written| {
+        progress.say(&format!("{written} of {all} entries written"));
+    })
+    .await
+    .map_err(|error| super::source::of_snapshot(url, &error))?;
+    let (key, finished) = mark(snapshot, source, false)?;
+    let txn = Txn::new().if_exists(key.clone()).put(key, finished);
+    store.txn(txn).await.map(drop).map_err(|error| failed(&error))
+}
+
+#[cfg(not(feature = "etcd"))]
+#[expect(clippy::unused_async, reason = "as with etcd")]
+async fn into_shared(_: &str, _: &StoreArgs, _: &Snapshot, _: &str, _: &Progress) -> Result<(), Failure> {
+    Err(super::access::no_etcd())
+}
+
+fn said_shared(
+    terminal: &Terminal,
+    format: Format,
+    done: &str,
+    url: &str,
+    snapshot: &Snapshot,
+) -> Result<(), Failure> {
+    show::print(
+        terminal,
+        format,
+        || {
+            format!(
+                "{done} {url}\n\n{}{NEXT}",
+                show::lines(&show::summary(&snapshot.summary))
+            )
+        },
+        || show::summary_tree(&snapshot.summary).text("store", url),
+    )
+}
+
 /// The mark that a store was restored.
-fn mark(snapshot: &Snapshot, source: &str) -> Result<(Key, Bytes), Failure> {
+fn mark(snapshot: &Snapshot, source: &str, unfinished: bool) -> Result<(Key, Bytes), Failure> {
     let key = Key::new("restore").map_err(|error| Failure::new(Exit::Failure, error.to_string()))?;
     let record = RestoreRecord {
         source: source.to_owned(),
         restored_at: now(),
         revision: snapshot.summary.revision,
         snapshot_at: snapshot.summary.about.created_at,
+        unfinished,
     };
     Ok((key, encode_restore(&record).into()))
 }
@@ -113,7 +180,7 @@ async fn into_directory(
     options: SledOptions,
     replace: bool,
 ) -> Result<Restored, Failure> {
-    let (snapshot, mark) = (snapshot.clone(), mark(snapshot, source)?);
+    let (snapshot, mark) = (snapshot.clone(), mark(snapshot, source, false)?);
     let work = move || sled::restore(&snapshot, &options, &[mark], replace, now());
     let restored = tokio::task::spawn_blocking(work).await;
     let restored = restored.map_err(|error| Failure::new(Exit::Failure, error.to_string()))?;

@@ -5,6 +5,7 @@ mod access;
 mod copy;
 mod fill;
 mod keys;
+mod records;
 mod show;
 mod source;
 mod verify;
@@ -78,13 +79,12 @@ pub(crate) struct Backup {
     output: Output,
 }
 
-/// Make a hub's store from a backup. The hub must be stopped. When it starts it changes nothing in any cluster: `berth fleet difference` shows what
-/// would change, `berth fleet take-command` lets it act.
+/// Make a store from a backup: one hub's, or with --store that of several. Every hub on it must be stopped. When they start they change nothing in any
+/// cluster: `berth fleet difference` shows what would change, `berth fleet take-command` lets the one that leads act.
 #[derive(Args, Debug)]
 pub(crate) struct Restore {
-    /// The hub's data directory
-    #[arg(long, value_name = "DIR")]
-    data_dir: PathBuf,
+    #[command(flatten)]
+    store: StoreArgs,
     /// The backup: a file, a directory or s3://BUCKET/PREFIX?endpoint=URL&region=NAME
     #[arg(long, value_name = "BACKUP")]
     from: String,
@@ -95,8 +95,11 @@ pub(crate) struct Restore {
     /// every agent knows the hub again
     #[arg(long, value_name = "FILE")]
     identity: Option<PathBuf>,
+    /// With --store: the data directory that the keys are put into; copy them to every other hub's
+    #[arg(long, value_name = "DIR", requires = "identity", requires = "store")]
+    keys_dir: Option<PathBuf>,
     /// Take the place of a store that is there; it is moved aside, never deleted
-    #[arg(long)]
+    #[arg(long, conflicts_with = "store")]
     replace: bool,
     #[command(flatten)]
     output: Output,

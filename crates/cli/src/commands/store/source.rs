@@ -8,7 +8,7 @@ use berth_store::{
     snapshot::{self, Snapshot, SnapshotError},
 };
 
-use super::access::causes;
+use super::access::{causes, of_store};
 use crate::exit::{Exit, Failure};
 
 /// Which moment is wanted.
@@ -97,6 +97,7 @@ pub(super) fn of_backup(error: &BackupError) -> Failure {
 /// Why a snapshot is of no use, and what to do.
 pub(super) fn of_snapshot(what: &str, error: &SnapshotError) -> Failure {
     let exit = match error {
+        SnapshotError::Store { source, .. } => return of_store(what, source),
         SnapshotError::Damaged { .. } | SnapshotError::Newer { .. } => Exit::Damaged,
         SnapshotError::NotEmpty { .. } => Exit::Conflict,
         _ => Exit::Failure,

@@ -11,6 +11,7 @@ use berth_wire::file::Tree;
 use super::{
     Format, Verify,
     access::{Opened, open_store},
+    records::{self, Unreadable},
     show,
     source::{of_backup, place, read},
 };
@@ -61,11 +62,12 @@ pub(super) async fn run(args: Verify, terminal: &Terminal) -> Result<(), Failure
         None => {
             progress.say("reading a copy of the store");
             let opened = open_store(&args.store).await?;
+            let unreadable = records::unreadable(opened.store()?).await?;
             match &opened {
                 Opened::Copy(copy) => {
                     let inventory = copy.inventory();
                     drop(progress);
-                    inventory_of_directory(terminal, format, &inventory)
+                    inventory_of_directory(terminal, format, &inventory, &unreadable)?;
                 }
                 #[cfg(feature = "etcd")]
                 Opened::Etcd(_) => {
@@ -81,19 +83,25 @@ pub(super) async fn run(args: Verify, terminal: &Terminal) -> Result<(), Failure
                         || {
                             let lines = show::lines(&show::summary(&summary));
                             format!(
-                                "the store can be read\n\n{lines}{}",
+                                "the store answers\n\n{lines}{}",
                                 show::shelves(terminal, &summary.shelves)
                             )
                         },
-                        || show::summary_tree(&summary),
-                    )
+                        || show::summary_tree(&summary).with("unreadable", records::tree(&unreadable)),
+                    )?;
                 }
             }
+            records::verdict(&unreadable)
         }
     }
 }
 
-fn inventory_of_directory(terminal: &Terminal, format: Format, inventory: &Inventory) -> Result<(), Failure> {
+fn inventory_of_directory(
+    terminal: &Terminal,
+    format: Format,
+    inventory: &Inventory,
+    unreadable: &[Unreadable],
+) -> Result<(), Failure> {
     let Inventory {
         schema,
         incarnation,
@@ -130,6 +138,7 @@ fn inventory_of_directory(terminal: &Terminal, format: Format, inventory: &Inven
                 .number("schema", *schema)
                 .text("incarnation", incarnation)
                 .with("shelves", show::shelves_tree(shelves))
+                .with("unreadable", records::tree(unreadable))
         },
     )
 }
