@@ -1,6 +1,9 @@
 //! Several hubs on one etcd: one leads, the others wait; whatever happens to the leader, nothing acknowledged is lost and nothing is
 //! done by two.
 
+#[path = "hubs/history.rs"]
+mod history;
+
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, ensure};
