@@ -48,9 +48,38 @@ pub struct Leading {
     pub restored: Option<Restored>,
     /// Of this period: watch tokens of another one begin a new snapshot.
     pub incarnation: String,
-    /// The period is over: what waits or streams in it ends.
-    pub over: CancellationToken,
+    /// How long it lasts.
+    pub tenure: Tenure,
+}
+
+/// How long a period of leading lasts. Copies tell the same.
+#[derive(Clone, Debug)]
+pub struct Tenure {
+    over: CancellationToken,
     leadership: Arc<Leadership>,
+}
+
+impl Tenure {
+    /// Until `over`, or until `leadership` ends.
+    #[must_use]
+    pub const fn new(over: CancellationToken, leadership: Arc<Leadership>) -> Self {
+        Self { over, leadership }
+    }
+
+    /// Whether this hub leads at this very moment: asked for everything that is said in the leader's name. A process that was paused
+    /// past its lease learns it here before it is told.
+    ///
+    /// What was read while readers were shown something (the board) is the leader's state if this holds after it was read: it ends
+    /// before the board is taken down.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        !self.over.is_cancelled() && self.leadership.holds()
+    }
+
+    /// Returns when the period is over: what waits or streams in it ends. Cancel safe.
+    pub async fn over(&self) {
+        self.over.cancelled().await;
+    }
 }
 
 /// A restored store.
@@ -64,7 +93,7 @@ impl Leading {
     /// Whether this hub leads at this very moment.
     #[must_use]
     pub fn holds(&self) -> bool {
-        !self.over.is_cancelled() && self.leadership.holds()
+        self.tenure.holds()
     }
 }
 
@@ -84,6 +113,14 @@ impl Lead {
     #[must_use]
     pub fn leading(&self) -> Option<Arc<Leading>> {
         self.state.borrow().clone().filter(|leading| leading.holds())
+    }
+
+    /// Whether `leading` is still the period under way: what was read before this is asked was the leader's state. A hub that is
+    /// asked to end still leads until its loop has ended.
+    #[must_use]
+    pub fn led_by(&self, leading: &Arc<Leading>) -> bool {
+        let now = self.state.borrow().clone();
+        leading.tenure.leadership.holds() && now.is_some_and(|now| Arc::ptr_eq(&now, leading))
     }
 
     /// Tells of every period of leading, when it begins and when it is over.
@@ -207,8 +244,7 @@ impl Leader {
             fleet: handle,
             restored: period.restored,
             incarnation: berth_runtime::entropy::uuid().simple().to_string(),
-            over: over.clone(),
-            leadership: leadership.clone(),
+            tenure: Tenure::new(over.clone(), leadership.clone()),
         });
         info!(term = %period.term, observing = leading.restored.is_some(), "this hub leads");
         // Weak: whoever still holds a session must not keep the lead.

@@ -11,6 +11,7 @@ use berth_fake::eks::Timings;
 use berth_fake::kubelet::ProcessLauncher;
 use berth_proto::v1::{self, CreateJoinTokenRequest};
 use kube::Client;
+use serde_json::{Value, json};
 use tonic::{Code, Status};
 
 use crate::agent::Agent;
@@ -62,6 +63,15 @@ impl Hubs {
     /// # Errors
     /// Something does not start.
     pub async fn start_with_lease(hubs: usize, members: usize, lease: u64) -> anyhow::Result<Self> {
+        let access = json!({"leaseSeconds": lease, "requestTimeoutSeconds": 2.0});
+        Self::start_with(hubs, members, &access).await
+    }
+
+    /// The same, with hubs whose section `etcd` of the configuration is `access`.
+    ///
+    /// # Errors
+    /// Something does not start.
+    pub async fn start_with(hubs: usize, members: usize, access: &Value) -> anyhow::Result<Self> {
         let options = EtcdClusterOptions {
             members,
             ..EtcdClusterOptions::default()
@@ -77,21 +87,18 @@ impl Hubs {
             directory: tempfile::tempdir().context("make a directory")?,
         };
         for number in 0..hubs {
-            all.add(number, lease).await?;
+            all.add(number, access).await?;
         }
         Ok(all)
     }
 
-    async fn add(&mut self, number: usize, lease: u64) -> anyhow::Result<()> {
+    async fn add(&mut self, number: usize, access: &Value) -> anyhow::Result<()> {
         let directory = self.directory.path().join(format!("hub-{number}"));
         // Every hub of a fleet has the same certificate authority: an operator copies it.
         if let Some(first) = self.hubs.first() {
             copy(&first.data().join("ca"), &directory.join("data/ca"))?;
         }
-        let config = serde_json::json!({
-            "placement": {"defaultRegion": REGION},
-            "etcd": {"leaseSeconds": lease, "requestTimeoutSeconds": 2.0},
-        });
+        let config = json!({"placement": {"defaultRegion": REGION}, "etcd": access});
         let hosts: Vec<String> = self
             .etcd
             .client_urls()

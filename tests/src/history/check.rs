@@ -11,7 +11,7 @@ use super::record::{Answer, Call, Event, History, Op, Seen};
 use super::watch;
 
 /// Steps of the search for one tenant's order. A history of a hundred calls takes some hundreds when nothing is wrong.
-const STEPS: u64 = 50_000;
+const STEPS: u64 = 200_000;
 /// After so many tenants without an order the others are not looked at: they would say nothing new.
 const ENOUGH: usize = 3;
 /// Threads of calls without an answer, after all clients: they are tried last.

@@ -8,10 +8,12 @@ use berth_proto::v1::{self, watch_tenants_response::Event};
 use berth_tests::api::{Api, of_tier};
 use berth_tests::history::{self, ApiAddress, Options, Report};
 use berth_tests::hubs::Hubs;
-use berth_tests::waiting::{LONG, within};
+use berth_tests::waiting::{LONG, until, within};
+use berth_wire::status;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
 use rand::{Rng as _, SeedableRng as _};
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 /// How often the lead is taken away in each way.
@@ -44,7 +46,7 @@ async fn while_the_lead_changes(seed: u64) -> anyhow::Result<Report> {
             clients: 8,
             watchers: 3,
             tenants: 6,
-            calls_per_tenant: 80,
+            calls_per_tenant: 60,
             seed,
             stop: CancellationToken::new(),
         };
@@ -180,7 +182,10 @@ async fn a_resume_token_goes_on_in_its_own_period_and_starts_with_a_snapshot_in_
     let second = hubs.leader_but(Some(first)).await.unwrap();
     let second_api = hubs.hubs[second].api().unwrap();
     let mut carried = Watching::open(&second_api, &token).await.unwrap();
-    assert_eq!(carried.first().await.unwrap(), snapshot(&["goes", "stays", "third"]));
+    assert_eq!(
+        carried.first().await.unwrap(),
+        snapshot(&["goes", "stays", "third"])
+    );
     second_api.delete("goes").await.unwrap();
     second_api.gone("goes").await.unwrap();
 
@@ -204,5 +209,33 @@ async fn a_resume_token_goes_on_in_its_own_period_and_starts_with_a_snapshot_in_
     assert_eq!(hubs.leader().await.unwrap(), first);
     let mut again = Watching::open(&first_api, &token).await.unwrap();
     assert_eq!(again.first().await.unwrap(), snapshot(&["stays", "third"]));
+    hubs.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_that_began_under_a_lead_and_ends_after_it_is_not_answered() {
+    // A read waits for etcd for longer than the lease lasts.
+    let access = json!({"leaseSeconds": 2, "requestTimeoutSeconds": 60.0});
+    let mut hubs = Hubs::start_with(2, 1, &access).await.unwrap();
+    let leader = hubs.leader().await.unwrap();
+    let api = hubs.hubs[leader].api().unwrap();
+    api.create("seen", of_tier("free")).await.unwrap();
+    hubs.etcd.pause(0).await.unwrap();
+    let late = tokio::spawn(async move { api.tenant("seen").await });
+    let hub = &hubs.hubs[leader];
+    until(LONG, "the lease runs out", || async {
+        let metrics = hub.metrics().await?;
+        Ok(metrics.contains("\nberth_hub_leading 0\n").then_some(()))
+    })
+    .await
+    .unwrap();
+    hubs.etcd.resume(0).unwrap();
+    // By now there is another period, with statuses of its own, also if it is the same hub's.
+    let refused = late.await.unwrap().unwrap_err();
+    assert_eq!(
+        status::reason(&refused).as_deref(),
+        Some("NOT_LEADER"),
+        "{refused}"
+    );
     hubs.stop().await;
 }
