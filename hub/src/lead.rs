@@ -23,6 +23,7 @@ use crate::{
     app::HubError,
     backup::Backing,
     home::{Home, HomeError, Period},
+    tenure::Tenure,
 };
 
 /// How long the last backup of a period may take.
@@ -50,36 +51,6 @@ pub struct Leading {
     pub incarnation: String,
     /// How long it lasts.
     pub tenure: Tenure,
-}
-
-/// How long a period of leading lasts. Copies tell the same.
-#[derive(Clone, Debug)]
-pub struct Tenure {
-    over: CancellationToken,
-    leadership: Arc<Leadership>,
-}
-
-impl Tenure {
-    /// Until `over`, or until `leadership` ends.
-    #[must_use]
-    pub const fn new(over: CancellationToken, leadership: Arc<Leadership>) -> Self {
-        Self { over, leadership }
-    }
-
-    /// Whether this hub leads at this very moment: asked for everything that is said in the leader's name. A process that was paused
-    /// past its lease learns it here before it is told.
-    ///
-    /// What was read while readers were shown something (the board) is the leader's state if this holds after it was read: it ends
-    /// before the board is taken down.
-    #[must_use]
-    pub fn holds(&self) -> bool {
-        !self.over.is_cancelled() && self.leadership.holds()
-    }
-
-    /// Returns when the period is over: what waits or streams in it ends. Cancel safe.
-    pub async fn over(&self) {
-        self.over.cancelled().await;
-    }
 }
 
 /// A restored store.
@@ -120,7 +91,7 @@ impl Lead {
     #[must_use]
     pub fn led_by(&self, leading: &Arc<Leading>) -> bool {
         let now = self.state.borrow().clone();
-        leading.tenure.leadership.holds() && now.is_some_and(|now| Arc::ptr_eq(&now, leading))
+        leading.tenure.leads() && now.is_some_and(|now| Arc::ptr_eq(&now, leading))
     }
 
     /// Tells of every period of leading, when it begins and when it is over.

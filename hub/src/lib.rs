@@ -19,6 +19,7 @@ pub mod lead;
 pub mod limits;
 mod metrics;
 pub mod options;
+pub mod tenure;
 mod upkeep;
 
 pub use app::{HubError, Running, run};

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tonic::{Code, Status};
 
 use super::{error::refused, tenant::shown};
-use crate::{calls::Access, lead::Tenure};
+use crate::{calls::Access, tenure::Tenure};
 
 /// The permission that the stream shows tenants by.
 const WATCH: &str = "tenants.watch";

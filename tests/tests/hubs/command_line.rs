@@ -157,6 +157,30 @@ async fn a_running_watch_follows_the_lead_misses_nothing_and_shows_nothing_twice
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_running_watch_leaves_a_hub_that_does_not_move_any_more() {
+    let mut hubs = Hubs::start(2, 1).await.unwrap();
+    let cli = Cli::new(&hubs.programs, &context(&hubs).unwrap());
+    cli.apply(&tenant("one", "first")).await.unwrap();
+    let mut watch = Running::start(&hubs, &["watch", "tenants", "-o", "json"]).unwrap();
+    watch
+        .shows("the snapshot", |line| named(line).as_deref() == Some("one"))
+        .await
+        .unwrap();
+    let old = hubs.leader().await.unwrap();
+    hubs.hubs[old].process().pause().unwrap();
+    hubs.leader_but(Some(old)).await.unwrap();
+    cli.apply(&tenant("two", "first")).await.unwrap();
+    // Nothing tells that the connection is dead but that nobody answers on it.
+    watch
+        .shows("the change at the next leader", |line| {
+            named(line).as_deref() == Some("two")
+        })
+        .await
+        .unwrap();
+    hubs.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_running_wait_follows_the_lead_and_keeps_to_its_time_limit() {
     let mut hubs = Hubs::start(3, 1).await.unwrap();
     let cli = Cli::new(&hubs.programs, &context(&hubs).unwrap());
@@ -216,6 +240,43 @@ async fn an_apply_goes_on_at_the_next_leader_and_nothing_of_it_fails() {
     let expected: Vec<String> = ids.iter().map(|id| format!("tenant/{id} created")).collect();
     assert_eq!(applied.out, expected.join("\n"));
     hubs.hubs[lost].start_again().await.unwrap();
+    hubs.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_whose_answer_was_lost_is_not_repeated_and_said_to_be_unknown() {
+    // What is asked of etcd while it stands still waits for longer than the lease lasts.
+    let access = json!({"leaseSeconds": 2, "requestTimeoutSeconds": 60.0});
+    let mut hubs = Hubs::start_with(2, 1, &access).await.unwrap();
+    let ids: Vec<String> = (0..60).map(|number| format!("many-{number}")).collect();
+    let file = hubs.hubs[0].data().join("many.yaml");
+    let documents: String = ids.iter().map(|id| tenant(id, "first")).collect();
+    std::fs::write(&file, documents).unwrap();
+    let file = file.display().to_string();
+    let cli = Cli::new(&hubs.programs, &context(&hubs).unwrap());
+    cli.output(&["apply", "-f", &file]).await.unwrap();
+    let mut delete = Running::start(&hubs, &["delete", "-f", &file]).unwrap();
+    delete
+        .shows("some are deleted", |line| line.starts_with("tenant/many-3 "))
+        .await
+        .unwrap();
+    let leader = hubs.leader().await.unwrap();
+    hubs.etcd.pause(0).await.unwrap();
+    let hub = &hubs.hubs[leader];
+    until(LONG, "the lease runs out, with a call in hand", || async {
+        let metrics = hub.metrics().await?;
+        Ok(metrics.contains("\nberth_hub_leading 0\n").then_some(()))
+    })
+    .await
+    .unwrap();
+    hubs.hubs[leader].process().kill().await.unwrap();
+    hubs.etcd.resume(0).unwrap();
+    let deleted = delete.ended().await.unwrap();
+    assert_eq!(deleted.code, 6, "{deleted:?}");
+    let unknown = |line: &&str| line.contains("whether it was done is not known");
+    assert_eq!(deleted.err.lines().filter(unknown).count(), 1, "{deleted:?}");
+    // All others were deleted, before or by the next leader.
+    assert_eq!(deleted.out.lines().count(), ids.len() - 1, "{deleted:?}");
     hubs.stop().await;
 }
 

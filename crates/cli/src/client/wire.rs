@@ -63,6 +63,8 @@ enum Next {
     Wait(Status, Duration),
     /// To look for the hub that leads; where it was refused, why.
     Look(Option<Status>),
+    /// Nobody knows whether it was done.
+    Tell(Status),
 }
 
 type Answer = Result<Response<Body>, Broken>;
@@ -118,6 +120,7 @@ impl Way {
             let answer = send(&place, &parts, body.clone()).await;
             match self.next(&place, parts.uri.path(), &answer) {
                 Next::Take => return Ok(answer?),
+                Next::Tell(unknown) => return Err(unknown.into()),
                 Next::Wait(_, delay) if clock.monotonic() + delay >= self.timeout => return Ok(answer?),
                 Next::Wait(refusal, delay) => {
                     *locked(&self.refused) = Some(refusal);
@@ -164,7 +167,9 @@ impl Way {
                 None => Next::Take,
             },
             Err(broken) => {
-                if self.follows && self.several(place) && (call::reads(path) || never_sent(broken)) {
+                if !call::reads(path) && !never_sent(broken) {
+                    Next::Tell(unknown(place))
+                } else if self.follows && self.several(place) {
                     Next::Look(None)
                 } else {
                     Next::Take
@@ -186,6 +191,15 @@ fn after(refusal: Status, follows: bool) -> Next {
         },
         _ => Next::Take,
     }
+}
+
+/// What there is to say of a change whose answer was lost.
+fn unknown(place: &Place) -> Status {
+    let message = format!(
+        "the connection to {} broke before the answer came: whether it was done is not known; look, and ask again if it was not",
+        place.server
+    );
+    status::reasoned(Code::Unavailable, "OUTCOME_UNKNOWN", message, &[])
 }
 
 /// Whether there was no connection to send the call over.
