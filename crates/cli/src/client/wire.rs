@@ -113,9 +113,9 @@ impl Way {
         let (parts, body) = request.into_parts();
         let body = body.collect().await?.to_bytes();
         let clock = SystemClock::new();
-        *locked(&self.refused) = None;
         let mut looked = false;
         loop {
+            *locked(&self.refused) = None;
             let place = self.place();
             let answer = send(&place, &parts, body.clone()).await;
             match self.next(&place, parts.uri.path(), &answer) {
