@@ -32,28 +32,39 @@ pub(super) struct Tenants<'a> {
 struct Known {
     /// How each was last shown, by its resource name.
     all: BTreeMap<String, u64>,
-    /// Those of the snapshot under way.
+    /// Those that came since the stream was opened, or since a snapshot began in it.
     fresh: BTreeSet<String>,
+    /// A snapshot has begun.
+    snapshot: bool,
 }
 
 impl Known {
+    /// The stream was opened again: it may begin with a snapshot.
+    fn opened(&mut self) {
+        self.fresh.clear();
+        self.snapshot = false;
+    }
+
     /// Takes an event in, and gives what is to be shown: nothing where it repeats what was shown.
     fn learn(&mut self, event: Event, snapshot: bool) -> Vec<Event> {
         match event {
             Event::Upserted(tenant) => {
-                if snapshot {
-                    self.fresh.insert(tenant.name.clone());
+                if snapshot && !std::mem::replace(&mut self.snapshot, true) {
+                    self.fresh.clear();
                 }
+                self.fresh.insert(tenant.name.clone());
                 let now = looks(&tenant);
                 let before = self.all.insert(tenant.name.clone(), now);
                 Vec::from_iter((before != Some(now)).then_some(Event::Upserted(tenant)))
             }
             Event::Deleted(name) => {
                 self.all.remove(&name);
+                self.fresh.remove(&name);
                 vec![Event::Deleted(name)]
             }
             Event::SnapshotEnd(end) => {
                 let fresh = std::mem::take(&mut self.fresh);
+                self.snapshot = false;
                 let gone = self.all.extract_if(.., |name, _| !fresh.contains(name));
                 let gone = gone.map(|(name, _)| Event::Deleted(name));
                 std::iter::once(Event::SnapshotEnd(end)).chain(gone).collect()
@@ -113,7 +124,7 @@ impl<'a> Tenants<'a> {
                 _ => return Err(Failure::of("watch", &ended)),
             }
             self.stream = self.again().await?;
-            self.known.fresh.clear();
+            self.known.opened();
             let server = self.session.hub.server();
             if server != self.server {
                 let before = std::mem::replace(&mut self.server, server);
