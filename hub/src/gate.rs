@@ -2,16 +2,17 @@
 //!
 //! It knows calls by their path alone. Reads of a hub that leads pass, whatever keeps it from acting.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use berth_control::{Standing, sessions::Fence};
+use berth_wire::call;
 use http::{Request, Response};
 use tonic::{Code, Status, body::Body};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::{
     calls::{Next, Step},
-    lead::Lead,
+    lead::{Lead, Leading},
 };
 
 /// Services that every hub answers.
@@ -20,8 +21,6 @@ const EVERY_HUB: [&str; 2] = ["/berth.v1.HubService/", "/berth.v1.LoginService/"
 const OURS: &str = "/berth.";
 /// What is done at once, whatever else waits: to cut off an agent that was taken over, and with it what it says of other hubs.
 const AT_ONCE: &str = "/berth.v1.ClusterService/RevokeCluster";
-/// How the names of calls begin that change nothing.
-const READS: [&str; 7] = ["Get", "List", "Watch", "Wait", "Explain", "Probe", "Check"];
 
 /// Lets calls pass where they may be answered.
 #[derive(Clone)]
@@ -39,25 +38,33 @@ impl Gate {
 
 impl Step for Gate {
     async fn around<N: Next>(self, mut next: N, request: Request<Body>) -> Response<Body> {
-        match admits(&self.lead, request.uri().path()) {
-            Ok(()) => next.go(request).await,
-            Err(status) => status.into_http(),
+        let path = request.uri().path();
+        let reads = call::reads(path);
+        let leading = match admits(&self.lead, path) {
+            Ok(leading) => leading,
+            Err(status) => return status.into_http(),
+        };
+        let answer = next.go(request).await;
+        match leading {
+            // It was read after another hub may have begun to lead; a change was compared with the election by the store.
+            Some(leading) if reads && !self.lead.led_by(&leading) => not_leader(&self.lead).into_http(),
+            _ => answer,
         }
     }
 }
 
-fn admits(lead: &Lead, path: &str) -> Result<(), Box<Status>> {
+/// The period of leading that the call is answered in; none where every hub answers.
+fn admits(lead: &Lead, path: &str) -> Result<Option<Arc<Leading>>, Box<Status>> {
     if EVERY_HUB.iter().any(|service| path.starts_with(service)) || !path.starts_with(OURS) {
-        return Ok(());
+        return Ok(None);
     }
     let Some(leading) = lead.leading() else {
         return Err(Box::new(not_leader(lead)));
     };
-    let call = path.rsplit('/').next().unwrap_or_default();
-    if path == AT_ONCE || READS.iter().any(|read| call.starts_with(read)) {
-        return Ok(());
+    if path != AT_ONCE && !call::reads(path) {
+        may_change(&leading.fleet.standing()).map_err(Box::new)?;
     }
-    may_change(&leading.fleet.standing()).map_err(Box::new)
+    Ok(Some(leading))
 }
 
 /// UNAVAILABLE: another hub has to be asked; where it is known, its address is in the details.
@@ -133,13 +140,17 @@ mod tests {
     #[test]
     fn a_hub_that_does_not_lead_names_the_one_that_does() {
         let (lead, _known) = follower(Some("other"));
-        let status = admits(&lead, "/berth.v1.TenantService/ListTenants").unwrap_err();
+        let status = admits(&lead, "/berth.v1.TenantService/ListTenants")
+            .err()
+            .unwrap();
         assert_eq!(status.code(), Code::Unavailable);
         let info = status.get_details_error_info().unwrap();
         assert_eq!(info.reason, "NOT_LEADER");
         assert_eq!(info.metadata["leader"], "https://other:1");
         let (lead, _known) = follower(None);
-        let status = admits(&lead, "/berth.v1.TenantService/ListTenants").unwrap_err();
+        let status = admits(&lead, "/berth.v1.TenantService/ListTenants")
+            .err()
+            .unwrap();
         assert!(status.get_details_error_info().unwrap().metadata.is_empty());
     }
 

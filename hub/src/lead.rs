@@ -23,6 +23,7 @@ use crate::{
     backup::Backing,
     error::HubError,
     home::{Home, HomeError, Period},
+    tenure::Tenure,
 };
 
 /// How long the last backup of a period may take.
@@ -48,9 +49,8 @@ pub struct Leading {
     pub restored: Option<Restored>,
     /// Of this period: watch tokens of another one begin a new snapshot.
     pub incarnation: String,
-    /// The period is over: what waits or streams in it ends.
-    pub over: CancellationToken,
-    leadership: Arc<Leadership>,
+    /// How long it lasts.
+    pub tenure: Tenure,
 }
 
 /// A restored store.
@@ -64,7 +64,7 @@ impl Leading {
     /// Whether this hub leads at this very moment.
     #[must_use]
     pub fn holds(&self) -> bool {
-        !self.over.is_cancelled() && self.leadership.holds()
+        self.tenure.holds()
     }
 }
 
@@ -84,6 +84,14 @@ impl Lead {
     #[must_use]
     pub fn leading(&self) -> Option<Arc<Leading>> {
         self.state.borrow().clone().filter(|leading| leading.holds())
+    }
+
+    /// Whether `leading` is still the period under way: what was read before this is asked was the leader's state. A hub that is
+    /// asked to end still leads until its loop has ended.
+    #[must_use]
+    pub fn led_by(&self, leading: &Arc<Leading>) -> bool {
+        let now = self.state.borrow().clone();
+        leading.tenure.leads() && now.is_some_and(|now| Arc::ptr_eq(&now, leading))
     }
 
     /// Tells of every period of leading, when it begins and when it is over.
@@ -230,8 +238,7 @@ impl Leader {
             fleet: handle,
             restored: period.restored,
             incarnation: berth_runtime::entropy::uuid().simple().to_string(),
-            over: over.clone(),
-            leadership: leadership.clone(),
+            tenure: Tenure::new(over.clone(), leadership.clone()),
         });
         info!(term = %period.term, observing = leading.restored.is_some(), "this hub leads");
         // Weak: whoever still holds a session must not keep the lead.

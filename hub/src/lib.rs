@@ -20,6 +20,7 @@ pub mod lead;
 pub mod limits;
 mod metrics;
 pub mod options;
+pub mod tenure;
 mod upkeep;
 
 pub use app::{Running, run};

@@ -11,6 +11,7 @@ use berth_fake::eks::Timings;
 use berth_fake::kubelet::ProcessLauncher;
 use berth_proto::v1::{self, CreateJoinTokenRequest};
 use kube::Client;
+use serde_json::{Value, json};
 use tonic::{Code, Status};
 
 use crate::agent::Agent;
@@ -93,6 +94,23 @@ impl Hubs {
                 members,
                 ..EtcdClusterOptions::default()
             },
+            ..HubsOptions::default()
+        })
+        .await
+    }
+
+    /// The same, with hubs whose section `etcd` of the configuration is `access`.
+    ///
+    /// # Errors
+    /// Something does not start.
+    pub async fn start_with(hubs: usize, members: usize, access: &Value) -> anyhow::Result<Self> {
+        Self::start_as(&HubsOptions {
+            hubs,
+            etcd: EtcdClusterOptions {
+                members,
+                ..EtcdClusterOptions::default()
+            },
+            config: json!({"etcd": access}),
             ..HubsOptions::default()
         })
         .await

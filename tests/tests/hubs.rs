@@ -1,6 +1,11 @@
 //! Several hubs on one etcd: one leads, the others wait; whatever happens to the leader, nothing acknowledged is lost and nothing is
 //! done by two.
 
+#[path = "hubs/command_line.rs"]
+mod command_line;
+#[path = "hubs/history.rs"]
+mod history;
+
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, ensure};

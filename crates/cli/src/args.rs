@@ -24,7 +24,7 @@ pub(crate) struct Common {
     /// File with the hub's address and credentials [default: ~/.config/berth/context.yaml]
     #[arg(long, global = true, env = "BERTH_CONTEXT", value_name = "FILE")]
     pub context_file: Option<PathBuf>,
-    /// Longest wait for one answer of the hub
+    /// Longest wait for one answer of the hub, with looking for the one that leads
     #[arg(long, global = true, default_value = "30s", value_name = "DURATION", value_parser = duration)]
     pub request_timeout: Duration,
     /// No colours, whatever the terminal can do (so does the environment's NO_COLOR)

@@ -500,10 +500,11 @@ impl Sessions {
         self.state().point
     }
 
-    /// Why a hub whose store has come to `ours` must not command, if agents know of a reason.
+    /// Why a hub whose store had come to `ours` when it began must not command, if agents know of a reason from since an operator last
+    /// let a hub take command.
     #[must_use]
-    pub fn fence(&self, ours: StorePoint) -> Option<Fence> {
-        self.state().known.fence(ours)
+    pub fn fence(&self, ours: StorePoint, since: Term) -> Option<Fence> {
+        self.state().known.fence(ours, since)
     }
 
     /// An agent said that it has accepted `term`.

@@ -5,6 +5,7 @@
 //! It opens no file and no connection, and has no clock.
 
 pub mod api;
+pub mod call;
 pub mod context;
 pub mod evidence;
 mod faults;

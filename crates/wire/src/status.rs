@@ -1,6 +1,6 @@
 //! gRPC errors with `google.rpc` details: every violation of a request as `BadRequest`, and the reason as `ErrorInfo` (AIP-193).
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use berth_model::Violation;
 use tonic::{Code, Status};
@@ -72,6 +72,12 @@ pub fn reason(status: &Status) -> Option<String> {
         .get_details_error_info()
         .filter(|info| info.domain == DOMAIN)
         .map(|info| info.reason)
+}
+
+/// When to ask again, as the error says (`google.rpc.RetryInfo`).
+#[must_use]
+pub fn retry_after(status: &Status) -> Option<Duration> {
+    status.get_details_retry_info()?.retry_delay
 }
 
 /// What an error with a reason speaks of, by its name.

@@ -41,6 +41,8 @@ pub struct Hubs {
 #[tonic::async_trait]
 impl HubService for Hubs {
     async fn get_hub(&self, _: Request<v1::GetHubRequest>) -> Result<Response<v1::GetHubResponse>, Status> {
+        // A store that does not answer is said in the standing. Asked first: who leads may change meanwhile.
+        let store_revision = self.home.store.revision().await.map_or(0, |revision| revision.0);
         let lead = &self.api.lead;
         let leading = lead.leading();
         let (standing, message) = match &leading {
@@ -62,8 +64,7 @@ impl HubService for Hubs {
             highest_term: self.api.sessions.highest_term().0,
             restored: leading.as_ref().and_then(|leading| restored(leading)),
             store: self.home.kind.to_owned(),
-            // A store that does not answer is said in the standing.
-            store_revision: self.home.store.revision().await.map_or(0, |revision| revision.0),
+            store_revision,
             connected_agents: i32::try_from(self.api.sessions.connected()).unwrap_or(i32::MAX),
         };
         Ok(Response::new(v1::GetHubResponse { hub: Some(hub) }))

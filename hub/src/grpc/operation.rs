@@ -89,7 +89,7 @@ impl OperationService for Operations {
                         return Err(refused(Code::Unavailable, "DRAINING", "the hub is ending; ask again"));
                     }
                 }
-                () = leading.over.cancelled() => return Err(refused(Code::Unavailable, "DRAINING", "the hub is ending; ask again")),
+                () = leading.tenure.over() => return Err(refused(Code::Unavailable, "DRAINING", "the hub is ending; ask again")),
                 () = self.0.clock.sleep(left) => {}
             }
         }

@@ -237,7 +237,7 @@ impl TenantService for Tenants {
             &request.resume_token,
             only,
             access,
-            leading.over.clone(),
+            leading.tenure.clone(),
         )))
     }
 }

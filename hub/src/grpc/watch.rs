@@ -8,14 +8,13 @@ use std::{
 use berth_control::{Board, TenantSnapshot, board::Change};
 use berth_model::TenantId;
 use berth_proto::v1::{self, watch_tenants_response::Event};
-use berth_runtime::CancellationToken;
 use berth_wire::names;
 use futures::Stream;
 use tokio::sync::watch;
 use tonic::{Code, Status};
 
 use super::{error::refused, tenant::shown};
-use crate::calls::Access;
+use crate::{calls::Access, tenure::Tenure};
 
 /// The permission that the stream shows tenants by.
 const WATCH: &str = "tenants.watch";
@@ -35,7 +34,7 @@ struct Reader {
     /// What was not said yet, each with where to resume after it; none in a snapshot: until it is read whole, there is nothing to
     /// resume from.
     queue: VecDeque<(Option<u64>, Event)>,
-    cancel: CancellationToken,
+    tenure: Tenure,
     over: bool,
 }
 
@@ -46,7 +45,7 @@ pub(super) fn stream(
     token: &str,
     only: Option<TenantId>,
     access: Access,
-    cancel: CancellationToken,
+    tenure: Tenure,
 ) -> TenantStream {
     let follow = board.follow();
     let told = (!access.sees_all(WATCH)).then(BTreeSet::new);
@@ -59,7 +58,7 @@ pub(super) fn stream(
         follow,
         at: 0,
         queue: VecDeque::new(),
-        cancel,
+        tenure,
         over: false,
     };
     // Who does not see everything is told anew what there is: nobody remembers what it was told.
@@ -148,7 +147,8 @@ impl Reader {
     /// The next event; an error when the reader holds something else than when it began.
     async fn next(&mut self) -> Option<Result<(Option<u64>, Event), Status>> {
         loop {
-            if self.over {
+            // Asked after the board was read and before anything is told: by now it may be taken down, or another hub may lead.
+            if self.over || !self.tenure.holds() {
                 return None;
             }
             if let Some(event) = self.queue.pop_front() {
@@ -157,17 +157,13 @@ impl Reader {
             let at = self.at;
             tokio::select! {
                 biased;
-                // The hub ends, or leads no more: what is on the board by then is nobody's state.
-                () = self.cancel.cancelled() => return None,
+                () = self.tenure.over() => return None,
                 () = self.access.changed() => {
                     self.over = true;
                     let message = "what this caller may see has changed: watch again";
                     return Some(Err(refused(Code::Unavailable, "ACCESS_CHANGED", message)));
                 }
                 changed = self.follow.wait_for(|sequence| *sequence > at) => drop(changed.ok()?),
-            }
-            if self.cancel.is_cancelled() {
-                return None;
             }
             if !self.news(at) {
                 self.snapshot();
@@ -178,7 +174,10 @@ impl Reader {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    };
 
     use berth_control::Authorizer;
     use berth_identity::Caller;
@@ -187,7 +186,9 @@ mod tests {
         TierName, Uid,
     };
     use berth_plan::authorize::Grants;
-    use futures::StreamExt as _;
+    use berth_runtime::CancellationToken;
+    use berth_store::Leadership;
+    use futures::{FutureExt as _, StreamExt as _};
 
     use super::*;
 
@@ -246,15 +247,19 @@ mod tests {
         }
     }
 
+    /// A hub's only lead, for ever.
+    fn tenure() -> Tenure {
+        let held = tokio::sync::watch::Sender::new(true);
+        let leadership = Leadership::new(held.subscribe(), || true, held);
+        Tenure::new(CancellationToken::new(), Arc::new(leadership))
+    }
+
     /// What a reader that resumes at `token` is told before it would have to wait: each event with its own token.
     async fn told_to(access: Access, board: &Board, token: &str) -> Vec<(String, String)> {
-        let cancel = CancellationToken::new();
-        let mut events = stream(board.clone(), "i".into(), token, None, access, cancel.clone());
-        // What is there already comes before the end is looked at.
-        cancel.cancel();
+        let mut events = stream(board.clone(), "i".into(), token, None, access, tenure());
         let mut all = Vec::new();
-        while let Some(event) = events.next().await {
-            let event = event.unwrap();
+        while let Some(event) = events.next().now_or_never() {
+            let event = event.unwrap().unwrap();
             all.push((text(event.event.unwrap()), event.resume_token));
         }
         all
@@ -269,8 +274,7 @@ mod tests {
         let board = Board::default();
         put_of(&board, "a", 1, "x");
         put_of(&board, "b", 2, "y");
-        let cancel = CancellationToken::new();
-        let mut events = stream(board.clone(), "i".into(), "", None, viewer_of_x(), cancel.clone());
+        let mut events = stream(board.clone(), "i".into(), "", None, viewer_of_x(), tenure());
         let mut next = async || text(events.next().await.unwrap().unwrap().event.unwrap());
         assert_eq!(next().await, "tenants/a 1");
         assert_eq!(next().await, "end");
@@ -289,6 +293,48 @@ mod tests {
         let again = told_to(viewer_of_x(), &board, "i:5").await;
         let texts: Vec<&str> = again.iter().map(|(text, _)| text.as_str()).collect();
         assert_eq!(texts, ["tenants/a 1", "end"]);
+    }
+
+    #[tokio::test]
+    async fn a_board_that_was_taken_down_is_nobodys_state() {
+        let board = Board::default();
+        put(&board, "a", 1);
+        let over = CancellationToken::new();
+        let held = tokio::sync::watch::Sender::new(true);
+        let leadership = Leadership::new(held.subscribe(), || true, held);
+        let tenure = Tenure::new(over.clone(), Arc::new(leadership));
+        let open = |token| {
+            stream(
+                board.clone(),
+                "i".into(),
+                token,
+                None,
+                access(Grants::everything()),
+                tenure.clone(),
+            )
+        };
+        let mut early = open("i:1");
+        // In the order in which a period ends, between a call's admission and its answer.
+        over.cancel();
+        board.clear();
+        assert!(open("").next().await.is_none(), "an empty snapshot");
+        assert!(early.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_hub_whose_lease_ran_out_while_it_was_paused_tells_nothing_of_what_it_had_in_hand() {
+        let board = Board::default();
+        put(&board, "a", 1);
+        put(&board, "b", 2);
+        let lease = Arc::new(AtomicBool::new(true));
+        let held = tokio::sync::watch::Sender::new(true);
+        let valid = lease.clone();
+        let leadership = Leadership::new(held.subscribe(), move || valid.load(Ordering::Relaxed), held);
+        let tenure = Tenure::new(CancellationToken::new(), Arc::new(leadership));
+        let mut events = stream(board, "i".into(), "", None, access(Grants::everything()), tenure);
+        assert!(events.next().await.is_some());
+        lease.store(false, Ordering::Relaxed);
+        assert!(events.next().await.is_none());
     }
 
     #[tokio::test]

@@ -11,7 +11,7 @@ use super::record::{Answer, Call, Event, History, Op, Seen};
 use super::watch;
 
 /// Steps of the search for one tenant's order. A history of a hundred calls takes some hundreds when nothing is wrong.
-const STEPS: u64 = 50_000;
+const STEPS: u64 = 200_000;
 /// After so many tenants without an order the others are not looked at: they would say nothing new.
 const ENOUGH: usize = 3;
 /// Threads of calls without an answer, after all clients: they are tried last.
@@ -116,6 +116,23 @@ pub struct Report {
     pub events: usize,
     /// How often a stream was opened.
     pub opened: usize,
+    /// How often with the resume token of another hub.
+    pub carried: usize,
+}
+
+/// The first fault of each kind, for people.
+#[must_use]
+pub fn told(faults: &[Fault]) -> String {
+    let mut kinds = Vec::new();
+    let mut told = format!("{} faults, the first of each kind:", faults.len());
+    for fault in faults {
+        let kind = std::mem::discriminant(fault);
+        if !kinds.contains(&kind) {
+            kinds.push(kind);
+            told.push_str(&format!("\n{fault}"));
+        }
+    }
+    told
 }
 
 /// Checks everything.
@@ -153,9 +170,17 @@ fn within(steps: u64, history: &History) -> Result<Report, Vec<Fault>> {
     }
     for (watcher, events) in history.watches.iter().enumerate() {
         report.events += events.len();
-        report.opened += events
+        let opened: Vec<(usize, bool)> = events
             .iter()
-            .filter(|event| matches!(event, Event::Opened))
+            .filter_map(|event| match event {
+                Event::Opened { hub, resuming } => Some((*hub, *resuming)),
+                _ => None,
+            })
+            .collect();
+        report.opened += opened.len();
+        report.carried += opened
+            .windows(2)
+            .filter(|pair| pair[1].1 && pair[0].0 != pair[1].0)
             .count();
         faults.extend(watch::faults(watcher, events, &history.last));
     }

@@ -51,7 +51,11 @@ impl Watcher {
             opened = tenants.watch_tenants(request) => opened?.into_inner(),
             () = self.quiet.cancelled() => return Ok(()),
         };
-        self.recorder.event(self.number, Event::Opened);
+        let opened = Event::Opened {
+            hub: self.hubs.at(),
+            resuming: !resume_token.is_empty(),
+        };
+        self.recorder.event(self.number, opened);
         let mut heard = 0;
         // A snapshot is read whole: given up half-way it would begin anew each time.
         while heard < patience || resume_token.is_empty() {

@@ -12,6 +12,6 @@ pub mod record;
 pub mod run;
 pub mod watch;
 
-pub use check::{Fault, Report, check};
+pub use check::{Fault, Report, check, told};
 pub use record::{Answer, Call, History, Op, Seen};
 pub use run::{ApiAddress, Options, run};

@@ -79,8 +79,13 @@ pub struct Call {
 /// Something a watch stream brings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// The stream was opened, with the resume token of the event before or without one.
-    Opened,
+    /// The stream was opened.
+    Opened {
+        /// At which hub.
+        hub: usize,
+        /// With the resume token of the event before.
+        resuming: bool,
+    },
     /// There is this tenant, or it changed.
     Upserted {
         /// The tenant.

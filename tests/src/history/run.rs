@@ -23,6 +23,9 @@ use crate::waiting::{LONG, until};
 /// No call takes longer; one that does has lost its answer.
 const CALL: Duration = Duration::from_secs(10);
 
+/// Every other client waits no longer than this: it is at another hub while the first ones still wait for one that is paused.
+const IMPATIENT: Duration = Duration::from_secs(1);
+
 /// Where a hub is and who asks.
 #[derive(Clone, Debug)]
 pub struct ApiAddress(Context);
@@ -98,6 +101,7 @@ pub async fn run(hubs: &[ApiAddress], options: &Options) -> anyhow::Result<Histo
             recorder: recorder.clone(),
             random: StdRng::seed_from_u64(options.seed ^ number as u64),
             etags: BTreeMap::new(),
+            patience: if number % 2 == 0 { CALL } else { IMPATIENT },
             options: options.clone(),
         };
         clients.push(tokio::spawn(client.run()));
@@ -164,15 +168,20 @@ impl Hubs {
     }
 
     pub(super) fn api(&self) -> &Api {
-        &self.all[self.at % self.all.len()]
+        &self.all[self.at()]
     }
 
     pub(super) fn next(&mut self) {
         self.at += 1;
     }
 
-    /// Looks for a hub that answers.
-    async fn reach(&mut self) -> anyhow::Result<()> {
+    /// Which of them is in use.
+    pub(super) fn at(&self) -> usize {
+        self.at % self.all.len()
+    }
+
+    /// Looks for a hub that answers, waiting so long for each.
+    async fn reach(&mut self, patience: Duration) -> anyhow::Result<()> {
         let hubs = tokio::sync::Mutex::new(self);
         until(LONG, "a hub answers", || async {
             let mut hubs = hubs.lock().await;
@@ -181,7 +190,7 @@ impl Hubs {
                 ..v1::ListTenantsRequest::default()
             };
             let mut tenants = hubs.api().tenants();
-            let asked = tokio::time::timeout(CALL, tenants.list_tenants(request)).await;
+            let asked = tokio::time::timeout(patience, tenants.list_tenants(request)).await;
             if matches!(asked, Ok(Ok(_))) {
                 return Ok(Some(()));
             }
@@ -238,6 +247,8 @@ struct Client {
     random: StdRng,
     /// The etag that this client last saw of each tenant: often a stale one.
     etags: BTreeMap<String, u64>,
+    /// How long it waits for an answer.
+    patience: Duration,
     options: Options,
 }
 
@@ -245,6 +256,10 @@ impl Client {
     async fn run(mut self) -> anyhow::Result<()> {
         let mut tenants: Vec<String> = vec![String::new(); self.options.tenants];
         while !self.options.stop.is_cancelled() {
+            // A hub that leads no more must say so, also to those who come back to it.
+            if self.random.random_ratio(1, 20) {
+                self.hubs.next();
+            }
             let slot = self.random.random_range(0..self.options.tenants);
             let tenant = self.recorder.tenant(slot, self.options.calls_per_tenant);
             tenants[slot].clone_from(&tenant);
@@ -255,7 +270,7 @@ impl Client {
                 self.call(&tenant, op).await?
             };
             if !heard {
-                self.hubs.reach().await?;
+                self.hubs.reach(self.patience).await?;
             }
         }
         Ok(())
@@ -277,7 +292,7 @@ impl Client {
     /// Makes a call; false when it was not heard of.
     async fn call(&mut self, tenant: &str, op: Op) -> anyhow::Result<bool> {
         let call = self.recorder.begin(self.number, tenant, op);
-        let asked = tokio::time::timeout(CALL, ask(self.hubs.api(), tenant, op)).await;
+        let asked = tokio::time::timeout(self.patience, ask(self.hubs.api(), tenant, op)).await;
         let answer = asked.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer")));
         let status = match answer {
             Ok(tenant_now) => {
@@ -309,7 +324,7 @@ impl Client {
         let calls: BTreeMap<&String, usize> = asked
             .map(|tenant| (tenant, self.recorder.begin(self.number, tenant, Op::Get)))
             .collect();
-        let listed = tokio::time::timeout(CALL, self.hubs.api().list()).await;
+        let listed = tokio::time::timeout(self.patience, self.hubs.api().list()).await;
         let listed = match listed.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer"))) {
             Ok(listed) => listed,
             Err(status) => {

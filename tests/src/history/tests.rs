@@ -2,6 +2,11 @@
 
 use super::*;
 
+const OPENED: Event = Event::Opened {
+    hub: 0,
+    resuming: false,
+};
+
 fn seen(uid: u32, generation: i64, etag: u64, value: u64) -> Seen {
     Seen {
         uid,
@@ -278,12 +283,12 @@ fn gone(tenant: &str) -> Event {
 fn a_stream_with_a_restart_in_it_can_have_been() {
     let (first, second) = (seen(0, 1, 5, 1), seen(0, 2, 7, 2));
     let events = vec![
-        Event::Opened,
+        OPENED,
         shows("a", first, true),
         Event::SnapshotEnd,
         shows("a", second, false),
         shows("b", seen(1, 1, 8, 3), false),
-        Event::Opened,
+        OPENED,
         shows("a", second, true),
         Event::SnapshotEnd,
         shows("b", seen(2, 1, 9, 4), false),
@@ -309,7 +314,7 @@ fn a_stream_that_goes_back_repeats_revives_or_leaves_out_is_found() {
         ),
         (
             "Repeated",
-            vec![shows("a", first, false), Event::Opened, shows("a", first, false)],
+            vec![shows("a", first, false), OPENED, shows("a", first, false)],
             Some(first),
         ),
         (
@@ -322,7 +327,7 @@ fn a_stream_that_goes_back_repeats_revives_or_leaves_out_is_found() {
             "Resurrected",
             vec![
                 shows("a", first, false),
-                Event::Opened,
+                OPENED,
                 Event::SnapshotEnd,
                 shows("a", first, false),
             ],
@@ -332,7 +337,7 @@ fn a_stream_that_goes_back_repeats_revives_or_leaves_out_is_found() {
         ("Missed", vec![shows("a", first, false)], None),
     ];
     for (expected, mut events, last) in cases {
-        events.insert(0, Event::Opened);
+        events.insert(0, OPENED);
         let last: Vec<_> = last.into_iter().map(|seen| ("a", seen)).collect();
         let faults = watched(events.clone(), &last).unwrap_err();
         assert!(
@@ -348,7 +353,7 @@ fn a_stream_that_goes_back_repeats_revives_or_leaves_out_is_found() {
 fn an_answer_and_a_stream_that_show_one_generation_differently_are_found() {
     let mut history = one_after_another(&[(CREATE, Answer::Is(seen(0, 1, 5, 1)))]);
     let other = seen(0, 1, 6, 1);
-    history.watches = vec![vec![Event::Opened, shows("acme", other, false)]];
+    history.watches = vec![vec![OPENED, shows("acme", other, false)]];
     history.last = BTreeMap::from([("acme".to_owned(), other)]);
     let faults = check(&history).unwrap_err();
     assert!(matches!(&faults[..], [Fault::TwoStates { .. }]), "{faults:?}");

@@ -28,7 +28,7 @@ pub fn faults(watcher: usize, events: &[Event], last: &BTreeMap<String, Seen>) -
     let mut reader = Reader::default();
     for event in events {
         match event {
-            Event::Opened => reader.snapshot.clear(),
+            Event::Opened { .. } => reader.snapshot.clear(),
             Event::Upserted {
                 tenant,
                 seen,

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
-use berth_tests::history::{self, ApiAddress, Fault, Options};
+use berth_tests::history::{self, ApiAddress, Options};
 use berth_tests::hub::Hub;
 use berth_tests::programs::Programs;
 use berth_tests::world::World;
@@ -54,7 +54,7 @@ async fn while_the_hub_is_killed(seed: u64) -> anyhow::Result<()> {
     let checked = tokio::task::spawn_blocking(move || history::check(&history)).await?;
     let report = match checked {
         Ok(report) => report,
-        Err(faults) => bail!("{}", shown(&faults)),
+        Err(faults) => bail!("{}", history::told(&faults)),
     };
     eprintln!(
         "history: {KILLS} kills, {report:?}, checked in {:?}",
@@ -84,17 +84,4 @@ async fn killed(hub: &mut Hub, seed: u64) -> anyhow::Result<()> {
     // Clients come back, and something happens after the last restart.
     tokio::time::sleep(Duration::from_millis(500)).await;
     Ok(())
-}
-
-fn shown(faults: &[Fault]) -> String {
-    let mut kinds = Vec::new();
-    let mut shown = format!("{} faults, the first of each kind:", faults.len());
-    for fault in faults {
-        let kind = std::mem::discriminant(fault);
-        if !kinds.contains(&kind) {
-            kinds.push(kind);
-            shown.push_str(&format!("\n{fault}"));
-        }
-    }
-    shown
 }

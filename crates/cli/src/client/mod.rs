@@ -2,6 +2,7 @@
 
 mod bearer;
 mod leader;
+mod wire;
 
 use std::{future::Future, time::Duration};
 
@@ -25,13 +26,12 @@ use crate::{
 };
 
 pub(crate) use bearer::Bearer;
+use wire::Place;
+pub(crate) use wire::Wire;
 
 /// Tenants come with their status; a full page of them is far under this.
 const LARGEST_ANSWER: usize = 64 << 20;
 const PAGE: i32 = 500;
-
-/// A channel that shows the credential on every call.
-pub(crate) type Wire = InterceptedService<Channel, Bearer>;
 
 /// A hub.
 #[derive(Clone, Debug)]
@@ -70,18 +70,37 @@ macro_rules! lists {
 }
 
 impl Hub {
-    /// Speaks to the hub of `context`; connects when something is asked.
+    /// Speaks to the hub of `context` alone; connects when something is asked.
     pub(crate) fn new(loaded: &Loaded, timeout: Duration) -> Result<Self, Failure> {
-        Self::at(loaded, &loaded.context.server, timeout)
+        let place = Place::at(loaded, &loaded.context.server, timeout)?;
+        Ok(Self::over(
+            loaded,
+            Wire::new(loaded, timeout, place, false),
+            timeout,
+        ))
     }
 
-    /// Speaks to `server`, a hub of the same fleet.
-    fn at(loaded: &Loaded, server: &str, timeout: Duration) -> Result<Self, Failure> {
-        Ok(Self {
-            channel: InterceptedService::new(connect(loaded, server, timeout)?, loaded.bearer.clone()),
+    fn over(loaded: &Loaded, wire: Wire, timeout: Duration) -> Self {
+        Self {
+            channel: wire,
             bearer: loaded.bearer.clone(),
             timeout,
-        })
+        }
+    }
+
+    /// The hub that is spoken to: another one when the lead has gone there.
+    pub(crate) fn server(&self) -> String {
+        self.channel.server()
+    }
+
+    /// Looks for the hub that leads before the next call, where there are several; a call would find out too, but only when the hub
+    /// that led answers or is seen to be away.
+    pub(crate) async fn look_again(&self) -> Result<(), Failure> {
+        match tokio::time::timeout(self.timeout, self.channel.look_again()).await {
+            Ok(looked) => looked,
+            // The call itself waits on, and says why it cannot go.
+            Err(_) => Ok(()),
+        }
     }
 
     clients! {
@@ -265,8 +284,22 @@ impl Hub {
             Ok(answer) => answer
                 .map(Response::into_inner)
                 .map_err(|status| Failure::of(subject, &status)),
-            Err(_) => Err(Failure::of(subject, &Status::deadline_exceeded("no answer"))),
+            Err(_) => {
+                let refused = self.channel.refused();
+                let late = refused.unwrap_or_else(|| Status::deadline_exceeded("no answer"));
+                Err(Failure::of(subject, &late))
+            }
         }
+    }
+}
+
+impl Place {
+    /// `server`, a hub of the fleet.
+    fn at(loaded: &Loaded, server: &str, timeout: Duration) -> Result<Self, Failure> {
+        Ok(Self {
+            server: server.to_owned(),
+            channel: InterceptedService::new(connect(loaded, server, timeout)?, loaded.bearer.clone()),
+        })
     }
 }
 
@@ -288,7 +321,8 @@ fn connect(loaded: &Loaded, server: &str, timeout: Duration) -> Result<Channel, 
         .tls_config(tls)
         .map_err(wrong)?
         .connect_timeout(timeout.min(Duration::from_secs(10)))
-        .http2_keep_alive_interval(Duration::from_secs(30))
+        .http2_keep_alive_interval(Duration::from_secs(20))
+        .keep_alive_timeout(Duration::from_secs(10))
         .connect_lazy())
 }
 

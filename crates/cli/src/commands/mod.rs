@@ -17,6 +17,7 @@ mod get;
 pub(crate) mod kubeconfig;
 mod probe;
 pub(crate) mod store;
+mod stream;
 mod support;
 mod token;
 pub(crate) mod wait;

@@ -57,14 +57,17 @@ async fn probe(session: &Session<'_>, name: &str) -> Result<v1::Evidence, Failur
         Err(failure) if failure.exit == Exit::NotFound => None,
         Err(failure) => return Err(failure),
     };
-    let request = v1::ProbeTenantRequest {
-        name: format!("tenants/{name}"),
-    };
-    hub.ask(&format!("tenant/{name}"), hub.evidences().probe_tenant(request))
-        .await?;
+    ask(session, name).await?;
+    let mut asked = hub.server();
     let seconds = |at: &Option<prost_types::Timestamp>| at.as_ref().map(|at| (at.seconds, at.nanos));
     loop {
-        match hub.evidence(name).await {
+        let found = hub.evidence(name).await;
+        if hub.server() != asked {
+            // What a hub was asked for is forgotten with its lead.
+            ask(session, name).await?;
+            asked = hub.server();
+        }
+        match found {
             Ok(evidence) if seconds(&evidence.probe_time) > seconds(&before) => return Ok(evidence),
             Ok(_) => {}
             Err(failure) if failure.exit == Exit::NotFound => {}
@@ -72,4 +75,13 @@ async fn probe(session: &Session<'_>, name: &str) -> Result<v1::Evidence, Failur
         }
         tokio::time::sleep(LOOK).await;
     }
+}
+
+async fn ask(session: &Session<'_>, name: &str) -> Result<(), Failure> {
+    let request = v1::ProbeTenantRequest {
+        name: format!("tenants/{name}"),
+    };
+    let mut evidences = session.hub.evidences();
+    let asked = evidences.probe_tenant(request);
+    session.hub.ask(&format!("tenant/{name}"), asked).await.map(drop)
 }

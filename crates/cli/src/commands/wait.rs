@@ -8,7 +8,7 @@ use std::{
 use berth_model::condition::ConditionKind;
 use berth_proto::v1::{self, watch_tenants_response::Event};
 
-use super::{Session, watch::Tenants};
+use super::{Session, stream::Tenants};
 use crate::{
     args::Wait,
     exit::{Exit, Failure, Outcome},

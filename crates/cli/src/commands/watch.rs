@@ -1,12 +1,9 @@
 //! `berth watch` and `get --watch`: tenants, and their changes as they happen.
 
-use std::collections::{BTreeSet, VecDeque};
-
 use berth_proto::v1::{self, watch_tenants_response::Event};
 use berth_wire::file::Tree;
-use tonic::{Code, Status};
 
-use super::{Session, get};
+use super::{Session, get, stream::Tenants};
 use crate::{
     args::{Format, Output, Watch},
     exit::{Exit, Failure},
@@ -51,124 +48,6 @@ pub(super) async fn follow(
             Event::SnapshotEnd(v1::SnapshotEnd {}) => shown.complete(session)?,
         }
     }
-}
-
-/// The hub's stream of tenants. It is opened again where it ended when the hub restarts; what a new snapshot lacks then comes
-/// as deleted.
-pub(super) struct Tenants<'a> {
-    session: &'a Session<'a>,
-    name: String,
-    resume_token: String,
-    stream: tonic::Streaming<v1::WatchTenantsResponse>,
-    known: Known,
-    queue: VecDeque<Event>,
-}
-
-/// Which tenants there are, as far as the stream has said.
-#[derive(Default)]
-struct Known {
-    /// By their resource names.
-    all: BTreeSet<String>,
-    /// Those that came since the stream was opened or its last snapshot was complete.
-    fresh: BTreeSet<String>,
-}
-
-impl Known {
-    /// Takes an event in, and gives those that follow from it.
-    fn learn(&mut self, event: &Event) -> Vec<Event> {
-        match event {
-            Event::Upserted(tenant) => {
-                self.all.insert(tenant.name.clone());
-                self.fresh.insert(tenant.name.clone());
-                Vec::new()
-            }
-            Event::Deleted(name) => {
-                self.all.remove(name);
-                self.fresh.remove(name);
-                Vec::new()
-            }
-            Event::SnapshotEnd(_) => {
-                let fresh = std::mem::take(&mut self.fresh);
-                let gone = self.all.difference(&fresh).cloned().map(Event::Deleted).collect();
-                self.all = fresh;
-                gone
-            }
-        }
-    }
-}
-
-impl<'a> Tenants<'a> {
-    pub(super) async fn open(session: &'a Session<'a>, only: Option<&str>) -> Result<Self, Failure> {
-        let name = only.map(|name| format!("tenants/{name}")).unwrap_or_default();
-        let stream = open(session, &name, "").await?;
-        Ok(Self {
-            session,
-            name,
-            resume_token: String::new(),
-            stream,
-            known: Known::default(),
-            queue: VecDeque::new(),
-        })
-    }
-
-    /// The next event. Ends only in a failure.
-    pub(super) async fn next(&mut self) -> Result<Event, Failure> {
-        if let Some(event) = self.queue.pop_front() {
-            return Ok(event);
-        }
-        loop {
-            let ended = match self.stream.message().await {
-                Ok(Some(v1::WatchTenantsResponse { event, resume_token })) => {
-                    self.resume_token = resume_token;
-                    match event {
-                        Some(event) => {
-                            self.queue.extend(self.known.learn(&event));
-                            return Ok(event);
-                        }
-                        // An event of a newer hub.
-                        None => continue,
-                    }
-                }
-                Ok(None) => Status::unavailable("the hub ended the stream"),
-                Err(status) => status,
-            };
-            if !matches!(
-                ended.code(),
-                Code::Unavailable | Code::Unknown | Code::Internal | Code::Cancelled
-            ) {
-                return Err(Failure::of("watch", &ended));
-            }
-            self.stream = self.again().await?;
-            self.known.fresh.clear();
-        }
-    }
-
-    /// Opens the stream again, for a minute at most.
-    async fn again(&self) -> Result<tonic::Streaming<v1::WatchTenantsResponse>, Failure> {
-        const PAUSE: std::time::Duration = std::time::Duration::from_millis(500);
-        for _ in 0..120 {
-            match open(self.session, &self.name, &self.resume_token).await {
-                Err(failure) if failure.exit == Exit::Unavailable => tokio::time::sleep(PAUSE).await,
-                opened => return opened,
-            }
-        }
-        open(self.session, &self.name, &self.resume_token).await
-    }
-}
-
-async fn open(
-    session: &Session<'_>,
-    name: &str,
-    resume_token: &str,
-) -> Result<tonic::Streaming<v1::WatchTenantsResponse>, Failure> {
-    let request = v1::WatchTenantsRequest {
-        resume_token: resume_token.to_owned(),
-        name: name.to_owned(),
-    };
-    session
-        .hub
-        .ask("watch", session.hub.tenants().watch_tenants(request))
-        .await
 }
 
 /// Writes tenants as they come: rows for people, one JSON or YAML document each for machines.
@@ -299,22 +178,5 @@ mod tests {
             assert_eq!(takes(filter, &tenant), expected, "{filter}");
         }
         assert_eq!(tenant.row(Timestamp::UNIX_EPOCH).len(), v1::Tenant::COLUMNS.len());
-    }
-
-    #[test]
-    fn what_a_new_snapshot_lacks_is_gone() {
-        let tenant = |name: &str| {
-            Event::Upserted(v1::Tenant {
-                name: name.into(),
-                ..Default::default()
-            })
-        };
-        let end = Event::SnapshotEnd(v1::SnapshotEnd {});
-        let mut known = Known::default();
-        known.learn(&tenant("tenants/a"));
-        known.learn(&tenant("tenants/b"));
-        assert_eq!(known.learn(&end), []);
-        known.learn(&tenant("tenants/b"));
-        assert_eq!(known.learn(&end), [Event::Deleted("tenants/a".into())]);
     }
 }

@@ -66,7 +66,7 @@ impl Fleet {
             // What it has forgotten does not come back; only an operator can decide to go on without it.
             return;
         }
-        let fence = self.sessions.fence(self.from);
+        let fence = self.sessions.fence(self.from, self.view.command_term);
         if fence != self.fence {
             if let Some(fence) = fence.as_ref().filter(|_| self.fence.is_none()) {
                 error!(term = %self.view.term, "{fence}; this hub stops commanding: see berth fleet status");
@@ -88,6 +88,7 @@ impl Fleet {
             restored_at: now,
             revision: *ours,
             snapshot_at: now,
+            unfinished: false,
         };
         let key = keys::restore();
         let txn = Txn::new()

@@ -206,7 +206,7 @@ impl Fleet {
         };
         parts.sessions.came_to(point);
         // Of an earlier period: what agents know is not forgotten.
-        let fence = parts.sessions.fence(point);
+        let fence = parts.sessions.fence(point, loaded.view.command_term);
         let mut fleet = Self {
             store: parts.store,
             provisioner: parts.provisioner,

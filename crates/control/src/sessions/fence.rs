@@ -17,8 +17,7 @@ pub enum Fence {
         /// The term.
         term: Term,
     },
-    /// An earlier process in this hub's own term told an agent of a later revision than its store had when this process read it: the
-    /// store was set back.
+    /// An earlier process told an agent of a later revision than the store had when this process read it: the store was set back.
     SetBack {
         /// Whose agent.
         cluster: ClusterName,
@@ -38,7 +37,7 @@ impl fmt::Display for Fence {
             ),
             Self::SetBack { cluster, told, ours } => write!(
                 f,
-                "the agent of cluster {cluster} was told of revision {told} in this hub's term, and the store ended at {ours} when this hub began, so it was set back"
+                "the agent of cluster {cluster} was told of revision {told}, and the store ended at {ours} when this hub began, so it was set back"
             ),
         }
     }
@@ -65,8 +64,9 @@ impl Known {
         self.0.values().map(|known| known.0).max().unwrap_or_default()
     }
 
-    /// `ours` is how far the store went when this process read it: what it has written since says nothing.
-    pub(super) fn fence(&self, ours: StorePoint) -> Option<Fence> {
+    /// `ours` is how far the store went when this process read it: what it has written since says nothing. Of terms before `since` an
+    /// operator has decided, or their revisions are of another store.
+    pub(super) fn fence(&self, ours: StorePoint, since: Term) -> Option<Fence> {
         let (cluster, term) = self
             .0
             .iter()
@@ -80,8 +80,8 @@ impl Known {
             .0
             .iter()
             .filter_map(|(name, known)| Some((name, known.1?)))
-            .filter(|(_, told)| told.term == ours.term && told.incarnation != ours.incarnation);
-        let (cluster, told) = told.max_by_key(|(_, told)| *told)?;
+            .filter(|(_, told)| told.term >= since && told.incarnation != ours.incarnation);
+        let (cluster, told) = told.max_by_key(|(_, told)| told.revision)?;
         (told.revision > ours.revision).then(|| Fence::SetBack {
             cluster: cluster.clone(),
             told: told.revision,
@@ -120,15 +120,16 @@ mod tests {
     }
 
     #[test]
-    fn a_store_that_ends_before_what_agents_were_told_in_its_term_was_set_back() {
+    fn a_store_that_ends_before_what_agents_were_told_was_set_back() {
+        let since = Term(2);
         let mut known = Known::default();
         known.heard(&name("a"), Term(3), Some(point(3, 40)));
         known.heard(&name("b"), Term(3), Some(point(3, 90)));
-        // Of another leader's period, whose revisions say nothing of this one's.
-        known.heard(&name("c"), Term(2), Some(point(2, 500)));
-        assert_eq!(known.fence(own(3, 90)), None);
+        // Before an operator let a hub take command: revisions of a store that is no more.
+        known.heard(&name("c"), Term(1), Some(point(1, 500)));
+        assert_eq!(known.fence(own(3, 90), since), None);
         assert_eq!(
-            known.fence(own(3, 89)),
+            known.fence(own(3, 89), since),
             Some(Fence::SetBack {
                 cluster: name("b"),
                 told: Revision(90),
@@ -137,11 +138,17 @@ mod tests {
         );
         // What this process has told since it began is more than it began with, and no sign of anything.
         known.heard(&name("b"), Term(3), Some(own(3, 95)));
-        assert_eq!(known.fence(own(3, 60)), None);
+        assert_eq!(known.fence(own(3, 60), since), None);
+        // The next leader on an etcd that was put back is found out too, though its term is its own.
+        let next = StorePoint {
+            incarnation: 3,
+            ..own(4, 89)
+        };
+        assert!(matches!(known.fence(next, since), Some(Fence::SetBack { .. })));
         // An operator let the hub take command.
-        assert_eq!(known.fence(own(4, 89)), None);
+        assert_eq!(known.fence(next, Term(4)), None);
         assert_eq!(
-            known.fence(own(2, 900)),
+            known.fence(own(2, 900), since),
             Some(Fence::HigherTerm {
                 cluster: name("b"),
                 term: Term(3),
@@ -155,11 +162,11 @@ mod tests {
         known.heard(&name("liar"), Term(7), Some(point(3, u64::MAX)));
         known.heard(&name("a"), Term(3), None);
         assert!(matches!(
-            known.fence(own(3, 1)),
+            known.fence(own(3, 1), Term(0)),
             Some(Fence::HigherTerm { cluster, .. }) if cluster == name("liar")
         ));
         known.forget(&name("liar"));
-        assert_eq!(known.fence(own(3, 1)), None);
+        assert_eq!(known.fence(own(3, 1), Term(0)), None);
         assert_eq!(known.highest_term(), Term(3));
     }
 }
