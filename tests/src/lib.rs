@@ -9,6 +9,7 @@ pub mod api;
 pub mod cli;
 pub mod corruption;
 pub mod crashes;
+pub mod disk;
 pub mod fuzz;
 pub mod history;
 pub mod hub;
