@@ -162,6 +162,8 @@ async fn lived(hub: &mut Hub, die_at: Option<u64>, disk: Option<&(Disk, Luck)>) 
     audit_is_whole(&hub.data())?;
     let left: Vec<_> = files(&hub.data())?
         .into_iter()
+        // The audit log is being written.
+        .filter(|path| !path.starts_with(hub.data().join("audit")))
         .filter(|path| {
             path.extension()
                 .is_some_and(|end| end == "new" || end == "unused")

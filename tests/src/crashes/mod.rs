@@ -127,9 +127,12 @@ impl Outcome {
         match result {
             Ok(Some(point)) => self.died.push(point),
             Ok(None) => self.not_reached += 1,
-            Err(error) => self.failures.push(format!(
-                "{trial}: {error:?}\nto do it again: cargo xtask chaos {section} --only {trial}"
-            )),
+            Err(error) => {
+                let failure =
+                    format!("{trial}: {error:?}\nto do it again: cargo xtask chaos {section} --only {trial}");
+                eprintln!("{failure}");
+                self.failures.push(failure);
+            }
         }
     }
 }

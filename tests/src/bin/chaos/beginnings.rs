@@ -41,11 +41,11 @@ impl fmt::Display for Beginning {
     }
 }
 
-/// One trial, written `founding:17`.
+/// One trial, written `founding:17`, or all of a kind, written `founding`.
 #[derive(Clone, Copy, Debug)]
 struct Trial {
     beginning: Beginning,
-    point: u64,
+    point: Option<u64>,
 }
 
 impl FromStr for Trial {
@@ -53,10 +53,13 @@ impl FromStr for Trial {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let wrong = || format!("{text:?} is not like founding:17");
-        let (beginning, point) = text.split_once(':').with_context(wrong)?;
+        let (beginning, point) = match text.split_once(':') {
+            Some((beginning, point)) => (beginning, Some(point.parse().with_context(wrong)?)),
+            None => (text, None),
+        };
         Ok(Self {
             beginning: Beginning::from_str(beginning, false).map_err(anyhow::Error::msg)?,
-            point: point.parse().with_context(wrong)?,
+            point,
         })
     }
 }
@@ -68,7 +71,7 @@ pub(crate) async fn run(seed: u64, most: Option<usize>, only: Option<&str>) -> a
     for beginning in Beginning::value_variants() {
         let point = match only {
             Some(only) if only.beginning != *beginning => continue,
-            Some(only) => Some(only.point),
+            Some(only) => only.point,
             None => None,
         };
         match begin(*beginning, seed, most, point).await {
