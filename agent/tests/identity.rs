@@ -79,6 +79,22 @@ impl Bench {
         ask(&self.plane.client(), Method::GET, &path, None).await.1
     }
 
+    async fn token_is_gone(&self) -> bool {
+        self.secret("berth-agent-token").await["code"] == 404
+    }
+
+    /// The Secret of the join token, as it was.
+    async fn put_token(&self, as_it_was: &Value) {
+        let body = serde_json::json!({
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "berth-agent-token"},
+            "data": as_it_was["data"],
+        });
+        let (status, answer) = ask(&self.plane.client(), Method::POST, SECRETS, Some(&body)).await;
+        assert_eq!(status, 201, "{answer}");
+    }
+
     /// What is kept of whom to trust.
     async fn trusted(&self) -> CaPins {
         use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -99,35 +115,30 @@ async fn a_token_that_was_used_is_deleted_by_whoever_starts_next_and_another_one
     let token = bench.secret("berth-agent-token").await;
     let agent = bench.start(true).await;
     let (session, _) = bench.hub.session().await;
-    let gone = async || bench.secret("berth-agent-token").await["code"] == 404;
-    until("the Secret of the used token is gone", gone).await;
+    until("the Secret of the used token is gone", async || {
+        bench.token_is_gone().await
+    })
+    .await;
     end(agent).await;
     drop(session);
 
     // As when it died before it had deleted it.
-    let secret = |name: &str| {
-        serde_json::json!({
-            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": token["data"],
-        })
-    };
-    let put = async || {
-        let body = secret("berth-agent-token");
-        let (status, answer) = ask(&bench.plane.client(), Method::POST, SECRETS, Some(&body)).await;
-        assert_eq!(status, 201, "{answer}");
-    };
-    put().await;
+    bench.put_token(&token).await;
     let agent = bench.start(true).await;
     let (session, _) = bench.hub.session().await;
-    assert!(gone().await, "it was not deleted before the agent came back");
+    assert!(
+        bench.token_is_gone().await,
+        "it was not deleted before the agent came back"
+    );
     end(agent).await;
     drop(session);
 
     // Somebody brings another one, for an agent that is to get another identity: it is for them to delete the old one.
-    put().await;
+    bench.put_token(&token).await;
     std::fs::remove_file(bench.dir.path().join("token")).unwrap();
     let agent = bench.start(true).await;
     let (session, _) = bench.hub.session().await;
-    assert!(!gone().await);
+    assert!(!bench.token_is_gone().await);
     assert_eq!(bench.fleet.joins.load(Ordering::SeqCst), 1);
     drop(session);
     end(agent).await;

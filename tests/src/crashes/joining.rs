@@ -206,10 +206,7 @@ impl Door {
         let api = self.world.api()?;
         let name = format!("clusters/{CLUSTER}");
         api.clusters()
-            .cordon_cluster(CordonClusterRequest {
-                name: name.clone(),
-                ..CordonClusterRequest::default()
-            })
+            .cordon_cluster(CordonClusterRequest { name: name.clone() })
             .await
             .context("cordon the cluster")?;
         api.clusters()
