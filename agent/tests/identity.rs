@@ -63,7 +63,9 @@ impl Bench {
         let mut options: Options = support::options(self.hub.url());
         if with_token {
             let path = self.dir.path().join("token");
-            std::fs::write(&path, self.fleet.token()).unwrap();
+            if !path.exists() {
+                std::fs::write(&path, self.fleet.token()).unwrap();
+            }
             options.token_file = Some(path);
             options.ca_pin = Some(self.fleet.pin().into());
         }
@@ -75,6 +77,22 @@ impl Bench {
     async fn secret(&self, name: &str) -> Value {
         let path = format!("{SECRETS}/{name}");
         ask(&self.plane.client(), Method::GET, &path, None).await.1
+    }
+
+    async fn token_is_gone(&self) -> bool {
+        self.secret("berth-agent-token").await["code"] == 404
+    }
+
+    /// The Secret of the join token, as it was.
+    async fn put_token(&self, as_it_was: &Value) {
+        let body = serde_json::json!({
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "berth-agent-token"},
+            "data": as_it_was["data"],
+        });
+        let (status, answer) = ask(&self.plane.client(), Method::POST, SECRETS, Some(&body)).await;
+        assert_eq!(status, 201, "{answer}");
     }
 
     /// What is kept of whom to trust.
@@ -89,6 +107,42 @@ impl Bench {
 async fn end((stop, run): Running) {
     stop.cancel();
     run.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_was_used_is_deleted_by_whoever_starts_next_and_another_one_is_left() {
+    let mut bench = Bench::new().await;
+    let token = bench.secret("berth-agent-token").await;
+    let agent = bench.start(true).await;
+    let (session, _) = bench.hub.session().await;
+    until("the Secret of the used token is gone", async || {
+        bench.token_is_gone().await
+    })
+    .await;
+    end(agent).await;
+    drop(session);
+
+    // As when it died before it had deleted it.
+    bench.put_token(&token).await;
+    let agent = bench.start(true).await;
+    let (session, _) = bench.hub.session().await;
+    assert!(
+        bench.token_is_gone().await,
+        "it was not deleted before the agent came back"
+    );
+    end(agent).await;
+    drop(session);
+
+    // Somebody brings another one, for an agent that is to get another identity: it is for them to delete the old one.
+    bench.put_token(&token).await;
+    std::fs::remove_file(bench.dir.path().join("token")).unwrap();
+    let agent = bench.start(true).await;
+    let (session, _) = bench.hub.session().await;
+    assert!(!bench.token_is_gone().await);
+    assert_eq!(bench.fleet.joins.load(Ordering::SeqCst), 1);
+    drop(session);
+    end(agent).await;
+    bench.plane.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

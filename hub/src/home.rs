@@ -9,6 +9,7 @@ use std::{
 use berth_control::keys;
 use berth_identity::{Authority, CaError, Credential, Stage, ca, certificate};
 use berth_model::{FleetId, Generation, Revision, Term, Tier, Timestamp, Uid, catalogue};
+use berth_runtime::files::{self, Readable};
 use berth_store::{Election, OpenError, SledOptions, SledStore, SoleCandidate, Store, StoreError, Txn};
 use berth_wire::record::{self, FleetRecord, RecordError};
 use tracing::{info, warn};
@@ -417,16 +418,11 @@ fn yaml(context: &berth_wire::context::Context) -> Result<String, HomeError> {
 }
 
 fn make_private(dir: &Path) -> Result<(), HomeError> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .map_err(|source| HomeError::File {
-            operation: "create directory",
-            path: dir.to_owned(),
-            source,
-        })
+    files::make_dir(dir).map_err(|source| HomeError::File {
+        operation: "create directory",
+        path: dir.to_owned(),
+        source,
+    })
 }
 
 /// Refuses keys that others may read: whoever has one can be the fleet's authority.
@@ -447,24 +443,9 @@ fn private_keys(dir: &Path) -> Result<(), HomeError> {
 
 /// Writes a file only its owner reads, whole or not at all.
 fn write_private(path: &Path, text: &str) -> Result<(), HomeError> {
-    use std::{io::Write as _, os::unix::fs::OpenOptionsExt as _};
-    let file = |operation| {
-        let path = path.to_owned();
-        move |source| HomeError::File {
-            operation,
-            path,
-            source,
-        }
-    };
-    let beside = path.with_extension("yaml.new");
-    let mut out = std::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&beside)
-        .map_err(file("create"))?;
-    out.write_all(text.as_bytes()).map_err(file("write"))?;
-    out.sync_all().map_err(file("write"))?;
-    std::fs::rename(&beside, path).map_err(file("rename to"))
+    files::write(path, text, Readable::ByOwner).map_err(|source| HomeError::File {
+        operation: "write",
+        path: path.to_owned(),
+        source,
+    })
 }

@@ -68,9 +68,24 @@ impl Agent {
         namespace: &str,
         host: Host,
     ) -> anyhow::Result<Self> {
+        Self::begin(programs, directory, options, (namespace, host), &[])
+    }
+
+    /// The same with these variables in its environment; `place` is its namespace and its host.
+    ///
+    /// # Errors
+    /// The program does not start.
+    pub fn begin(
+        programs: &Programs,
+        directory: &Path,
+        options: AgentOptions,
+        place: (&str, Host),
+        environment: &[(String, String)],
+    ) -> anyhow::Result<Self> {
         std::fs::create_dir_all(directory).with_context(|| format!("create {}", directory.display()))?;
         let program = programs.agent();
-        let process = spawn(&host, &program, directory, &options, namespace, &[])?;
+        let (namespace, host) = place;
+        let process = spawn(&host, &program, directory, &options, namespace, environment)?;
         Ok(Self {
             program,
             directory: directory.to_owned(),
@@ -96,6 +111,14 @@ impl Agent {
     pub fn start_again_with(&mut self, environment: &[(String, String)]) -> anyhow::Result<()> {
         self.options.token = None;
         self.options.ca_pin = None;
+        self.start_as_before(environment)
+    }
+
+    /// Starts it again with all that it was told the first time, as a pod is, and with these variables in its environment.
+    ///
+    /// # Errors
+    /// The program does not start.
+    pub fn start_as_before(&mut self, environment: &[(String, String)]) -> anyhow::Result<()> {
         self.process = spawn(
             &self.host,
             &self.program,

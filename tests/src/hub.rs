@@ -88,6 +88,23 @@ impl Hub {
         more: Vec<String>,
         host: Host,
     ) -> anyhow::Result<Self> {
+        let mut hub = Self::begin(programs, directory, config, more, host, &[])?;
+        hub.ready().await?;
+        Ok(hub)
+    }
+
+    /// The same with these variables in its environment, and does not wait: it may end before it is ready.
+    ///
+    /// # Errors
+    /// The program does not start.
+    pub fn begin(
+        programs: &Programs,
+        directory: &Path,
+        config: &Value,
+        more: Vec<String>,
+        host: Host,
+        environment: &[(String, String)],
+    ) -> anyhow::Result<Self> {
         std::fs::create_dir_all(directory).with_context(|| format!("create {}", directory.display()))?;
         let file = directory.join("config.yaml");
         let mut config = config.clone();
@@ -104,9 +121,9 @@ impl Hub {
         };
         let program = programs.hub();
         let addresses = [listen, agent_listen, ops_listen];
-        let process = spawn(&host, &program, directory, addresses, &more, &[])?;
+        let process = spawn(&host, &program, directory, addresses, &more, environment)?;
         let directory = directory.to_owned();
-        let mut hub = Self {
+        Ok(Self {
             program,
             directory,
             listen,
@@ -115,9 +132,7 @@ impl Hub {
             more,
             host,
             process,
-        };
-        hub.ready().await?;
-        Ok(hub)
+        })
     }
 
     /// Starts it again after it was killed or stopped, and waits until it is ready.

@@ -9,6 +9,7 @@ pub mod api;
 pub mod cli;
 pub mod corruption;
 pub mod crashes;
+pub mod disk;
 pub mod etcd_records;
 pub mod fuzz;
 pub mod history;

@@ -21,15 +21,8 @@ use crate::{
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 const TRIES: Policy = Policy::new(Duration::from_millis(250), Duration::from_secs(15));
 
-/// Joins with the token of the file; tries on while the hub cannot be reached, and ends when it refuses.
-pub(super) async fn join(
-    hubs: &Hubs,
-    joining: &Joining,
-    key_pem: &Zeroizing<String>,
-    kubernetes_uid: &str,
-    clock: &dyn Clock,
-    shutdown: &CancellationToken,
-) -> Result<Identity, Error> {
+/// The token in the file, and which authorities its hub may have.
+pub(super) async fn token_of(joining: &Joining) -> Result<(JoinToken, &CaPins), Error> {
     let (Some(path), Some(pins)) = (&joining.token_file, &joining.pins) else {
         return Err(Error::NoToken);
     };
@@ -38,10 +31,21 @@ pub(super) async fn join(
         path: path.clone(),
         source,
     })?;
-    let token: JoinToken = text.parse().map_err(|problem| Error::BadToken {
+    let token = text.parse().map_err(|problem| Error::BadToken {
         path: path.clone(),
         problem,
     })?;
+    Ok((token, pins))
+}
+
+/// Joins with the token; tries on while the hub cannot be reached, and ends when it refuses.
+pub(super) async fn join(
+    hubs: &Hubs,
+    (token, pins): (&JoinToken, &CaPins),
+    (key_pem, kubernetes_uid): (&Zeroizing<String>, &str),
+    clock: &dyn Clock,
+    shutdown: &CancellationToken,
+) -> Result<Identity, Error> {
     let request = JoinRequest {
         token: token.expose().to_string(),
         csr_der: key::signing_request(key_pem)?,

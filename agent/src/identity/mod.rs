@@ -66,6 +66,7 @@ pub(crate) async fn obtain(
                     key_pem: key::generate()?,
                     kubernetes_uid: uid.clone(),
                     identity: None,
+                    joined_by: None,
                 })
                 .await?
         }
@@ -78,6 +79,12 @@ pub(crate) async fn obtain(
         });
     }
     if let Some(identity) = kept.identity {
+        // It may have died between keeping the identity and deleting what it got it by. Another token is left for whoever brought it.
+        if let (Some(used), Ok((token, _))) = (&kept.joined_by, join::token_of(joining).await)
+            && used == token.id()
+        {
+            secret.delete_token().await;
+        }
         if !key::belongs_to(&kept.key_pem, &identity.credential.certificate_pem) {
             let problem = "its certificate is not for its key".to_owned();
             return Err(Error::DamagedIdentity {
@@ -105,8 +112,9 @@ pub(crate) async fn obtain(
             Err(problem) => tracing::warn!(problem, "joining again with the token that is there"),
         }
     }
-    let identity = join::join(hubs, joining, &kept.key_pem, &uid, clock, shutdown).await?;
-    secret.write(&identity).await?;
+    let (token, pins) = join::token_of(joining).await?;
+    let identity = join::join(hubs, (&token, pins), (&kept.key_pem, &uid), clock, shutdown).await?;
+    secret.write_joined(&identity, token.id()).await?;
     tracing::info!(cluster = %identity.cluster, "joined");
     // It is used up; whoever can read Secrets here need not find it.
     secret.delete_token().await;

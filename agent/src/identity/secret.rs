@@ -20,6 +20,8 @@ const CERTIFICATE: &str = "tls.crt";
 const AUTHORITY: &str = "ca.crt";
 const CLUSTER: &str = "cluster";
 const KUBERNETES_UID: &str = "kubernetes-uid";
+/// The public part of the join token that was used.
+const TOKEN: &str = "joined-by";
 
 /// What the Secret holds: a key from the start, the rest once joined.
 #[derive(Debug)]
@@ -27,6 +29,8 @@ pub(crate) struct Kept {
     pub(crate) key_pem: Zeroizing<String>,
     pub(crate) kubernetes_uid: String,
     pub(crate) identity: Option<Identity>,
+    /// The join token that it was got by, its public part; none where nobody wrote it down.
+    pub(crate) joined_by: Option<String>,
 }
 
 /// The Secret, by its API.
@@ -102,11 +106,27 @@ impl IdentitySecret {
 
     /// Adds what the hub signed; key and uid stay as they are.
     pub(crate) async fn write(&self, identity: &Identity) -> Result<(), Error> {
-        let patch = json!({ "stringData": {
+        self.add(json!({
             CERTIFICATE: identity.credential.certificate_pem,
             AUTHORITY: identity.ca_pem,
             CLUSTER: identity.cluster.as_str(),
-        }});
+        }))
+        .await
+    }
+
+    /// Adds what the hub signed for the join token with that public part.
+    pub(crate) async fn write_joined(&self, identity: &Identity, token: &str) -> Result<(), Error> {
+        self.add(json!({
+            CERTIFICATE: identity.credential.certificate_pem,
+            AUTHORITY: identity.ca_pem,
+            CLUSTER: identity.cluster.as_str(),
+            TOKEN: token,
+        }))
+        .await
+    }
+
+    async fn add(&self, fields: serde_json::Value) -> Result<(), Error> {
+        let patch = json!({ "stringData": fields });
         let parameters = PatchParams {
             field_manager: Some(label::MANAGER_AGENT.into()),
             ..PatchParams::default()
@@ -171,10 +191,12 @@ impl IdentitySecret {
                 })
             }
         };
+        let joined_by = take(TOKEN)?;
         Ok(Kept {
             key_pem,
             kubernetes_uid,
             identity,
+            joined_by,
         })
     }
 

@@ -13,7 +13,7 @@ use berth_control::{
     registry::{Joining, Redeemed, TokenSpec},
 };
 use berth_model::ClusterName;
-use berth_runtime::{Clock, SystemClock};
+use berth_runtime::{Clock, ManualClock, SystemClock};
 use berth_store::MemoryStore;
 
 const HALF_AN_HOUR: Duration = Duration::from_secs(1800);
@@ -107,6 +107,44 @@ async fn of_a_hundred_callers_with_one_token_exactly_one_wins() {
     assert_eq!(winners.len(), 1);
     assert_eq!(key(&registry, "eu-1").await, format!("key-{}", winners[0]));
     assert_eq!(registry.clusters(None, 10, None).await.unwrap().items.len(), 1);
+}
+
+/// What a refusal says.
+fn said(result: Result<Redeemed, RegistryError>) -> String {
+    result.unwrap_err().to_string()
+}
+
+#[tokio::test]
+async fn the_key_that_used_a_token_may_ask_again_no_other_may_and_a_refusal_says_how_to_go_on() {
+    let clock = Arc::new(ManualClock::new(SystemClock::new().now()));
+    let registry = Registry::new(Arc::new(MemoryStore::new()), clock.clone());
+    let text = token(&registry, spec("eu-1")).await;
+    let first = redeem(&registry, &text, "key-1", "uid-1").await.unwrap();
+    // The answer was lost on its way, and the agent had kept its key.
+    let again = redeem(&registry, &text, "key-1", "uid-1").await.unwrap();
+    assert_eq!((again.cluster, again.uid), (first.cluster, first.uid.clone()));
+    // The agent's key was lost, too.
+    let other = redeem(&registry, &text, "key-2", "uid-1").await;
+    assert!(said(other).contains("berth token create eu-1 --rejoin"));
+    let elsewhere = redeem(&registry, &text, "key-1", "uid-2").await;
+    assert_eq!(reason(elsewhere), "OTHER_KUBERNETES");
+
+    clock.advance(HALF_AN_HOUR);
+    let late = redeem(&registry, &text, "key-1", "uid-1").await;
+    assert!(said(late).contains("berth token create eu-1 --rejoin"));
+    assert_eq!(key(&registry, "eu-1").await, "key-1");
+    // As it was told.
+    let rejoin = rejoin_token(&registry, "eu-1").await;
+    let rejoined = redeem(&registry, &rejoin, "key-2", "uid-1").await.unwrap();
+    assert_eq!(rejoined.uid, first.uid, "it is the same cluster");
+
+    let unused = token(&registry, spec("eu-2")).await;
+    clock.advance(HALF_AN_HOUR);
+    let never = said(redeem(&registry, &unused, "key-3", "uid-3").await);
+    assert!(
+        never.contains("berth token create eu-2") && !never.contains("--rejoin"),
+        "{never}"
+    );
 }
 
 #[tokio::test]

@@ -10,10 +10,9 @@ use std::{
     str::FromStr,
 };
 
+use berth_runtime::files::{self, Readable};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
-
-use crate::files::{self, Readable};
 
 /// What it is called in the place of a backup.
 pub const FILE: &str = "keys.age";

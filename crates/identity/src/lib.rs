@@ -21,14 +21,14 @@ pub mod seal;
 pub mod tls;
 pub mod token;
 
-mod files;
+mod private;
 
 pub use api_key::ApiKey;
 pub use ca::{AGENT_LIFETIME, Authority, CaError, Credential, Issued, Stage, Trust};
 pub use caller::{Caller, Principal};
 pub use doorkeeper::{Doorkeeper, Place};
-pub use files::{ReadableByOthers, private};
 pub use incoming::{Connection, Incoming, IncomingOptions, PeerInfo};
 pub use peer::Peer;
 pub use pin::{CaPin, CaPins};
+pub use private::{ReadableByOthers, private};
 pub use token::JoinToken;

@@ -1,4 +1,4 @@
-//! What every long-running part of Berth needs to run: time, retries, logs, readiness, metrics, and a bounded end.
+//! What every long-running part of Berth needs to run: time, retries, files, logs, readiness, metrics, and a bounded end.
 //!
 //! This crate knows nothing of tenants, clusters, Kubernetes or gRPC. It is the only place that reads the real clock,
 //! and the only place where `backoff` is used.
@@ -9,6 +9,7 @@ pub mod drain;
 pub mod entropy;
 #[cfg(feature = "failpoints")]
 pub mod failpoint;
+pub mod files;
 pub mod memory;
 pub mod metrics;
 pub mod ops;

@@ -4,16 +4,24 @@
 //! A first run of a scenario numbers the points it comes to; then every point is a trial of its own with a tenant of its own. The
 //! points are the programs' own (feature `failpoints`); what may be seen afterwards is in [`scenario`] and [`traces`].
 
+mod founding;
+mod joining;
 mod points;
 pub mod scenario;
 mod stage;
 mod traces;
 
 use std::fmt;
+use std::process::ExitStatus;
 use std::str::FromStr;
 
 use anyhow::{Context as _, ensure};
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom as _;
 
+pub use founding::Ground;
+pub use joining::Door;
 pub use points::Point;
 pub use scenario::Scenario;
 pub use stage::Stage;
@@ -99,16 +107,56 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Takes in what came of one trial.
-    pub fn take(&mut self, trial: Trial, result: anyhow::Result<Option<Point>>) {
+    /// Of a first run that came to these points.
+    ///
+    /// # Errors
+    /// It came to none.
+    pub fn of(points: &[Point]) -> anyhow::Result<Self> {
+        ensure!(
+            !points.is_empty(),
+            "the programs have no points: they were built without the feature `failpoints`; `cargo xtask test` and `cargo xtask chaos` build it"
+        );
+        Ok(Self {
+            points: points.len(),
+            ..Self::default()
+        })
+    }
+
+    /// Takes in what came of one trial of a section of `cargo xtask chaos`.
+    pub fn take(&mut self, trial: &str, section: &str, result: anyhow::Result<Option<Point>>) {
         match result {
             Ok(Some(point)) => self.died.push(point),
             Ok(None) => self.not_reached += 1,
-            Err(error) => self.failures.push(format!(
-                "{trial}: {error:?}\nto do it again: cargo xtask chaos crashes --only {trial}"
-            )),
+            Err(error) => {
+                let failure =
+                    format!("{trial}: {error:?}\nto do it again: cargo xtask chaos {section} --only {trial}");
+                eprintln!("{failure}");
+                self.failures.push(failure);
+            }
         }
     }
+}
+
+/// The numbers of all points, or of `most` of them as the seed says.
+fn chosen(points: &[Point], most: Option<usize>, seed: u64) -> Vec<u64> {
+    let mut numbers: Vec<u64> = points.iter().map(|point| point.number).collect();
+    if let Some(most) = most {
+        numbers.shuffle(&mut StdRng::seed_from_u64(seed));
+        numbers.truncate(most);
+    }
+    numbers
+}
+
+/// A victim dies as it was told to, and of nothing else.
+fn killed(status: ExitStatus) -> anyhow::Result<()> {
+    use std::os::unix::process::ExitStatusExt as _;
+    ensure!(status.signal() == Some(9), "it has ended by itself: {status}");
+    Ok(())
+}
+
+/// An agent that is started again in its pod takes its Lease over at once.
+fn pod() -> (String, String) {
+    ("POD_NAME".to_owned(), "berth-agent-0".to_owned())
 }
 
 impl fmt::Display for Outcome {

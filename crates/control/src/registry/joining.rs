@@ -174,13 +174,17 @@ impl Registry {
         if record.used_at.is_some() && record.used_by_key_sha256 != joining.key_sha256 {
             return Err(refused(
                 "TOKEN_USED",
-                format!("the join token has been used; make another with berth token create {cluster}"),
+                format!(
+                    "the join token has been used by another key, and cluster {cluster} has joined; give it a new identity with berth token create {cluster} --rejoin"
+                ),
             ));
         }
         if record.expires_at <= self.clock.now() {
+            // Whoever asks again, as the answer was lost, has joined already.
+            let rejoin = if record.used_at.is_some() { " --rejoin" } else { "" };
             return Err(refused(
                 "TOKEN_EXPIRED",
-                format!("the join token has expired; make another with berth token create {cluster}"),
+                format!("the join token has expired; make another with berth token create {cluster}{rejoin}"),
             ));
         }
         let remote = joining.remote.map(|remote| remote.to_canonical());

@@ -32,7 +32,7 @@ struct Written {
 
 impl Head {
     /// Writes it in place of the one before, whole or not at all while the machine runs. It is not waited for to be durable: after a
-    /// power cut an older one is there, and the log's own seals say the rest.
+    /// power cut an older one or an empty one is there, and the log's own seals say the rest.
     pub(super) fn write(&self, dir: &Path, key: &AuditKey) -> Result<(), WriteError> {
         let written = Written {
             log: self.log.clone(),
@@ -60,6 +60,10 @@ impl Head {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
+        // A power cut after the first one was named and before it was on the disk.
+        if text.iter().all(|byte| *byte == 0) {
+            return Ok(None);
+        }
         let Some(line) = text.strip_suffix(b"\n") else {
             return Ok(Some((None, false)));
         };

@@ -7,14 +7,17 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use berth_runtime::files::{self, Readable};
 use rcgen::{KeyPair, PKCS_ED25519, PublicKeyData as _, SigningKey as _};
 use ring::signature::{ED25519, UnparsedPublicKey};
 use sha2::{Digest as _, Sha256};
 
-use crate::files::{self, Readable};
+use crate::private::{ReadableByOthers, private};
 
 const KEY: &str = "audit.key";
 const PUBLIC: &str = "audit.pub";
+/// Beside a key that has sealed nothing yet: no log of it is no sign that one was taken away.
+const UNUSED: &str = "audit.unused";
 /// What every `SubjectPublicKeyInfo` of an Ed25519 key begins with (RFC 8410); the 32 bytes of the key follow.
 const SPKI: [u8; 12] = [
     0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
@@ -37,7 +40,7 @@ pub enum AuditKeyError {
     },
     /// Others may read the private key.
     #[error(transparent)]
-    Open(#[from] files::ReadableByOthers),
+    Open(#[from] ReadableByOthers),
     /// It cannot be made, or is no Ed25519 key.
     #[error("the audit key")]
     Key(#[source] rcgen::Error),
@@ -53,7 +56,8 @@ pub enum AuditKeyError {
 pub struct AuditKey {
     pair: KeyPair,
     public: PublicKey,
-    existed: bool,
+    /// The mark beside it while it has sealed nothing.
+    unused: Option<PathBuf>,
 }
 
 impl fmt::Debug for AuditKey {
@@ -71,6 +75,7 @@ impl AuditKey {
     /// [`AuditKeyError`] names the file; a key that others may read is refused with the command that helps.
     pub fn load_or_create(dir: &Path) -> Result<Self, AuditKeyError> {
         let path = dir.join(KEY);
+        let unused = dir.join(UNUSED);
         let file = |operation, path: &Path| {
             let path = path.to_owned();
             move |source| AuditKeyError::File {
@@ -80,33 +85,36 @@ impl AuditKey {
             }
         };
         if let Some(pem) = files::read(&path).map_err(file("read", &path))? {
-            files::private(&path)?;
-            return Self::of(&pem, true);
+            private(&path)?;
+            return Self::of(&pem, unused.is_file().then_some(unused));
         }
         files::make_dir(dir).map_err(file("create directory", dir))?;
         let pair = KeyPair::generate_for(&PKCS_ED25519).map_err(AuditKeyError::Key)?;
         let pem = zeroize::Zeroizing::new(pair.serialize_pem());
-        let key = Self::of(&pem, false)?;
         let public = dir.join(PUBLIC);
-        files::write(&public, &key.public.pem(), Readable::ByAll).map_err(file("write", &public))?;
+        // First, and the key last: whoever dies in between leaves a key that is marked, or none.
+        files::write(&unused, "", Readable::ByOwner).map_err(file("write", &unused))?;
+        let key = Self::of(&pem, Some(unused))?;
+        files::write(&public, key.public.pem(), Readable::ByAll).map_err(file("write", &public))?;
         files::write(&path, &pem, Readable::ByOwner).map_err(file("write", &path))?;
         Ok(key)
     }
 
-    fn of(pem: &str, existed: bool) -> Result<Self, AuditKeyError> {
+    fn of(pem: &str, unused: Option<PathBuf>) -> Result<Self, AuditKeyError> {
         let pair = KeyPair::from_pem(pem).map_err(AuditKeyError::Key)?;
         let public = PublicKey::of_spki(&pair.subject_public_key_info()).ok_or(AuditKeyError::NoPublicKey)?;
-        Ok(Self {
-            pair,
-            public,
-            existed,
-        })
+        Ok(Self { pair, public, unused })
     }
 
-    /// Whether it was there before.
+    /// Whether it has sealed a log before.
     #[must_use]
-    pub const fn existed(&self) -> bool {
-        self.existed
+    pub const fn used(&self) -> bool {
+        self.unused.is_none()
+    }
+
+    /// From now on it has sealed a log.
+    pub(super) fn begin(&self) -> io::Result<()> {
+        self.unused.as_deref().map_or(Ok(()), files::remove)
     }
 
     /// Its public half.

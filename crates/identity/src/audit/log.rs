@@ -9,6 +9,7 @@ use std::{
 };
 
 use berth_model::Timestamp;
+use berth_runtime::files;
 
 use super::{
     event::Event,
@@ -17,7 +18,6 @@ use super::{
     line::{self, Body, Hash, Line, Start},
     read::{Segment, segments},
 };
-use crate::files;
 
 /// The format that is written.
 const VERSION: u32 = 1;
@@ -90,6 +90,8 @@ pub struct Log {
     head: Head,
     /// Events after the last seal.
     unsealed: u64,
+    /// Nothing was written to it yet by this key, which is marked so.
+    first: bool,
     out: Option<Out>,
 }
 
@@ -116,7 +118,14 @@ impl Log {
             }
         };
         files::make_dir(dir).map_err(file("create directory", dir))?;
-        let there = segments(dir).map_err(file("list", dir))?;
+        let mut there = segments(dir).map_err(file("list", dir))?;
+        let first = !key.used();
+        if first && there.iter().all(has_no_line) {
+            // Whoever began it died before its first line was there.
+            for segment in there.drain(..) {
+                files::remove(&segment.path).map_err(file("remove", &segment.path))?;
+            }
+        }
         let keys = [key.public().clone()];
         let head = Head::read(dir, &keys).map_err(file("read", &dir.join("head")))?;
         let mut opened = Opened::default();
@@ -138,10 +147,10 @@ impl Log {
         };
         if there.is_empty() && said.is_none() {
             opened.new = opened.wrong.is_empty();
-            if key.existed() {
+            if key.used() {
                 opened
                     .wrong
-                    .push("the key was there before, and no log is: one may have been taken away".into());
+                    .push("the key has sealed a log, and none is there: one may have been taken away".into());
             }
             return Ok((
                 Self {
@@ -150,6 +159,7 @@ impl Log {
                     options,
                     head: fresh,
                     unsealed: 0,
+                    first,
                     out: None,
                 },
                 opened,
@@ -165,6 +175,7 @@ impl Log {
             options,
             head: fresh,
             unsealed: 0,
+            first,
             out: None,
         };
         log.go_on(there.last(), last, said, &mut opened);
@@ -334,6 +345,14 @@ impl Log {
             return Err(error);
         }
         self.head = end.clone();
+        if self.first {
+            match self.key.begin() {
+                Ok(()) => self.first = false,
+                Err(error) => {
+                    tracing::warn!(%error, "the audit key is still marked as one that has sealed nothing")
+                }
+            }
+        }
         // The lines are durable; a head that cannot be written is behind until the next one.
         match end.write(&self.dir, &self.key) {
             Ok(()) => {}
@@ -380,6 +399,10 @@ impl Drop for Out {
     }
 }
 
+fn has_no_line(segment: &Segment) -> bool {
+    fs::read(&segment.path).is_ok_and(|bytes| !bytes.contains(&b'\n'))
+}
+
 fn begin(dir: &Path, segment: u64) -> Result<Out, LogError> {
     let path = Segment::path_of(dir, segment);
     let failed = |operation, path: &Path| {
@@ -391,15 +414,15 @@ fn begin(dir: &Path, segment: u64) -> Result<Out, LogError> {
         }
     };
     files::make_dir(dir).map_err(failed("create directory", dir))?;
-    let file = File::options()
-        .append(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&path)
-        .map_err(failed("create", &path))?;
-    File::open(dir)
-        .and_then(|dir| dir.sync_all())
-        .map_err(failed("write", dir))?;
+    let create = || {
+        File::options()
+            .append(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)
+    };
+    let file = files::step("create", &path, create).map_err(failed("create", &path))?;
+    files::sync_dir(dir).map_err(failed("write", dir))?;
     Ok(Out {
         path,
         file,

@@ -12,6 +12,7 @@ use std::{
 };
 
 use berth_model::{ClusterName, FleetId, Timestamp, Uid};
+use berth_runtime::files::{self, Readable};
 
 use super::{
     CaError, Credential, Issued,
@@ -19,7 +20,6 @@ use super::{
 };
 use crate::{
     certificate,
-    files::{self, Readable},
     pin::{CaPin, CaPins},
 };
 

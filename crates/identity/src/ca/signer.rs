@@ -8,6 +8,7 @@ use std::{
 };
 
 use berth_model::{ClusterName, FleetId, Timestamp, Uid};
+use berth_runtime::files::{self, Readable};
 use rcgen::{ExtendedKeyUsagePurpose, Issuer, KeyPair, PublicKeyData as _, SanType};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
@@ -16,11 +17,7 @@ use super::{
     CaError, Credential, Issued,
     fields::{after, leaf, new_key, public_key_of, self_signed, uri},
 };
-use crate::{
-    files::{self, Readable},
-    peer::SpiffeId,
-    pin::CaPin,
-};
+use crate::{peer::SpiffeId, pin::CaPin};
 
 /// Where a key and its certificate are.
 pub(super) struct Files {

@@ -9,6 +9,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use berth_runtime::files;
+
 use super::{
     SledOptions,
     chain::{Chain, Link},
@@ -47,31 +49,35 @@ pub(super) fn sled_dir(dir: &Path) -> PathBuf {
 
 pub(super) fn open(options: &SledOptions) -> Result<Opened, OpenError> {
     let dir = &options.dir;
-    fs::create_dir_all(dir).map_err(|source| OpenError::io("make the directory", dir, source))?;
+    files::make_dir(dir).map_err(|source| OpenError::io("make the directory", dir, source))?;
     let lock = DirLock::take(dir)?;
     let said = sentinel::read(options)?;
-    let mut sentinel = Sentinel::open(options)?;
+    let (mut sentinel, loaded) = match said {
+        Said::Open(known) => {
+            let loaded = open_existing(options, &known)?;
+            (Sentinel::open(options, &loaded.totals, "open")?, loaded)
+        }
+        Said::Nothing if has_files(&sled_dir(dir))? => {
+            return Err(OpenError::damaged(dir, "it has a database but no sentinel"));
+        }
+        Said::Nothing => make(options, uuid::Uuid::new_v4().simple().to_string())?,
+        Said::Making(totals) => make(options, totals.incarnation)?,
+    };
     let Loaded {
         db,
         totals,
         last,
         slots,
-    } = match said {
-        Said::Open(known) => open_existing(options, &known)?,
-        Said::Nothing if has_files(&sled_dir(dir))? => {
-            return Err(OpenError::damaged(dir, "it has a database but no sentinel"));
-        }
-        Said::Nothing => make(options, &mut sentinel, uuid::Uuid::new_v4().simple().to_string())?,
-        Said::Making(totals) => make(options, &mut sentinel, totals.incarnation)?,
-    };
+    } = loaded;
+    let data = options.fsync.then(|| open_data(dir)).transpose()?;
+    // Before anybody says that it is there.
+    sync_directories(dir, options.fsync)?;
     // Both lines say the truth from here on, whichever was the older one.
     for _ in 0..2 {
-        sentinel
-            .write_through(&totals, "open")
-            .map_err(|source| OpenError::io("write", &sentinel::path(dir), source))?;
+        let path = sentinel::path(dir);
+        files::step("say open in", &path, || sentinel.write_through(&totals, "open"))
+            .map_err(|source| OpenError::io("write", &path, source))?;
     }
-    let data = options.fsync.then(|| open_data(dir)).transpose()?;
-    sync_directories(dir, options.fsync)?;
     Ok(Opened {
         options: options.clone(),
         incarnation: totals.incarnation.clone(),
@@ -94,37 +100,30 @@ pub(super) struct Loaded {
 }
 
 /// Makes a new store where nothing was acknowledged yet.
-fn make(options: &SledOptions, sentinel: &mut Sentinel, incarnation: String) -> Result<Loaded, OpenError> {
-    begin(
-        options,
-        sentinel,
-        Totals::of_nothing(incarnation),
-        BTreeMap::new(),
-    )
+fn make(options: &SledOptions, incarnation: String) -> Result<(Sentinel, Loaded), OpenError> {
+    begin(options, Totals::of_nothing(incarnation), BTreeMap::new())
 }
 
 /// Makes a store that holds `slots`, in the directory of one that has acknowledged nothing yet.
 pub(super) fn begin(
     options: &SledOptions,
-    sentinel: &mut Sentinel,
     mut totals: Totals,
     slots: BTreeMap<Key, Slot>,
-) -> Result<Loaded, OpenError> {
+) -> Result<(Sentinel, Loaded), OpenError> {
     let dir = &options.dir;
-    sentinel
-        .write_through(&Totals::of_nothing(totals.incarnation.clone()), "making")
-        .map_err(|source| OpenError::io("write", &sentinel::path(dir), source))?;
-    sync_directories(dir, options.fsync)?;
+    let nothing = Totals::of_nothing(totals.incarnation.clone());
+    let sentinel = Sentinel::open(options, &nothing, "making")?;
     let path = sled_dir(dir);
     if path.exists() {
         // Left by an attempt that ended before it acknowledged anything.
-        fs::remove_dir_all(&path).map_err(|source| OpenError::io("remove", &path, source))?;
+        files::step("remove", &path, || fs::remove_dir_all(&path))
+            .map_err(|source| OpenError::io("remove", &path, source))?;
     }
     for (key, slot) in &slots {
         totals.add(key, slot);
     }
     let last = totals.begin_chain();
-    let db = guarded(dir, || {
+    let fill = || {
         let db = open_sled(options)?;
         for (key, slot) in &slots {
             let key = key.as_str().as_bytes();
@@ -133,14 +132,16 @@ pub(super) fn begin(
         write_totals(&db, &totals, &last)?;
         db.flush()?;
         Ok(db)
-    })?;
+    };
+    let db = files::step("fill", &path, || guarded(dir, fill))?;
     sync_data(options)?;
-    Ok(Loaded {
+    let loaded = Loaded {
         db,
         totals,
         last,
         slots,
-    })
+    };
+    Ok((sentinel, loaded))
 }
 
 fn write_totals(db: &sled::Db, totals: &Totals, last: &Link) -> sled::Result<()> {
@@ -403,9 +404,7 @@ pub(super) fn sync_directories(dir: &Path, fsync: bool) -> Result<(), OpenError>
     let sled = sled_dir(dir);
     for path in [dir, &sled] {
         if fsync && path.exists() {
-            File::open(path)
-                .and_then(|directory| directory.sync_all())
-                .map_err(|source| OpenError::io("sync", path, source))?;
+            files::sync_dir(path).map_err(|source| OpenError::io("sync", path, source))?;
         }
     }
     Ok(())

@@ -15,7 +15,6 @@ use super::{
     error::OpenError,
     lock::{DirLock, wait_until_released},
     open,
-    sentinel::Sentinel,
     totals::Totals,
 };
 use crate::{index::Slot, key::Key, snapshot::Snapshot};
@@ -129,8 +128,8 @@ fn make(snapshot: &Snapshot, dir: &Path, marks: &[(Key, Bytes)]) -> Result<(Revi
     let incarnation = uuid::Uuid::new_v4().simple().to_string();
     let mut totals = Totals::of_nothing(incarnation.clone());
     totals.revision = revision;
-    let mut sentinel = Sentinel::open(&options)?;
-    let loaded = open::begin(&options, &mut sentinel, totals, slots)?;
+    let (mut sentinel, loaded) = open::begin(&options, totals, slots)?;
+    open::sync_directories(dir, true)?;
     let said = sentinel
         .write_through(&loaded.totals, "open")
         .and_then(|()| sentinel.write_through(&loaded.totals, "open"));

@@ -13,6 +13,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use berth_runtime::files::{self, Readable};
+
 use super::{SledOptions, error::OpenError, totals::Totals};
 
 const LINE: usize = 256;
@@ -92,20 +94,29 @@ fn read_file(dir: &Path, path: &Path) -> Result<Said, OpenError> {
     }
 }
 
-fn open_file(path: &Path) -> Result<File, OpenError> {
+/// A new one is there with its first line or not at all: an empty one is damage.
+fn open_file(path: &Path, first: &str) -> Result<File, OpenError> {
+    if !path.exists() {
+        files::write(path, first, Readable::ByAll).map_err(|source| OpenError::io("write", path, source))?;
+    }
     OpenOptions::new()
         .write(true)
-        .create(true)
-        .truncate(false)
         .open(path)
         .map_err(|source| OpenError::io("open", path, source))
 }
 
+fn line(totals: &Totals, state: &str) -> String {
+    format!("{:<width$}\n", totals.to_line(state), width = LINE - 1)
+}
+
 impl Sentinel {
-    pub(super) fn open(options: &SledOptions) -> Result<Self, OpenError> {
+    /// Opens both files, and makes what is missing of them with this as its first line.
+    pub(super) fn open(options: &SledOptions, totals: &Totals, state: &str) -> Result<Self, OpenError> {
+        let first = line(totals, state);
+        let open = |path: &Path| open_file(path, &first);
         Ok(Self {
-            file: open_file(&path(&options.dir))?,
-            witness: options.witness.as_deref().map(open_file).transpose()?,
+            file: open(&path(&options.dir))?,
+            witness: options.witness.as_deref().map(open).transpose()?,
             writes: 0,
             fsync: options.fsync,
         })
@@ -113,13 +124,13 @@ impl Sentinel {
 
     /// Writes the next line and sees it to the disk.
     pub(super) fn write_through(&mut self, totals: &Totals, state: &str) -> io::Result<()> {
-        self.put(totals, state)?;
-        if self.fsync {
-            for file in self.files() {
-                file.sync_data()?;
-            }
-        }
-        Ok(())
+        let fsync = self.fsync;
+        // One after the other: the witness never says more than the sentinel does.
+        self.put(
+            totals,
+            state,
+            |file| if fsync { file.sync_data() } else { Ok(()) },
+        )
     }
 
     /// Writes the next line.
@@ -127,15 +138,21 @@ impl Sentinel {
         if self.writes.is_multiple_of(SYNC_EVERY) {
             return self.write_through(totals, "open");
         }
-        self.put(totals, "open")
+        self.put(totals, "open", |_| Ok(()))
     }
 
-    fn put(&mut self, totals: &Totals, state: &str) -> io::Result<()> {
-        let line = format!("{:<width$}\n", totals.to_line(state), width = LINE - 1);
+    fn put(
+        &mut self,
+        totals: &Totals,
+        state: &str,
+        then: impl Fn(&File) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let line = line(totals, state);
         let slot = self.writes % 2;
         self.writes += 1;
         for file in self.files() {
             file.write_all_at(line.as_bytes(), slot * LINE as u64)?;
+            then(file)?;
         }
         Ok(())
     }
@@ -165,8 +182,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let options = SledOptions::new(dir.path());
         assert_eq!(read(&options).unwrap(), Said::Nothing);
-        let mut sentinel = Sentinel::open(&options).unwrap();
-        sentinel.write_through(&totals(0), "making").unwrap();
+        let mut sentinel = Sentinel::open(&options, &totals(0), "making").unwrap();
         assert_eq!(read(&options).unwrap(), Said::Making(totals(0)));
         sentinel.write_through(&totals(0), "open").unwrap();
         assert_eq!(read(&options).unwrap(), Said::Open(totals(0)));

@@ -7,8 +7,9 @@ use crate::findings::Findings;
 /// Of a life with a cluster of its own, which takes long, so many points.
 const CLUSTER_POINTS: usize = 12;
 
-pub(crate) async fn run(seed: u64, only: Option<Trial>) -> anyhow::Result<Findings> {
+pub(crate) async fn run(seed: u64, only: Option<&str>) -> anyhow::Result<Findings> {
     let mut findings = Findings::default();
+    let only: Option<Trial> = only.map(str::parse).transpose()?;
     let mut stage = Stage::start().await?;
     if let Some(trial) = only {
         let mut outcome = Outcome::default();
@@ -16,7 +17,7 @@ pub(crate) async fn run(seed: u64, only: Option<Trial>) -> anyhow::Result<Findin
         if let Ok(Some(point)) = &result {
             findings.tried(format!("{trial} is {point}"));
         }
-        outcome.take(trial, result);
+        outcome.take(&trial.to_string(), "crashes", result);
         findings.check(stage.clear().await);
         findings.tried(format!("{trial}: {outcome}"));
         findings.violations.append(&mut outcome.failures);

@@ -4,6 +4,7 @@
 //! Every section says what it tried and what it found; any violation makes the exit code 1. All of it is bounded in time and count
 //! and stays on loopback or in namespaces of its own, which take root.
 
+mod beginnings;
 mod corruption;
 mod crashes;
 mod findings;
@@ -19,7 +20,6 @@ mod terms;
 
 use std::process::ExitCode;
 
-use berth_tests::crashes::Trial;
 use clap::{Parser, Subcommand, ValueEnum};
 use findings::Findings;
 
@@ -44,9 +44,9 @@ struct Options {
     /// Rounds of the sections that have any; each has a number of its own otherwise.
     #[arg(long)]
     rounds: Option<usize>,
-    /// One trial of the crash matrix, such as `hub:namespace:17`.
+    /// One trial of a section that numbers them, such as `hub:namespace:17`.
     #[arg(long, value_name = "TRIAL")]
-    only: Option<Trial>,
+    only: Option<String>,
     /// Already in a namespace of its own.
     #[arg(long, hide = true)]
     inside: bool,
@@ -65,6 +65,8 @@ enum Helper {
 enum Section {
     /// A hub or an agent dies at every step that outlives it.
     Crashes,
+    /// A hub dies, or its machine loses power, at every step of its first start; hub or agent die while a cluster joins.
+    Beginnings,
     /// Hubs, an agent and members of etcd are killed at random moments under load.
     Kills,
     /// The leader is stopped for longer than its lease, and goes on.
@@ -87,7 +89,8 @@ impl Section {
     async fn run(self, options: &Options, seed: u64) -> anyhow::Result<Findings> {
         let rounds = |usual: usize| options.rounds.unwrap_or(usual);
         match self {
-            Self::Crashes => crashes::run(seed, options.only).await,
+            Self::Crashes => crashes::run(seed, options.only.as_deref()).await,
+            Self::Beginnings => beginnings::run(seed, options.rounds, options.only.as_deref()).await,
             Self::Kills => kills::run(seed, rounds(8)).await,
             Self::Pause => pause::run(seed, rounds(5)).await,
             Self::Partition if options.inside => partition::run(seed, rounds(1)).await,
