@@ -4,7 +4,7 @@
 use berth_fake::control_plane::{Binaries, EtcdCluster, EtcdClusterOptions};
 use berth_tests::corruption::corrupt;
 use berth_tests::crashes::{Door, Ground, Outcome, Scenario, Stage, Victim};
-use berth_tests::disk::Luck;
+use berth_tests::disk::{Disk, Luck};
 use rand::Rng as _;
 
 /// How many points of a scenario that takes long are tried.
@@ -56,8 +56,7 @@ async fn a_hub_that_dies_at_whatever_step_of_its_first_start_is_whole_when_it_is
     let most = Some(BEGINNINGS);
     let killed = ground.matrix(None, most, seed, "founding").await.unwrap();
     fine("founding", seed, &killed);
-    // A disk that forgets is mounted by root alone.
-    if rustix::process::geteuid().is_root() {
+    if Disk::is_possible() {
         for (name, luck) in [
             ("power-lost", Luck::None),
             ("power-lost-names-kept", Luck::Names),
