@@ -494,10 +494,15 @@ impl Sessions {
         self.state().point = Some(point);
     }
 
-    /// How far this hub's store has come; none before it leads.
+    /// How far this hub's store has come; none where it does not lead. Whether it leads is asked after that is known: what another
+    /// leader has written meanwhile is not this one's to tell, as it is more than that leader began with.
     #[must_use]
     pub fn point(&self) -> Option<StorePoint> {
-        self.state().point
+        let (point, gate) = {
+            let state = self.state();
+            (state.point, state.gate.clone())
+        };
+        point.filter(|_| gate.is_none_or(|leads| leads()))
     }
 
     /// Why a hub whose store had come to `ours` when it began must not command, if agents know of a reason from since an operator last
@@ -691,6 +696,25 @@ mod tests {
         assert_eq!(sessions.highest_term(), Term(0));
         sessions.saw_term(&name("a"), id, Term(9));
         assert_eq!(sessions.highest_term(), Term(9));
+    }
+
+    #[test]
+    fn who_leads_no_more_tells_nobody_how_far_the_store_is() {
+        use std::sync::atomic::{AtomicBool, Ordering};
+        let (sessions, _) = sessions();
+        let leads = Arc::new(AtomicBool::new(true));
+        let asked = leads.clone();
+        sessions.begin(Arc::new(move || asked.load(Ordering::Relaxed)));
+        let point = StorePoint {
+            term: Term(2),
+            revision: berth_model::Revision(7),
+            incarnation: 1,
+        };
+        sessions.came_to(point);
+        assert_eq!(sessions.point(), Some(point));
+        // It was paused, and has read what the next leader wrote before it learns of that one.
+        leads.store(false, Ordering::Relaxed);
+        assert_eq!(sessions.point(), None);
     }
 
     #[tokio::test]
