@@ -96,6 +96,11 @@ impl Bench {
     }
 
     /// What is kept of whom to trust.
+    async fn certificate(&self) -> String {
+        let kept = self.secret("berth-agent-identity").await;
+        kept["data"]["tls.crt"].as_str().unwrap().to_owned()
+    }
+
     async fn trusted(&self) -> CaPins {
         use base64::{Engine as _, engine::general_purpose::STANDARD};
         let kept = self.secret("berth-agent-identity").await;
@@ -220,10 +225,13 @@ async fn an_agent_goes_along_when_the_authority_is_rolled_over() {
         .fleet
         .rotate(|authority| authority.finish_rotation(now()).unwrap());
     assert_ne!(bench.fleet.pin(), first);
+    // The answer is on its way for so long that the hub has gone on meanwhile.
+    let answering = bench.fleet.answering.lock().await;
     session.say(ToAgent::Trust(Trust { ca_pem: switched })).await;
-    until("the agent has a certificate of the new authority", async || {
-        bench.fleet.renewals.load(Ordering::SeqCst) > 0
-    })
+    until(
+        "the agent asks for a certificate of the new authority",
+        async || bench.fleet.renewals.load(Ordering::SeqCst) > 0,
+    )
     .await;
     let alone = bench
         .fleet
@@ -234,6 +242,13 @@ async fn an_agent_goes_along_when_the_authority_is_rolled_over() {
         bench.trusted().await == new
     })
     .await;
+    let before = bench.certificate().await;
+    drop(answering);
+    until("the agent has a certificate of the new authority", async || {
+        bench.certificate().await != before
+    })
+    .await;
+    assert_eq!(bench.trusted().await, new, "what was said last is what counts");
 
     // From now on nothing of the old one opens anything.
     drop(session);

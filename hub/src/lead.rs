@@ -106,29 +106,6 @@ impl Lead {
         leader.filter(|leader| leader.id != self.candidate.id)
     }
 
-    /// Where agents find the leader, this hub or another, once one leads that is not `lost`.
-    pub async fn leader_but(&self, lost: impl Fn(&str) -> bool) -> String {
-        let (mut state, mut leader) = (self.state.subscribe(), self.leader.clone());
-        loop {
-            leader.mark_unchanged();
-            let leads = state.borrow_and_update().is_some();
-            let known = if leads {
-                Some(self.candidate.agent_url.clone())
-            } else {
-                self.elsewhere().map(|leader| leader.agent_url)
-            };
-            if let Some(known) = known.filter(|known| leads || !lost(known)) {
-                return known;
-            }
-            // Both senders live as long as the hub.
-            tokio::select! {
-                biased;
-                _ = state.changed() => {}
-                _ = leader.changed() => {}
-            }
-        }
-    }
-
     /// Returns when this hub leads and can answer, or knows who else does.
     pub async fn settled(&self) {
         let (mut state, mut leader) = (self.state.subscribe(), self.leader.clone());

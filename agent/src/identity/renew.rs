@@ -82,7 +82,9 @@ async fn renew(keeper: &Keeper, hubs: &Hubs, now: Timestamp) -> Result<(), Error
     if expired {
         let answer = recover::once(&current, hubs).await;
         let answer = answer.map_err(|unproven| Error::BadAnswer(unproven.message().to_owned()))?;
-        return keeper.renewed(answer.certificate_pem, answer.ca_pem).await;
+        return keeper
+            .renewed(&current, answer.certificate_pem, answer.ca_pem)
+            .await;
     }
     // Only the hub that leads signs, and nobody knows here which one that is: all are asked before anybody waits.
     let mut answer = renew_at(keeper, &current, hubs).await;
@@ -116,7 +118,9 @@ async fn renew_at(keeper: &Keeper, current: &Identity, hubs: &Hubs) -> Result<()
             "the certificate is not for this agent's key".into(),
         ));
     }
-    keeper.renewed(answer.certificate_pem, answer.ca_pem).await
+    keeper
+        .renewed(current, answer.certificate_pem, answer.ca_pem)
+        .await
 }
 
 #[cfg(test)]

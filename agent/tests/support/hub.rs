@@ -69,6 +69,8 @@ pub(crate) struct Fleet {
     pub(crate) issued: Mutex<Option<String>>,
     pub(crate) lifetime: Mutex<Duration>,
     pub(crate) renewals: AtomicUsize,
+    /// Answers to renewals wait while somebody has this.
+    pub(crate) answering: tokio::sync::Mutex<()>,
     pub(crate) recoveries: AtomicUsize,
     /// Why agents cannot prove themselves again.
     pub(crate) revoked: Mutex<bool>,
@@ -93,6 +95,7 @@ impl Fleet {
             issued: Mutex::default(),
             lifetime: Mutex::new(AGENT_LIFETIME),
             renewals: AtomicUsize::default(),
+            answering: tokio::sync::Mutex::default(),
             recoveries: AtomicUsize::default(),
             revoked: Mutex::default(),
         })
@@ -317,8 +320,9 @@ impl AgentService for Service {
     async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<RenewResponse>, Status> {
         is_agent(&request)?;
         let certificate_pem = self.fleet.issue(&request.into_inner().csr_der)?;
-        self.fleet.renewals.fetch_add(1, Ordering::SeqCst);
         let ca_pem = self.fleet.authority.trust().pem;
+        self.fleet.renewals.fetch_add(1, Ordering::SeqCst);
+        drop(self.fleet.answering.lock().await);
         Ok(Response::new(RenewResponse {
             certificate_pem,
             ca_pem,

@@ -16,6 +16,8 @@ use crate::lead::Lead;
 
 /// An agent says who it is within this.
 const HELLO: Duration = Duration::from_secs(5);
+/// How often is looked who leads: agents that wait here do not all leave at the same moment.
+const LOOK: Duration = Duration::from_millis(250);
 /// No agent is kept for longer: it may see more of the leader than this hub does.
 const LONGEST: Duration = Duration::from_secs(20);
 /// An agent that was kept in vain comes back after this.
@@ -60,33 +62,47 @@ impl Following {
             })) => hello.unreachable_hub,
             _ => String::new(),
         };
-        let waited = {
-            let found = self.lead.leader_but(|leader| same(leader, &lost));
-            let kept = async {
-                loop {
-                    self.clock.sleep(PING).await;
-                    if !say(&out, link_response::Message::Ping(agent::Ping::default())).await {
-                        return;
-                    }
-                }
-            };
-            tokio::select! {
-                biased;
-                leader = found => Some(leader),
-                () = kept => return,
-                () = self.clock.sleep(LONGEST) => None,
-                () = self.ending.cancelled() => None,
-            }
+        let waited = tokio::select! {
+            biased;
+            leader = self.another(&lost, &out) => leader,
+            () = self.ending.cancelled() => None,
         };
         let retry_after = if waited.is_some() { Duration::ZERO } else { IN_VAIN };
-        let elsewhere = || self.lead.elsewhere().map(|leader| leader.agent_url);
         let goodbye = agent::Goodbye {
             reason: "NotLeader".to_owned(),
             message: "this hub does not lead".to_owned(),
             retry_after: Some(time::span_to_proto(retry_after)),
-            leader: waited.or_else(elsewhere).unwrap_or_default(),
+            leader: waited
+                .or_else(|| self.lead.elsewhere().map(|leader| leader.agent_url))
+                .unwrap_or_default(),
         };
         say(&out, link_response::Message::Goodbye(goodbye)).await;
+    }
+
+    /// A leader that is not `lost`; none when there is none for long, or the agent is gone.
+    async fn another(&self, lost: &str, out: &Out) -> Option<String> {
+        let began = self.clock.monotonic();
+        let mut ping_at = began + PING;
+        loop {
+            if self.lead.leading().is_some() {
+                return Some(self.lead.candidate.agent_url.clone());
+            }
+            let elsewhere = self.lead.elsewhere().map(|leader| leader.agent_url);
+            if let Some(leader) = elsewhere.filter(|leader| !same(leader, lost)) {
+                return Some(leader);
+            }
+            let now = self.clock.monotonic();
+            if now.saturating_sub(began) >= LONGEST {
+                return None;
+            }
+            if now >= ping_at {
+                ping_at = now + PING;
+                if !say(out, link_response::Message::Ping(agent::Ping::default())).await {
+                    return None;
+                }
+            }
+            self.clock.sleep(LOOK).await;
+        }
     }
 }
 
