@@ -186,7 +186,7 @@ async fn an_agent_that_lost_the_leader_is_kept_until_another_leads() {
         "it hears that the hub is there: {kept:?}"
     );
     leader.send_replace(Some(candidate("next")));
-    let farewell = next(&mut messages, &clock, Duration::ZERO).await;
+    let farewell = next(&mut messages, &clock, second / 4).await;
     assert_eq!(goodbye(farewell), ("https://next:2".to_owned(), Duration::ZERO));
 
     // Not for ever: the agent may be cut off from the leader, and the leader be well.
