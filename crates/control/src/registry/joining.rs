@@ -89,18 +89,14 @@ impl Registry {
             if usable.record.used_at.is_some() {
                 return used(&usable.record, stored, joining);
             }
-            let (cluster, txn) = match stored {
-                Some((known, key_sha256)) => {
-                    let revision = known.revision;
-                    let cluster = again(known, &key_sha256, &usable.record, joining, now)?;
-                    (cluster, Txn::new().if_revision(keys::cluster(&name), revision))
-                }
-                None => (
-                    first(&usable.record, joining, now)?,
-                    Txn::new().if_absent(keys::cluster(&name)),
-                ),
+            let (cluster, txn) = match self.enters(stored, &usable.record, joining, now).await {
+                Ok(entering) => entering,
+                // The token was read before the cluster: what refuses it may be what it was used for in between.
+                Err(refusal) => match self.store.get(&usable.key).await? {
+                    Some(entry) if entry.revision == usable.revision => return Err(refusal),
+                    _ => continue,
+                },
             };
-            let txn = self.claim(txn, &name, uid).await?;
             let record = JoinTokenRecord {
                 used_at: Some(now),
                 used_by_key_sha256: joining.key_sha256.to_owned(),
@@ -121,6 +117,27 @@ impl Registry {
             }
         }
         Err(contended("join token", ""))
+    }
+
+    /// The cluster as it is once the token is used, and the beginning of what writes that.
+    async fn enters(
+        &self,
+        stored: Option<(Cluster, String)>,
+        record: &JoinTokenRecord,
+        joining: Joining<'_>,
+        now: Timestamp,
+    ) -> Result<(Cluster, Txn), RegistryError> {
+        let key = keys::cluster(&record.cluster);
+        let (cluster, txn) = match stored {
+            Some((known, key_sha256)) => {
+                let revision = known.revision;
+                let cluster = again(known, &key_sha256, record, joining, now)?;
+                (cluster, Txn::new().if_revision(key, revision))
+            }
+            None => (first(record, joining, now)?, Txn::new().if_absent(key)),
+        };
+        let txn = self.claim(txn, &record.cluster, joining.kubernetes_uid).await?;
+        Ok((cluster, txn))
     }
 
     /// Adds to `txn` that the Kubernetes cluster is the fleet's `name` and no other.

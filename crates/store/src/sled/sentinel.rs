@@ -117,7 +117,8 @@ impl Sentinel {
         Ok(Self {
             file: open(&path(&options.dir))?,
             witness: options.witness.as_deref().map(open).transpose()?,
-            writes: 0,
+            // A new file has its only line in the first place, which must not be written over.
+            writes: 1,
             fsync: options.fsync,
         })
     }
