@@ -15,7 +15,9 @@ use std::{
 
 use berth_fake::control_plane::EtcdCluster;
 use berth_model::Revision;
-use berth_store::{Candidate, Election, EtcdOptions, EtcdStore, Leadership, Store, StoreError, Txn};
+use berth_store::{
+    Candidate, Election, EtcdError, EtcdOptions, EtcdStore, Leadership, Store, StoreError, Txn,
+};
 use etcd_client::Client;
 use etcd_support::{etcd_with_a_network, key, options};
 use futures::StreamExt;
@@ -55,6 +57,22 @@ fn candidate(id: &str) -> Candidate {
     }
 }
 
+/// Connects, once the members that are asked know who leads them: on a busy machine they may be about to elect.
+async fn connected(options: EtcdOptions) -> EtcdStore {
+    soon(async {
+        loop {
+            match EtcdStore::connect(&options).await {
+                Ok(store) => return store,
+                Err(EtcdError::Store(error)) if error.retryable() => {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+    })
+    .await
+}
+
 /// A store that knows the member `first` and then the others.
 async fn store_from(etcd: &EtcdCluster, first: usize) -> EtcdStore {
     let mut urls = etcd.client_urls();
@@ -63,7 +81,7 @@ async fn store_from(etcd: &EtcdCluster, first: usize) -> EtcdStore {
         endpoints: urls,
         ..options(etcd)
     };
-    EtcdStore::connect(&options).await.unwrap()
+    connected(options).await
 }
 
 /// A store that knows one member alone.
@@ -72,7 +90,7 @@ async fn store_at(etcd: &EtcdCluster, member: usize) -> EtcdStore {
         endpoints: vec![etcd.client_urls()[member].clone()],
         ..options(etcd)
     };
-    EtcdStore::connect(&options).await.unwrap()
+    connected(options).await
 }
 
 /// The member that leads etcd itself, and one that follows.
