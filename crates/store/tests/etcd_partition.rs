@@ -1,6 +1,6 @@
 //! An etcd whose members do not hear each other, under the stores of two hubs: who is with the smaller part neither writes nor reads what is
 //! no longer so, and everything goes on by itself.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod etcd_support;
 
