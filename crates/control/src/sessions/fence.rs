@@ -48,10 +48,16 @@ impl fmt::Display for Fence {
 pub(super) struct Known(BTreeMap<ClusterName, (Term, Option<StorePoint>)>);
 
 impl Known {
-    /// An agent says what it has accepted and was told.
+    /// An agent says what it has accepted and was told. Who told it leads in that term, whether it commanded or not: an operator who lets
+    /// a hub take command takes it above that too.
     pub(super) fn heard(&mut self, cluster: &ClusterName, term: Term, told: Option<StorePoint>) {
+        let told = told.filter(|told| is_plausible(told.term));
+        let terms = [
+            Some(term).filter(|term| is_plausible(*term)),
+            told.map(|told| told.term),
+        ];
         let known = self.0.entry(cluster.clone()).or_default();
-        known.0 = known.0.max(plausible(term));
+        known.0 = terms.into_iter().flatten().fold(known.0, Term::max);
         known.1 = known.1.max(told);
     }
 
@@ -91,8 +97,8 @@ impl Known {
 }
 
 /// A term no fleet reaches is of an agent that lies, and not heeded: there would be none above it to take command in.
-const fn plausible(term: Term) -> Term {
-    if term.0 > HIGHEST_TERM { Term(0) } else { term }
+const fn is_plausible(term: Term) -> bool {
+    term.0 <= HIGHEST_TERM
 }
 
 #[cfg(test)]
@@ -154,6 +160,26 @@ mod tests {
                 term: Term(3),
             })
         );
+    }
+
+    #[test]
+    fn whatever_agents_were_told_an_operator_can_take_command_above_it() {
+        let mut known = Known::default();
+        // By a leader that commanded nobody before its store was put back, so that the next one has its term again.
+        known.heard(&name("a"), Term(5), Some(point(7, 90)));
+        assert_eq!(known.highest_term(), Term(7));
+        assert!(matches!(
+            known.fence(own(6, 60), Term(0)),
+            Some(Fence::HigherTerm { .. })
+        ));
+        assert!(matches!(
+            known.fence(own(7, 60), Term(0)),
+            Some(Fence::SetBack { .. })
+        ));
+        let above = Term(known.highest_term().0 + 1);
+        assert_eq!(known.fence(own(above.0, 60), above), None);
+        known.heard(&name("liar"), Term(0), Some(point(u64::MAX, u64::MAX)));
+        assert_eq!(known.fence(own(above.0, 60), above), None);
     }
 
     #[test]
