@@ -1,10 +1,12 @@
 //! The command line, called as a person or a script would.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
@@ -83,6 +85,36 @@ impl Cli {
     /// It fails.
     pub async fn output(&self, arguments: &[&str]) -> anyhow::Result<String> {
         self.call(arguments).await?.success(arguments)
+    }
+
+    /// Calls it, and what that came to.
+    ///
+    /// # Errors
+    /// It fails.
+    pub async fn fine(&self, arguments: &[&str]) -> anyhow::Result<Called> {
+        let called = self.call(arguments).await?;
+        ensure!(called.code == 0, "{arguments:?}: {called:?}");
+        Ok(called)
+    }
+
+    /// What `fleet difference` says of tenants that differ, and how many are equal.
+    ///
+    /// # Errors
+    /// It fails, or an agent is not connected yet.
+    pub async fn difference(&self) -> anyhow::Result<(BTreeMap<String, String>, i64)> {
+        let called = self.fine(&["fleet", "difference", "-o", "json"]).await?;
+        let found: Value = serde_json::from_str(&called.out)?;
+        let tenants = found["tenants"].as_array().context("a list")?;
+        let kinds = tenants
+            .iter()
+            .map(|tenant| {
+                let text = |field: &str| tenant[field].as_str().unwrap_or_default().to_owned();
+                (text("tenant"), text("kind"))
+            })
+            .collect();
+        let silent = found["silentClusters"].as_array().map_or(0, Vec::len);
+        ensure!(silent == 0, "the agent is not connected yet");
+        Ok((kinds, found["equal"].as_i64().unwrap_or_default()))
     }
 
     /// `apply -f -`.

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tonic::{Code, Status};
 
 use crate::agent::Agent;
-use crate::api::Api;
+use crate::api::{Api, is_ready, of_tier};
 use crate::hub::Hub;
 use crate::programs::Programs;
 use crate::waiting::{LONG, until};
@@ -290,6 +290,52 @@ impl Hubs {
         })
         .await
         .with_context(|| self.logs())
+    }
+
+    /// Makes a tenant of tier free by whichever hub leads; its uid.
+    ///
+    /// # Errors
+    /// The hub refuses, or none leads for long.
+    pub async fn create(&self, id: &str) -> anyhow::Result<String> {
+        let made = self
+            .ask(|api| {
+                let id = id.to_owned();
+                async move { api.create(&id, of_tier("free")).await }
+            })
+            .await?;
+        match made {
+            Ok(tenant) => Ok(tenant.uid),
+            // The answer to an earlier try was lost with the leader.
+            Err(status) if status.code() == Code::AlreadyExists => Ok(self.tenant(id).await?.uid),
+            Err(status) => Err(status.into()),
+        }
+    }
+
+    /// A tenant, as whichever hub leads has it.
+    ///
+    /// # Errors
+    /// The hub refuses, or none leads for long.
+    pub async fn tenant(&self, id: &str) -> anyhow::Result<v1::Tenant> {
+        let found = self
+            .ask(|api| {
+                let id = id.to_owned();
+                async move { api.tenant(&id).await }
+            })
+            .await??;
+        Ok(found)
+    }
+
+    /// Waits until a tenant is Ready.
+    ///
+    /// # Errors
+    /// It is not for long.
+    pub async fn ready(&self, id: &str) -> anyhow::Result<()> {
+        until(LONG, "the tenant is ready", || async {
+            let tenant = self.tenant(id).await?;
+            Ok(is_ready(&tenant).then_some(()))
+        })
+        .await
+        .with_context(|| format!("{id}\n{}", self.logs()))
     }
 
     /// The ends of all logs.

@@ -8,53 +8,16 @@ mod history;
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use berth_model::label;
 use berth_tests::{
-    api::{is_ready, of_tier},
+    api::of_tier,
     cli::Cli,
     hubs::{CLUSTER, Hubs},
     kubernetes,
     waiting::{LONG, until},
 };
 use tonic::Code;
-
-async fn create(hubs: &Hubs, id: &str) -> anyhow::Result<String> {
-    let made = hubs
-        .ask(|api| {
-            let id = id.to_owned();
-            async move { api.create(&id, of_tier("free")).await }
-        })
-        .await?;
-    match made {
-        Ok(tenant) => Ok(tenant.uid),
-        // The answer to an earlier try was lost with the leader.
-        Err(status) if status.code() == Code::AlreadyExists => {
-            let found = hubs
-                .ask(|api| {
-                    let id = id.to_owned();
-                    async move { api.tenant(&id).await }
-                })
-                .await??;
-            Ok(found.uid)
-        }
-        Err(status) => Err(status.into()),
-    }
-}
-
-async fn ready(hubs: &Hubs, id: &str) -> anyhow::Result<()> {
-    until(LONG, "the tenant is ready", || async {
-        let tenant = hubs
-            .ask(|api| {
-                let id = id.to_owned();
-                async move { api.tenant(&id).await }
-            })
-            .await??;
-        Ok(is_ready(&tenant).then_some(()))
-    })
-    .await
-    .with_context(|| format!("{id}\n{}", hubs.logs()))
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_leader_is_followed_by_another_hub_and_nothing_acknowledged_is_lost() {
@@ -65,18 +28,18 @@ async fn a_killed_leader_is_followed_by_another_hub_and_nothing_acknowledged_is_
     for round in 0..3 {
         for number in 0..3 {
             let id = format!("kept-{round}-{number}");
-            uids.insert(id.clone(), create(&hubs, &id).await.unwrap());
+            uids.insert(id.clone(), hubs.create(&id).await.unwrap());
         }
         let leader = hubs.leader().await.unwrap();
         terms.push(hubs.hubs[leader].api().unwrap().hub().await.unwrap().term);
         hubs.hubs[leader].process().kill().await.unwrap();
         let id = format!("kept-{round}-after");
-        uids.insert(id.clone(), create(&hubs, &id).await.unwrap());
+        uids.insert(id.clone(), hubs.create(&id).await.unwrap());
         // A hub that follows is ready.
         hubs.hubs[leader].start_again().await.unwrap();
     }
     for (id, uid) in &uids {
-        ready(&hubs, id).await.unwrap();
+        hubs.ready(id).await.unwrap();
         let kube = hubs.kube().unwrap();
         let namespace = kubernetes::namespace(&kube, &format!("t-{id}"))
             .await
@@ -100,8 +63,8 @@ async fn a_killed_leader_is_followed_by_another_hub_and_nothing_acknowledged_is_
 async fn a_leader_that_was_paused_past_its_lease_neither_writes_nor_commands() {
     let mut hubs = Hubs::start(2, 1).await.unwrap();
     hubs.join().await.unwrap();
-    create(&hubs, "before").await.unwrap();
-    ready(&hubs, "before").await.unwrap();
+    hubs.create("before").await.unwrap();
+    hubs.ready("before").await.unwrap();
     let old = hubs.leader().await.unwrap();
     let old_api = hubs.hubs[old].api().unwrap();
     let old_term = old_api.hub().await.unwrap().term;
@@ -138,8 +101,8 @@ async fn a_leader_that_ends_properly_hands_over_at_once_and_callers_are_sent_to_
     let mut hubs = Hubs::start(3, 3).await.unwrap();
     hubs.join().await.unwrap();
     let first = hubs.leader().await.unwrap();
-    create(&hubs, "kept").await.unwrap();
-    ready(&hubs, "kept").await.unwrap();
+    hubs.create("kept").await.unwrap();
+    hubs.ready("kept").await.unwrap();
     hubs.hubs[first].process().stop().await.unwrap();
     // A member of etcd is lost as well.
     hubs.etcd.kill(0);

@@ -9,7 +9,7 @@ use berth_fake::cloud::Machine;
 use berth_model::label;
 use berth_tests::{
     api::of_tier,
-    cli::{Called, Cli},
+    cli::Cli,
     kubernetes,
     waiting::{LONG, until},
     world::{World, WorldOptions},
@@ -42,28 +42,6 @@ async fn untouched(world: &World) -> anyhow::Result<BTreeMap<String, String>> {
     Ok(versions)
 }
 
-async fn fine(cli: &Cli, arguments: &[&str]) -> anyhow::Result<Called> {
-    let called = cli.call(arguments).await?;
-    anyhow::ensure!(called.code == 0, "{arguments:?}: {called:?}");
-    Ok(called)
-}
-
-async fn difference(cli: &Cli) -> anyhow::Result<(BTreeMap<String, String>, i64)> {
-    let called = fine(cli, &["fleet", "difference", "-o", "json"]).await?;
-    let found: Value = serde_json::from_str(&called.out)?;
-    let tenants = found["tenants"].as_array().context("a list")?;
-    let kinds = tenants
-        .iter()
-        .map(|tenant| {
-            let text = |field: &str| tenant[field].as_str().unwrap_or_default().to_owned();
-            (text("tenant"), text("kind"))
-        })
-        .collect();
-    let silent = found["silentClusters"].as_array().map_or(0, Vec::len);
-    anyhow::ensure!(silent == 0, "the agent is not connected yet");
-    Ok((kinds, found["equal"].as_i64().unwrap_or_default()))
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restored_hub_observes_until_an_operator_lets_it_take_command() {
     let mut world = World::start(&WorldOptions {
@@ -79,7 +57,7 @@ async fn a_restored_hub_observes_until_an_operator_lets_it_take_command() {
     }
     let backup = world.directory("backup").unwrap().join("fleet.berth");
     let backup = backup.display().to_string();
-    fine(&cli, &["store", "backup", "--to", &backup]).await.unwrap();
+    cli.fine(&["store", "backup", "--to", &backup]).await.unwrap();
 
     // What happens after the backup is lost with the store.
     let mut larger = of_tier("free");
@@ -100,23 +78,20 @@ async fn a_restored_hub_observes_until_an_operator_lets_it_take_command() {
         refused.code, 0,
         "a store that is there is not overwritten: {refused:?}"
     );
-    fine(
-        &cli,
-        &[
-            "store",
-            "restore",
-            "--data-dir",
-            &data,
-            "--from",
-            &backup,
-            "--replace",
-        ],
-    )
+    cli.fine(&[
+        "store",
+        "restore",
+        "--data-dir",
+        &data,
+        "--from",
+        &backup,
+        "--replace",
+    ])
     .await
     .unwrap();
 
     world.hub.start_again().await.unwrap();
-    let status = fine(&cli, &["fleet", "status", "-o", "json"]).await.unwrap();
+    let status = cli.fine(&["fleet", "status", "-o", "json"]).await.unwrap();
     let status: Value = serde_json::from_str(&status.out).unwrap();
     assert_eq!(status["standing"], "observing", "{status}");
     let expected: BTreeMap<String, String> =
@@ -124,7 +99,7 @@ async fn a_restored_hub_observes_until_an_operator_lets_it_take_command() {
             .map(|(tenant, kind)| (tenant.to_owned(), kind.to_owned()))
             .into();
     until(LONG, "the difference is known", || async {
-        Ok((difference(&cli).await? == (expected.clone(), 1)).then_some(()))
+        Ok((cli.difference().await? == (expected.clone(), 1)).then_some(()))
     })
     .await
     .unwrap();
@@ -142,7 +117,7 @@ async fn a_restored_hub_observes_until_an_operator_lets_it_take_command() {
     world.hub.start_again().await.unwrap();
     assert_eq!(api.hub().await.unwrap().standing, "observing");
 
-    fine(&cli, &["fleet", "take-command", "--yes", "--reason", "test"])
+    cli.fine(&["fleet", "take-command", "--yes", "--reason", "test"])
         .await
         .unwrap();
     until(LONG, "the hub acts", || async {
@@ -203,12 +178,9 @@ async fn a_hub_restored_on_a_blank_machine_with_its_keys_keeps_every_agent() {
     let identity = identity.display().to_string();
     let backup = safe.join("fleet.berth").display().to_string();
     let recipient = pair.to_public().to_string();
-    fine(
-        &cli,
-        &["store", "backup", "--to", &backup, "--recipient", &recipient],
-    )
-    .await
-    .unwrap();
+    cli.fine(&["store", "backup", "--to", &backup, "--recipient", &recipient])
+        .await
+        .unwrap();
     // The context is not the machine's: the administrator has it.
     let context = safe.join("admin.yaml");
     std::fs::copy(world.hub.context(), &context).unwrap();
@@ -217,26 +189,23 @@ async fn a_hub_restored_on_a_blank_machine_with_its_keys_keeps_every_agent() {
     let data = world.hub.data();
     std::fs::remove_dir_all(&data).unwrap();
     let data = data.display().to_string();
-    fine(
-        &cli,
-        &[
-            "store",
-            "restore",
-            "--data-dir",
-            &data,
-            "--from",
-            &backup,
-            "--identity",
-            &identity,
-        ],
-    )
+    cli.fine(&[
+        "store",
+        "restore",
+        "--data-dir",
+        &data,
+        "--from",
+        &backup,
+        "--identity",
+        &identity,
+    ])
     .await
     .unwrap();
     world.hub.start_again().await.unwrap();
     let api = berth_tests::api::Api::open(&context).unwrap();
     api.connected(CLUSTER).await.unwrap();
     let cli = Cli::new(&world.programs, &context);
-    fine(&cli, &["fleet", "take-command", "--yes"]).await.unwrap();
+    cli.fine(&["fleet", "take-command", "--yes"]).await.unwrap();
     until(LONG, "the hub acts", || async {
         Ok((api.hub().await?.standing == "acting").then_some(()))
     })
@@ -310,7 +279,7 @@ async fn a_data_directory_that_was_put_back_whole_is_found_out_by_what_agents_we
     })
     .await
     .unwrap();
-    let status = fine(&cli, &["fleet", "status"]).await.unwrap();
+    let status = cli.fine(&["fleet", "status"]).await.unwrap();
     assert!(status.out.contains("restore a newer backup"), "{status:?}");
     let refused = api.create("new", of_tier("free")).await.unwrap_err();
     assert_eq!(
@@ -320,7 +289,7 @@ async fn a_data_directory_that_was_put_back_whole_is_found_out_by_what_agents_we
     );
     let expected: BTreeMap<String, String> = [("removed".to_owned(), "Missing".to_owned())].into();
     until(LONG, "the difference is known", || async {
-        Ok((difference(&cli).await? == (expected.clone(), 1)).then_some(()))
+        Ok((cli.difference().await? == (expected.clone(), 1)).then_some(()))
     })
     .await
     .unwrap();
@@ -337,7 +306,7 @@ async fn a_data_directory_that_was_put_back_whole_is_found_out_by_what_agents_we
         "who was removed does not come back by itself"
     );
 
-    fine(&cli, &["fleet", "take-command", "--yes", "--reason", "test"])
+    cli.fine(&["fleet", "take-command", "--yes", "--reason", "test"])
         .await
         .unwrap();
     until(LONG, "the hub acts", || async {

@@ -8,7 +8,7 @@ use berth_tests::{
     waiting::{LONG, until},
 };
 
-use super::{create, fine, ready, untouched};
+use super::untouched;
 
 async fn authority(hubs: &Hubs, hub: usize) -> anyhow::Result<v1::Authority> {
     let mut client = hubs.hubs[hub].api()?.hubs();
@@ -34,14 +34,14 @@ async fn until_authority(
 async fn the_authority_is_rolled_over_under_several_hubs_and_the_agent_follows_to_each() {
     let mut hubs = Hubs::start(3, 1).await.unwrap();
     hubs.join().await.unwrap();
-    create(&hubs, "kept").await.unwrap();
-    ready(&hubs, "kept").await.unwrap();
+    hubs.create("kept").await.unwrap();
+    hubs.ready("kept").await.unwrap();
     let kube = hubs.kube().unwrap();
     let before = untouched(&kube).await.unwrap();
     let first = hubs.leader().await.unwrap();
     let (second, forgotten) = ((first + 1) % 3, (first + 2) % 3);
     let cli = Cli::new(&hubs.programs, &hubs.hubs[first].context());
-    fine(&cli, &["fleet", "rotate-authority"]).await.unwrap();
+    cli.fine(&["fleet", "rotate-authority"]).await.unwrap();
     let announced = until_authority(&hubs, first, "the agent trusts the next authority", |found| {
         found.stage == "announced" && found.trusting == 1
     })
@@ -59,7 +59,7 @@ async fn the_authority_is_rolled_over_under_several_hubs_and_the_agent_follows_t
     copy(&ca, &to).unwrap();
     hubs.hubs[second].process().stop().await.unwrap();
     hubs.hubs[second].start_again().await.unwrap();
-    fine(&cli, &["fleet", "rotate-authority", "--finish", "--force"])
+    cli.fine(&["fleet", "rotate-authority", "--finish", "--force"])
         .await
         .unwrap();
     until_authority(&hubs, first, "the agent has a certificate of it", |found| {
@@ -85,12 +85,12 @@ async fn the_authority_is_rolled_over_under_several_hubs_and_the_agent_follows_t
     })
     .await
     .unwrap();
-    create(&hubs, "made").await.unwrap();
-    ready(&hubs, "made").await.unwrap();
+    hubs.create("made").await.unwrap();
+    hubs.ready("made").await.unwrap();
 
     // What is retired is retired at one hub; the others get its ca/ in place of theirs.
     let cli = Cli::new(&hubs.programs, &hubs.hubs[second].context());
-    fine(&cli, &["fleet", "rotate-authority", "--retire"])
+    cli.fine(&["fleet", "rotate-authority", "--retire"])
         .await
         .unwrap();
     for other in [first, forgotten] {
@@ -107,7 +107,7 @@ async fn the_authority_is_rolled_over_under_several_hubs_and_the_agent_follows_t
     })
     .await
     .unwrap();
-    ready(&hubs, "kept").await.unwrap();
+    hubs.ready("kept").await.unwrap();
     let after = untouched(&kube).await.unwrap();
     assert_eq!(super::of(&after, "kept"), super::of(&before, "kept"));
     hubs.stop().await;

@@ -16,7 +16,7 @@ use berth_tests::{
 };
 use serde_json::json;
 
-use super::{difference, fine, untouched};
+use super::untouched;
 
 const CLUSTER: &str = "eu-1";
 
@@ -30,14 +30,15 @@ async fn observes_and_takes_command(
     anyhow::ensure!(api.hub().await?.standing == "observing");
     let all = i64::try_from(uids.len())?;
     until(LONG, "everything is as it should be", || async {
-        Ok((difference(&cli).await? == (BTreeMap::new(), all)).then_some(()))
+        Ok((cli.difference().await? == (BTreeMap::new(), all)).then_some(()))
     })
     .await?;
     anyhow::ensure!(
         untouched(&kube).await? == *before,
         "observing has changed something"
     );
-    fine(&cli, &["fleet", "take-command", "--yes", "--reason", "moved"]).await?;
+    cli.fine(&["fleet", "take-command", "--yes", "--reason", "moved"])
+        .await?;
     until(LONG, "the hub acts", || async {
         Ok((api.hub().await?.standing == "acting").then_some(()))
     })
@@ -76,12 +77,9 @@ async fn a_fleet_moves_into_etcd_and_back_with_every_tenant_as_it_was() {
     let data = world.hub.data();
     world.hub.process().stop().await.unwrap();
     let (there, data_dir) = (path("there.berth"), data.display().to_string());
-    fine(
-        &cli,
-        &["store", "export", "--data-dir", &data_dir, "--to", &there],
-    )
-    .await
-    .unwrap();
+    cli.fine(&["store", "export", "--data-dir", &data_dir, "--to", &there])
+        .await
+        .unwrap();
 
     let etcd = EtcdClusterOptions {
         tls: true,
@@ -111,7 +109,7 @@ async fn a_fleet_moves_into_etcd_and_back_with_every_tenant_as_it_was() {
     ];
     let on_etcd = async |cli: &Cli, arguments: &[&str]| {
         let all = [&["store"][..], arguments, &store[..]].concat();
-        fine(cli, &all).await.unwrap()
+        cli.fine(&all).await.unwrap()
     };
     on_etcd(&cli, &["import", "--from", &there]).await;
     let access = json!({"caFile": ca, "certFile": cert, "keyFile": key, "leaseSeconds": 2});
@@ -139,12 +137,9 @@ async fn a_fleet_moves_into_etcd_and_back_with_every_tenant_as_it_was() {
     for keys in ["ca", "audit-key"] {
         copy(&old.join(keys), &data.join(keys)).unwrap();
     }
-    fine(
-        &cli,
-        &["store", "import", "--data-dir", &data_dir, "--from", &back],
-    )
-    .await
-    .unwrap();
+    cli.fine(&["store", "import", "--data-dir", &data_dir, "--from", &back])
+        .await
+        .unwrap();
     world.hub.with_arguments(Vec::new());
     world.hub.start_again().await.unwrap();
     observes_and_takes_command(&world, &uids, &before)

@@ -9,8 +9,6 @@ use berth_tests::{
     kubernetes,
 };
 
-use super::{create, ready, uid};
-
 #[tokio::test(flavor = "multi_thread")]
 async fn whichever_member_of_etcd_is_cut_off_the_hubs_go_on_and_lose_nothing() {
     let mut hubs = Hubs::start_as(&HubsOptions {
@@ -27,23 +25,23 @@ async fn whichever_member_of_etcd_is_cut_off_the_hubs_go_on_and_lose_nothing() {
     let mut uids = BTreeMap::new();
     for member in 0..3 {
         let before = format!("before-{member}");
-        uids.insert(before.clone(), create(&hubs, &before).await.unwrap());
+        uids.insert(before.clone(), hubs.create(&before).await.unwrap());
         hubs.etcd.isolate(member);
         let cut = tokio::time::Instant::now();
         for number in 0..2 {
             let during = format!("during-{member}-{number}");
-            uids.insert(during.clone(), create(&hubs, &during).await.unwrap());
+            uids.insert(during.clone(), hubs.create(&during).await.unwrap());
             println!("member {member} is cut off: {during} after {:?}", cut.elapsed());
         }
-        ready(&hubs, &before).await.unwrap();
+        hubs.ready(&before).await.unwrap();
         hubs.etcd.heal();
         let after = format!("after-{member}");
-        uids.insert(after.clone(), create(&hubs, &after).await.unwrap());
+        uids.insert(after.clone(), hubs.create(&after).await.unwrap());
     }
     let kube = hubs.kube().unwrap();
     for (id, made) in &uids {
-        ready(&hubs, id).await.unwrap();
-        assert_eq!(uid(&hubs, id).await.unwrap(), *made, "{id}");
+        hubs.ready(id).await.unwrap();
+        assert_eq!(hubs.tenant(id).await.unwrap().uid, *made, "{id}");
         let namespace = kubernetes::namespace(&kube, &format!("t-{id}")).await.unwrap();
         let labels = namespace.unwrap().metadata.labels.unwrap_or_default();
         assert_eq!(labels.get(label::TENANT_UID), Some(made), "{id}");

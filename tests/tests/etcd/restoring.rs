@@ -14,11 +14,13 @@ use berth_tests::{
 };
 use serde_json::{Value, json};
 
-use super::{create, difference, fine, of, ready, stands, untouched};
+use super::{of, stands, untouched};
 
 /// The chains of backups in a place, the newest last.
 async fn chains(cli: &Cli, place: &str) -> anyhow::Result<Vec<Value>> {
-    let called = fine(cli, &["store", "verify", "--from", place, "-o", "json"]).await?;
+    let called = cli
+        .fine(&["store", "verify", "--from", place, "-o", "json"])
+        .await?;
     let found: Value = serde_json::from_str(&called.out)?;
     Ok(found["backups"].as_array().context("a list")?.clone())
 }
@@ -53,10 +55,10 @@ async fn a_restored_etcd_is_observed_by_whichever_hub_leads_until_one_is_let_tak
     hubs.join().await.unwrap();
     let kube = hubs.kube().unwrap();
     for id in ["same", "changed", "removed"] {
-        create(&hubs, id).await.unwrap();
+        hubs.create(id).await.unwrap();
     }
     for id in ["same", "changed", "removed"] {
-        ready(&hubs, id).await.unwrap();
+        hubs.ready(id).await.unwrap();
     }
     let cli = Cli::new(&hubs.programs, &hubs.hubs[0].context());
     let at = backed_up(&hubs, &cli, &place).await.unwrap().to_string();
@@ -67,15 +69,15 @@ async fn a_restored_etcd_is_observed_by_whichever_hub_leads_until_one_is_let_tak
     api.update("changed", larger).await.unwrap();
     api.ready("changed").await.unwrap();
     api.remove("removed").await.unwrap();
-    create(&hubs, "later").await.unwrap();
-    ready(&hubs, "later").await.unwrap();
+    hubs.create("later").await.unwrap();
+    hubs.ready("later").await.unwrap();
     backed_up(&hubs, &cli, &place).await.unwrap();
     let known = api.hub().await.unwrap().term;
     // Offline commands look while hubs go on.
     let (now, file) = (hubs.store("berth-test"), safe.path().join("now.berth"));
     let file = file.display().to_string();
     for asked in [&["backup", "--to", &file][..], &["verify"]] {
-        fine(&cli, &[&["store"][..], asked, &["--store", &now]].concat())
+        cli.fine(&[&["store"][..], asked, &["--store", &now]].concat())
             .await
             .unwrap();
     }
@@ -86,12 +88,9 @@ async fn a_restored_etcd_is_observed_by_whichever_hub_leads_until_one_is_let_tak
     let first_chain = chains(&cli, &place).await.unwrap().pop().unwrap();
 
     let restored = hubs.store("restored");
-    fine(
-        &cli,
-        &[
-            "store", "restore", "--store", &restored, "--from", &place, "--at", &at,
-        ],
-    )
+    cli.fine(&[
+        "store", "restore", "--store", &restored, "--from", &place, "--at", &at,
+    ])
     .await
     .unwrap();
     let again = cli
@@ -121,7 +120,7 @@ async fn a_restored_etcd_is_observed_by_whichever_hub_leads_until_one_is_let_tak
         stands(&hubs, leader, "observing").await.unwrap();
         let cli = Cli::new(&hubs.programs, &hubs.hubs[leader].context());
         until(LONG, "the difference is known", || async {
-            Ok((difference(&cli).await? == (expected.clone(), 1)).then_some(()))
+            Ok((cli.difference().await? == (expected.clone(), 1)).then_some(()))
         })
         .await
         .with_context(|| hubs.logs())
@@ -129,7 +128,7 @@ async fn a_restored_etcd_is_observed_by_whichever_hub_leads_until_one_is_let_tak
         assert_eq!(untouched(&kube).await.unwrap(), before, "observed by {leader}");
     }
     let cli = Cli::new(&hubs.programs, &hubs.hubs[leader].context());
-    fine(&cli, &["fleet", "take-command", "--yes", "--reason", "test"])
+    cli.fine(&["fleet", "take-command", "--yes", "--reason", "test"])
         .await
         .unwrap();
     hubs.hubs[leader].process().kill().await.unwrap();
@@ -143,7 +142,7 @@ async fn a_restored_etcd_is_observed_by_whichever_hub_leads_until_one_is_let_tak
     );
     hubs.hubs[leader].start_again().await.unwrap();
     for id in ["same", "changed", "removed"] {
-        ready(&hubs, id).await.unwrap();
+        hubs.ready(id).await.unwrap();
     }
     let after = untouched(&kube).await.unwrap();
     assert_eq!(of(&after, "same"), of(&before, "same"));
@@ -157,7 +156,7 @@ async fn a_restored_etcd_is_observed_by_whichever_hub_leads_until_one_is_let_tak
     let newest = chains(&cli, &place).await.unwrap().pop().unwrap();
     assert_ne!(newest["incarnation"], first_chain["incarnation"], "{newest}");
     let twice = hubs.store("twice");
-    fine(&cli, &["store", "restore", "--store", &twice, "--from", &place])
+    cli.fine(&["store", "restore", "--store", &twice, "--from", &place])
         .await
         .unwrap();
     let kept = etcd_records::get(&hubs.etcd, "/twice/data/tenants/same").await;

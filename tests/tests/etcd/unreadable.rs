@@ -10,7 +10,7 @@ use berth_tests::{
 };
 use tonic::Code;
 
-use super::{create, ready, stands, untouched};
+use super::{stands, untouched};
 
 async fn hubs() -> anyhow::Result<Hubs> {
     Hubs::start_as(&HubsOptions {
@@ -39,8 +39,8 @@ async fn a_leader_goes_on_with_what_it_knew_and_no_hub_starts_with_what_it_canno
     let mut hubs = hubs().await.unwrap();
     hubs.join().await.unwrap();
     for id in ["kept", "gone"] {
-        create(&hubs, id).await.unwrap();
-        ready(&hubs, id).await.unwrap();
+        hubs.create(id).await.unwrap();
+        hubs.ready(id).await.unwrap();
     }
     let kube = hubs.kube().unwrap();
     let leader = hubs.leader().await.unwrap();
@@ -58,10 +58,10 @@ async fn a_leader_goes_on_with_what_it_knew_and_no_hub_starts_with_what_it_canno
     let metrics = hubs.hubs[leader].metrics().await.unwrap();
     assert!(metrics.contains("berth_hub_unreadable_records 1"), "{metrics}");
     // Everything else goes on, and what the record stands for stays where it is.
-    create(&hubs, "made").await.unwrap();
-    ready(&hubs, "made").await.unwrap();
+    hubs.create("made").await.unwrap();
+    hubs.ready("made").await.unwrap();
     api.remove("gone").await.unwrap();
-    ready(&hubs, "kept").await.unwrap();
+    hubs.ready("kept").await.unwrap();
     let before = untouched(&kube).await.unwrap();
     assert!(before.contains_key("t-kept") && before.contains_key("t-made"));
 
@@ -95,7 +95,7 @@ async fn a_leader_goes_on_with_what_it_knew_and_no_hub_starts_with_what_it_canno
         hub.start_again().await.unwrap();
     }
     for id in ["kept", "made"] {
-        ready(&hubs, id).await.unwrap();
+        hubs.ready(id).await.unwrap();
     }
     assert_eq!(untouched(&kube).await.unwrap(), before);
     hubs.stop().await;
@@ -105,7 +105,7 @@ async fn a_leader_goes_on_with_what_it_knew_and_no_hub_starts_with_what_it_canno
 async fn without_a_readable_record_of_the_fleet_or_with_a_newer_schema_every_hub_ends_with_78() {
     let mut hubs = hubs().await.unwrap();
     let leader = hubs.leader().await.unwrap();
-    create(&hubs, "kept").await.unwrap();
+    hubs.create("kept").await.unwrap();
     // A list that left one out would be worse than none.
     let key = "/berth-test/data/tenants/kept";
     let good = get(&hubs.etcd, key).await.unwrap();
@@ -135,7 +135,7 @@ async fn without_a_readable_record_of_the_fleet_or_with_a_newer_schema_every_hub
 
     // A newer hub has written there, as in a rolling update: who leads leads on, and nobody of before follows it.
     put(&hubs.etcd, "/berth-test/schema", b"3").await.unwrap();
-    create(&hubs, "made").await.unwrap();
+    hubs.create("made").await.unwrap();
     hubs.hubs[leader].process().kill().await.unwrap();
     let words = ["the store has schema 3", "start the version that wrote it"];
     ends_with_78(&mut hubs, 1 - leader, &words).await.unwrap();
