@@ -600,11 +600,9 @@ async fn an_agent_that_was_taken_over_gains_nothing_by_any_known_way() {
     })
     .await;
     // A wall that is not in force yet would be taken for none.
-    for attempt in places()
-        .iter()
-        .chain(&pods())
-        .filter(|attempt| attempt.wall != RIGHTS)
-    {
+    let all = [rights(), names(), places(), pods(), secrets(), walls()];
+    let all: Vec<Path> = all.into_iter().flatten().collect();
+    for attempt in all.iter().filter(|attempt| attempt.wall != RIGHTS) {
         let dry = Path {
             path: format!("{}?dryRun=All", attempt.path).leak(),
             what: attempt.what,
@@ -616,8 +614,6 @@ async fn an_agent_that_was_taken_over_gains_nothing_by_any_known_way() {
         until(attempt.what, async || tried(&agent, &dry).await.is_ok()).await;
     }
 
-    let all = [rights(), names(), places(), pods(), secrets(), walls()];
-    let all: Vec<Path> = all.into_iter().flatten().collect();
     assert!(all.len() >= 60, "{}", all.len());
     let mut gained = Vec::new();
     for attempt in &all {

@@ -6,8 +6,18 @@ mod etcd_support;
 use berth_fake::control_plane::{Binaries, EtcdCluster, EtcdClusterOptions};
 use berth_store::{Candidate, Election, EtcdError, EtcdOptions, EtcdStore, Page, Store, StoreError, Txn};
 use etcd_client::{Client, ConnectOptions, Permission, PermissionType};
-use etcd_support::{etcd, key, options};
+use etcd_support::{etcd, key};
 use futures::StreamExt;
+
+/// How this etcd is reached, with a long patience: nothing is lost here, and a machine may be busy.
+fn options(etcd: &EtcdCluster) -> EtcdOptions {
+    let minute = std::time::Duration::from_secs(60);
+    EtcdOptions {
+        request_timeout: minute,
+        lease_ttl: minute,
+        ..etcd_support::options(etcd)
+    }
+}
 
 async fn with_tls() -> (EtcdCluster, EtcdOptions) {
     let _ = rustls::crypto::ring::default_provider().install_default();
