@@ -102,7 +102,19 @@ pub async fn run(
 
     let oidc = Oidc::new(&config.auth, clock.clone())?;
     let keys_dir = config.keys.dir.clone().unwrap_or_else(|| data_dir.clone());
-    let home = Arc::new(Home::open(&data_dir, &keys_dir, &store, &config.etcd, clock.now()).await?);
+    let opened = Home::open(
+        &data_dir,
+        &keys_dir,
+        &store,
+        &config.etcd,
+        clock.as_ref(),
+        &cancel,
+    );
+    let home = match opened.await {
+        Ok(home) => Arc::new(home),
+        Err(HomeError::Cancelled) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
     let (api_listener, api_address) = bind("the API", listen).await?;
     let (agent_listener, agent_address) = bind("agents", agent_listen).await?;
     let (ops_listener, ops_address) = bind("operators", ops_listen).await?;
@@ -179,6 +191,7 @@ pub async fn run(
     let loop_cancel = CancellationToken::new();
     let mut leading = tokio::spawn(leader.run(cancel.clone(), loop_cancel.clone()));
     let fleet_id = tokio::select! {
+        biased;
         fleet_id = which_fleet(&home, &lead, clock.as_ref()) => fleet_id?,
         ended = &mut leading => {
             writing.end().await;
@@ -373,6 +386,7 @@ async fn which_fleet(home: &Home, lead: &Lead, clock: &dyn Clock) -> Result<Flee
             Err(error) => return Err(error.into()),
         }
         tokio::select! {
+            biased;
             () = lead.settled() => clock.sleep(LOOK_AGAIN).await,
             () = clock.sleep(LOOK_AGAIN) => {}
         }

@@ -2,12 +2,44 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use berth_store::{EtcdError, EtcdOptions};
+use berth_runtime::{
+    CancellationToken,
+    clock::Clock,
+    retry::{Failure, Policy, RetryError, retry},
+};
+use berth_store::{EtcdError, EtcdOptions, EtcdStore};
+use tracing::warn;
 
 use crate::{config::EtcdAccess, home::HomeError};
 
+/// For an etcd that elects, or starts together with its hubs.
+const START: Policy = Policy::new(Duration::from_millis(200), Duration::from_secs(5));
+
+/// Connects to the etcd at `url`, however long it does not answer; what will not get better by waiting ends it.
+pub(crate) async fn connect(
+    url: &str,
+    access: &EtcdAccess,
+    clock: &dyn Clock,
+    cancel: &CancellationToken,
+) -> Result<EtcdStore, HomeError> {
+    let options = options(url, access)?;
+    let connected = retry(&START, clock, cancel, || async {
+        EtcdStore::connect(&options).await.map_err(|error| match &error {
+            EtcdError::Store(problem) if problem.retryable() => {
+                warn!(store = url, error = %problem, "etcd does not answer; trying again (see --store and etcd in the configuration)");
+                Failure::retry(error)
+            }
+            _ => Failure::Stop(error),
+        })
+    });
+    connected.await.map_err(|ended| match ended {
+        RetryError::Cancelled { .. } => HomeError::Cancelled,
+        RetryError::Stopped(error) | RetryError::Exhausted { last: error, .. } => HomeError::Etcd(error),
+    })
+}
+
 /// The options of the store at `url`.
-pub(crate) fn options(url: &str, access: &EtcdAccess) -> Result<EtcdOptions, HomeError> {
+fn options(url: &str, access: &EtcdAccess) -> Result<EtcdOptions, HomeError> {
     let mut options = EtcdOptions::parse(url).map_err(|error| HomeError::Etcd(error.into()))?;
     let EtcdAccess {
         ca_file,

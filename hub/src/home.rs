@@ -9,7 +9,10 @@ use std::{
 use berth_control::keys;
 use berth_identity::{Authority, CaError, Credential, Stage, ca, certificate};
 use berth_model::{FleetId, Generation, Revision, Term, Tier, Timestamp, Uid, catalogue};
-use berth_runtime::files::{self, Readable};
+use berth_runtime::{
+    CancellationToken, Clock,
+    files::{self, Readable},
+};
 use berth_store::{Election, OpenError, SledOptions, SledStore, SoleCandidate, Store, StoreError, Txn};
 use berth_wire::record::{self, FleetRecord, RecordError};
 use tracing::{info, warn};
@@ -54,7 +57,10 @@ pub enum HomeError {
         /// The pin of this hub's own authority.
         ours: String,
     },
-    /// etcd does not answer, or its address is wrong.
+    /// The hub was to end before its store answered.
+    #[error("ended before the store answered")]
+    Cancelled,
+    /// etcd refuses this hub, or how to reach it is wrong.
     #[cfg(feature = "etcd")]
     #[error("the store")]
     Etcd(#[source] berth_store::EtcdError),
@@ -122,7 +128,8 @@ pub struct Period {
 }
 
 impl Home {
-    /// Opens `dir` and the store, making on the first start what is missing. The authority is in `ca` of `keys`.
+    /// Opens `dir` and the store, making on the first start what is missing. The authority is in `ca` of `keys`. An etcd that does
+    /// not answer is waited for until `cancel` fires.
     ///
     /// # Errors
     /// [`HomeError`] names what and where.
@@ -131,17 +138,18 @@ impl Home {
         keys: &Path,
         choice: &StoreChoice,
         access: &EtcdAccess,
-        now: Timestamp,
+        clock: &dyn Clock,
+        cancel: &CancellationToken,
     ) -> Result<Self, HomeError> {
         make_private(dir)?;
         let authority_dir = keys.join("ca");
         make_private(&authority_dir)?;
         private_keys(&authority_dir)?;
-        let (store, election, kind, closing) = open_store(dir, choice, access).await?;
+        let (store, election, kind, closing) = open_store(dir, choice, access, clock, cancel).await?;
         #[cfg(feature = "failpoints")]
         let store: Arc<dyn Store> = Arc::new(crate::failing::FailingStore(store));
         // After the store: a directory that another hub uses is not touched.
-        let authority = Arc::new(Authority::load_or_create(&authority_dir, now)?);
+        let authority = Arc::new(Authority::load_or_create(&authority_dir, clock.now())?);
         Ok(Self {
             store,
             election,
@@ -326,9 +334,15 @@ fn read_fleet(value: &[u8]) -> Result<FleetRecord, HomeError> {
 
 type Opened = (Arc<dyn Store>, Arc<dyn Election>, &'static str, Closing);
 
-async fn open_store(dir: &Path, choice: &StoreChoice, access: &EtcdAccess) -> Result<Opened, HomeError> {
+async fn open_store(
+    dir: &Path,
+    choice: &StoreChoice,
+    access: &EtcdAccess,
+    clock: &dyn Clock,
+    cancel: &CancellationToken,
+) -> Result<Opened, HomeError> {
     #[cfg(not(feature = "etcd"))]
-    let _ = access;
+    let _ = (access, clock, cancel);
     match choice {
         StoreChoice::Sled => {
             // Opening replays a log and blocks.
@@ -344,10 +358,7 @@ async fn open_store(dir: &Path, choice: &StoreChoice, access: &EtcdAccess) -> Re
         }
         #[cfg(feature = "etcd")]
         StoreChoice::Etcd(etcd) => {
-            let options = crate::etcd::options(etcd, access)?;
-            let etcd = berth_store::EtcdStore::connect(&options)
-                .await
-                .map_err(HomeError::Etcd)?;
+            let etcd = crate::etcd::connect(etcd, access, clock, cancel).await?;
             Ok((
                 Arc::new(etcd.clone()),
                 Arc::new(etcd.clone()),

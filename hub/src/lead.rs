@@ -241,6 +241,7 @@ impl Leader {
         if !matches!(ended, Ok(Ended::Lost)) {
             // What was changed last is in the backup too, when its place answers soon.
             tokio::select! {
+                biased;
                 _ = &mut backing => {}
                 () = self.clock.sleep(LAST_BACKUP) => warn!("the last backup was not finished"),
             }

@@ -112,7 +112,7 @@ pub(crate) fn try_take(
             .and_then(|known| known.placed.as_ref())
             .map(|p| p.placement.cluster().clone());
         changes.clusters.extend(before.filter(|_| ours.is_none()));
-        view.set_placed(&id, ours);
+        changes.room |= view.set_placed(&id, ours);
         changes.tenants.insert(id);
     } else if let Some(id) = key.strip_prefix(keys::ASSIGNMENTS) {
         let id = load::id(id)?;

@@ -27,8 +27,6 @@ pub(crate) struct Index {
     pub(crate) by_organisation: BTreeMap<String, BTreeSet<TenantId>>,
     /// The organisation under which each of them is there.
     organisation_of: BTreeMap<TenantId, String>,
-    /// Tenants whose last change of place changed how much room is left for others.
-    pub(crate) moved_room: BTreeSet<TenantId>,
 }
 
 impl View {
@@ -45,24 +43,25 @@ impl View {
         self.uncount(id);
         self.tenants.remove(id);
         self.index.contenders.remove(id);
-        self.index.moved_room.remove(id);
         self.index.deleting.remove(id);
         self.owned(id, "");
     }
 
-    /// Says where a tenant was decided to be. Nothing happens for a tenant that is not in the view.
-    pub fn set_placed(&mut self, id: &TenantId, placed: Option<Placed>) {
+    /// Says where a tenant was decided to be, and gives whether there is more or less room for others now ([`Changes::room`]). Nothing
+    /// happens for a tenant that is not in the view.
+    ///
+    /// [`Changes::room`]: crate::Changes::room
+    #[must_use]
+    pub fn set_placed(&mut self, id: &TenantId, placed: Option<Placed>) -> bool {
         self.uncount(id);
-        if let Some(known) = self.tenants.get_mut(id) {
-            let room = |placed: &Placed| (placed.placement.clone(), placed.reserved, placed.namespaces);
-            if known.placed.as_ref().map(room) == placed.as_ref().map(room) {
-                self.index.moved_room.remove(id);
-            } else {
-                self.index.moved_room.insert(id.clone());
-            }
-            known.placed = placed;
-            self.count(id);
-        }
+        let Some(known) = self.tenants.get_mut(id) else {
+            return false;
+        };
+        let room = |placed: &Placed| (placed.placement.clone(), placed.reserved, placed.namespaces);
+        let moved = known.placed.as_ref().map(room) != placed.as_ref().map(room);
+        known.placed = placed;
+        self.count(id);
+        moved
     }
 
     /// To be called after the record of a tenant (`tenant`) was changed in place.

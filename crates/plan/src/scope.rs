@@ -40,6 +40,8 @@ pub struct Changes {
     pub bundles: BTreeSet<(BundleName, BundleVersion)>,
     /// Clusters whose mass-delete breaker counted, tripped or was released.
     pub breakers: BTreeSet<ClusterName>,
+    /// Somebody took room or gave it back.
+    pub room: bool,
     /// The settings changed.
     pub settings: bool,
 }
@@ -54,6 +56,7 @@ impl Changes {
             && self.organisations.is_empty()
             && self.bundles.is_empty()
             && self.breakers.is_empty()
+            && !self.room
             && !self.settings
     }
 
@@ -65,6 +68,7 @@ impl Changes {
         self.organisations.append(&mut other.organisations);
         self.bundles.append(&mut other.bundles);
         self.breakers.append(&mut other.breakers);
+        self.room |= other.room;
         self.settings |= other.settings;
     }
 }
@@ -88,8 +92,10 @@ pub fn closure(view: &View, changes: &Changes) -> Scope {
         return Scope::All;
     }
     let mut scope: BTreeSet<TenantId> = BTreeSet::new();
-    let mut room =
-        !changes.clusters.is_empty() || !changes.tiers.is_empty() || !changes.organisations.is_empty();
+    let mut room = changes.room
+        || !changes.clusters.is_empty()
+        || !changes.tiers.is_empty()
+        || !changes.organisations.is_empty();
     // Tenants of one cluster that are to go compete for how many may.
     let mut breakers: BTreeSet<&ClusterName> = changes.breakers.iter().collect();
     for id in &changes.tenants {
@@ -98,9 +104,7 @@ pub fn closure(view: &View, changes: &Changes) -> Scope {
             continue;
         };
         // One that is being deleted may have been in line until now.
-        room |= known.tenant.deleting_since.is_some()
-            || view.index.contenders.contains(id)
-            || view.index.moved_room.contains(id);
+        room |= known.tenant.deleting_since.is_some() || view.index.contenders.contains(id);
         breakers.extend(gate::leaves(known));
         scope.insert(id.clone());
     }

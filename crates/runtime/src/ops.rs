@@ -44,6 +44,7 @@ pub async fn serve(listener: TcpListener, router: Router, cancel: CancellationTo
         tokio::time::sleep(std::time::Duration::from_secs(2)).await;
     };
     tokio::select! {
+        biased;
         served = graceful => served,
         () = after_cancel => Ok(()),
     }

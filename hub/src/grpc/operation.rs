@@ -84,12 +84,13 @@ impl OperationService for Operations {
                 }));
             }
             tokio::select! {
+                biased;
+                () = leading.tenure.over() => return Err(refused(Code::Unavailable, "DRAINING", "the hub is ending; ask again")),
                 changed = follow.changed() => {
                     if changed.is_err() {
                         return Err(refused(Code::Unavailable, "DRAINING", "the hub is ending; ask again"));
                     }
                 }
-                () = leading.tenure.over() => return Err(refused(Code::Unavailable, "DRAINING", "the hub is ending; ask again")),
                 () = self.0.clock.sleep(left) => {}
             }
         }

@@ -5,6 +5,7 @@ mod authority;
 mod moving;
 mod partition;
 mod restoring;
+mod starting;
 mod unreadable;
 
 use std::collections::BTreeMap;

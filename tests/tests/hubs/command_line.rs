@@ -77,7 +77,8 @@ impl Running {
             }
             Ok(self.child.wait_with_output().await?)
         })
-        .await?;
+        .await
+        .with_context(|| self.seen.join("\n"))?;
         Ok(Called {
             code: output.status.code().unwrap_or(-1),
             out: self.seen.join("\n"),
@@ -278,6 +279,56 @@ async fn a_change_whose_answer_was_lost_is_not_repeated_and_said_to_be_unknown()
     // All others were deleted, before or by the next leader.
     assert_eq!(deleted.out.lines().count(), ids.len() - 1, "{deleted:?}");
     hubs.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_leaves_a_hub_that_does_not_move_any_more() {
+    let mut hubs = Hubs::start(2, 1).await.unwrap();
+    let ids: Vec<String> = (0..400).map(|number| format!("many-{number}")).collect();
+    let file = hubs.hubs[0].data().join("many.yaml");
+    let documents: String = ids.iter().map(|id| tenant(id, "first")).collect();
+    std::fs::write(&file, documents).unwrap();
+    let file = file.display().to_string();
+    let mut apply = Running::start(&hubs, &["apply", "-f", &file, "--request-timeout", "25s"]).unwrap();
+    apply
+        .shows("some are applied", |line| line == "tenant/many-3 created")
+        .await
+        .unwrap();
+    let old = hubs.leader().await.unwrap();
+    hubs.hubs[old].process().pause().unwrap();
+    hubs.leader_but(Some(old)).await.unwrap();
+    let applied = apply.ended().await.unwrap();
+    // One call was under way: it read, and was asked again, or it changed something, and nobody knows whether that was done.
+    let created = applied
+        .out
+        .lines()
+        .filter(|line| line.ends_with(" created"))
+        .count();
+    let unknown = |line: &&str| line.contains("whether it was done is not known");
+    match applied.code {
+        0 => assert_eq!(created, ids.len(), "{applied:?}"),
+        6 => {
+            assert_eq!(applied.err.lines().filter(unknown).count(), 1, "{applied:?}");
+            assert_eq!(created, ids.len() - 1, "{applied:?}");
+        }
+        _ => panic!("{applied:?}"),
+    }
+    hubs.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_only_hub_that_does_not_move_is_said_to_take_connections_without_answering() {
+    let directory = tempfile::tempdir().unwrap();
+    let programs = Programs::find().unwrap();
+    let mut hub = Hub::start(&programs, directory.path(), &json!({})).await.unwrap();
+    let cli = Cli::new(&programs, &hub.context());
+    hub.process().pause().unwrap();
+    let got = cli.call(&["get", "tenants"]).await.unwrap();
+    assert_eq!(got.code, 6, "{got:?}");
+    assert!(
+        got.err.contains("takes connections and does not answer"),
+        "{got:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

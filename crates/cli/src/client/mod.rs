@@ -14,6 +14,7 @@ use berth_proto::v1::{
     operation_service_client::OperationServiceClient, organisation_service_client::OrganisationServiceClient,
     tenant_service_client::TenantServiceClient, tier_service_client::TierServiceClient,
 };
+use hyper_util::client::legacy::connect::HttpConnector;
 use tonic::{
     Response, Status,
     service::interceptor::InterceptedService,
@@ -32,6 +33,8 @@ pub(crate) use wire::Wire;
 /// Tenants come with their status; a full page of them is far under this.
 const LARGEST_ANSWER: usize = 64 << 20;
 const PAGE: i32 = 500;
+/// How long nothing comes before a hub is asked whether it is there, and how long it has to answer that.
+const SILENCE: Duration = Duration::from_secs(5);
 
 /// A hub.
 #[derive(Clone, Debug)]
@@ -316,14 +319,20 @@ fn connect(loaded: &Loaded, server: &str, timeout: Duration) -> Result<Channel, 
     if !context.key_pem.is_empty() {
         tls = tls.identity(Identity::from_pem(&context.certificate_pem, &context.key_pem));
     }
+    // Handed to the endpoint, its time limit is one for TCP and TLS together; its own connector has none for TLS, and a hub that is
+    // frozen takes connections all the same.
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
     Ok(Endpoint::from_shared(server.to_owned())
         .map_err(wrong)?
         .tls_config(tls)
         .map_err(wrong)?
         .connect_timeout(timeout.min(Duration::from_secs(10)))
-        .http2_keep_alive_interval(Duration::from_secs(20))
-        .keep_alive_timeout(Duration::from_secs(10))
-        .connect_lazy())
+        // A hub that does not move any more is left in time for another one to answer.
+        .http2_keep_alive_interval(SILENCE)
+        .keep_alive_timeout(SILENCE)
+        .connect_with_connector_lazy(tcp))
 }
 
 /// A hub that answers without what was asked for is of another version.

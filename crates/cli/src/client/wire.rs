@@ -5,8 +5,11 @@
 
 use std::{
     error::Error,
-    fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    fmt, io,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -17,6 +20,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{Request, Response, request::Parts};
 use http_body_util::{BodyExt as _, Full};
+use tokio::time::error::Elapsed;
 use tonic::{
     Code, ConnectError, Status,
     body::Body,
@@ -52,6 +56,8 @@ struct Way {
     at: Mutex<Place>,
     /// Why what is asked was not answered so far.
     refused: Mutex<Option<Status>>,
+    /// That it was not heard from in the middle of a call: before the next one, the hub that leads is looked for.
+    doubted: AtomicBool,
 }
 
 /// What to do about an answer.
@@ -68,6 +74,7 @@ enum Next {
 }
 
 type Answer = Result<Response<Body>, Broken>;
+type Unanswered = Box<dyn Error + Send + Sync>;
 
 impl Wire {
     /// Goes to `place`; when `follows`, from there to wherever the lead goes.
@@ -78,6 +85,7 @@ impl Wire {
             follows,
             at: Mutex::new(place),
             refused: Mutex::default(),
+            doubted: AtomicBool::new(false),
         }))
     }
 
@@ -109,19 +117,28 @@ impl Way {
         locked(&self.at).clone()
     }
 
-    async fn carry(&self, request: Request<Body>) -> Result<Response<Body>, Box<dyn Error + Send + Sync>> {
+    async fn carry(&self, request: Request<Body>) -> Result<Response<Body>, Unanswered> {
         let (parts, body) = request.into_parts();
         let body = body.collect().await?.to_bytes();
         let clock = SystemClock::new();
         let mut looked = false;
+        if self.doubted.swap(false, Ordering::Relaxed)
+            && let Some(leader) = self.look(None).await.map_err(said)?
+        {
+            *locked(&self.at) = leader;
+        }
         loop {
             *locked(&self.refused) = None;
             let place = self.place();
             let answer = send(&place, &parts, body.clone()).await;
             match self.next(&place, parts.uri.path(), &answer) {
-                Next::Take => return Ok(answer?),
-                Next::Tell(unknown) => return Err(unknown.into()),
-                Next::Wait(_, delay) if clock.monotonic() + delay >= self.timeout => return Ok(answer?),
+                Next::Take => return taken(answer),
+                Next::Tell(unknown) => {
+                    let elsewhere = self.follows && self.several(&place);
+                    self.doubted.store(elsewhere, Ordering::Relaxed);
+                    return Err(unknown.into());
+                }
+                Next::Wait(_, delay) if clock.monotonic() + delay >= self.timeout => return taken(answer),
                 Next::Wait(refusal, delay) => {
                     *locked(&self.refused) = Some(refusal);
                     tokio::time::sleep(delay).await;
@@ -136,14 +153,10 @@ impl Way {
                         .and_then(|status| status::detail(status, "leader"));
                     let refusal = refusal.unwrap_or_else(|| super::leader::nobody(&self.loaded.context));
                     *locked(&self.refused) = Some(refusal);
-                    match self
-                        .look(hint)
-                        .await
-                        .map_err(|failure| failure.lines.join("; "))?
-                    {
+                    match self.look(hint).await.map_err(said)? {
                         Some(leader) => *locked(&self.at) = leader,
                         // Nobody is there to say who leads.
-                        None => return Ok(answer?),
+                        None => return taken(answer),
                     }
                 }
             }
@@ -202,16 +215,44 @@ fn unknown(place: &Place) -> Status {
     status::reasoned(Code::Unavailable, "OUTCOME_UNKNOWN", message, &[])
 }
 
+fn said(failure: Failure) -> String {
+    failure.lines.join("; ")
+}
+
 /// Whether there was no connection to send the call over.
 fn never_sent(broken: &(dyn Error + 'static)) -> bool {
-    let mut cause = Some(broken);
+    caused_by(broken, |error| {
+        error.is::<ConnectError>() || connected_late(error)
+    })
+}
+
+/// Whether `error` or what is behind it is such.
+fn caused_by(error: &(dyn Error + 'static), such: impl Fn(&(dyn Error + 'static)) -> bool) -> bool {
+    let mut cause = Some(error);
     while let Some(error) = cause {
-        if error.is::<ConnectError>() {
+        if such(error) {
             return true;
         }
         cause = error.source();
     }
     false
+}
+
+/// The answer as it is; that there was no connection in time is said in words.
+fn taken(answer: Answer) -> Result<Response<Body>, Unanswered> {
+    answer.map_err(|broken| {
+        if caused_by(&broken, connected_late) {
+            Status::unavailable("it takes connections and does not answer on them").into()
+        } else {
+            broken.into()
+        }
+    })
+}
+
+/// Whether connecting took too long. Nothing else of a connection has a time limit.
+fn connected_late(error: &(dyn Error + 'static)) -> bool {
+    let error = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    error.is_some_and(|inner| inner.is::<Elapsed>())
 }
 
 async fn send(place: &Place, parts: &Parts, body: Bytes) -> Answer {
@@ -226,7 +267,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Service<Request<Body>> for Wire {
     type Response = Response<Body>;
-    type Error = Box<dyn Error + Send + Sync>;
+    type Error = Unanswered;
     type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {

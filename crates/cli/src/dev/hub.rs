@@ -67,6 +67,7 @@ pub(super) async fn start(
         drop(tell.send(running.clone()))
     }));
     tokio::select! {
+        biased;
         Ok(running) = started => Ok((running, task)),
         result = &mut task => Err(ended(result)),
     }

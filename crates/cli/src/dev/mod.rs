@@ -95,6 +95,7 @@ pub(crate) async fn run(dev: Dev, request_timeout: Duration) -> Result<(), Failu
         }
     };
     let outcome = tokio::select! {
+        biased;
         outcome = work => outcome,
         signal = berth_runtime::drain::signal() => {
             progress.say(&format!("{}: ending", signal.unwrap_or("signal")));
@@ -144,6 +145,7 @@ async fn serve(
     let wanted = demo::apply(&hub, place.dir()).await?;
     let watched = progress.follow(&hub, &wanted);
     let result = tokio::select! {
+        biased;
         result = tokio::time::timeout(asked.timeout, watched) => result,
         ended = hub_task => return Err(hub::ended(ended)),
     };

@@ -122,7 +122,7 @@ impl World {
                     reason,
                     accepted_gaps,
                 };
-                self.view.set_placed(&id, Some(placed));
+                self.changes.room |= self.view.set_placed(&id, Some(placed));
             }
             Step::Forget { cluster, .. } => {
                 if let Some(cluster) = cluster {

@@ -8,7 +8,7 @@ use berth_model::{
 };
 
 use crate::{
-    Scope, explain, explain_spec, plan,
+    Scope, closure, explain, explain_spec, plan,
     plan::Step,
     testing::{cluster_name, connect, empty, shared, tenant, tenant_id, world::World},
     view::{TenantView, View},
@@ -394,4 +394,30 @@ fn a_gap_that_was_accepted_lets_tenants_in_and_stays_with_them_for_ever() {
     });
     world.settle();
     assert_eq!(gaps(&world), demo);
+}
+
+#[test]
+fn who_waits_for_room_is_looked_at_when_there_is_more_or_less_of_it_and_not_otherwise() {
+    let mut world = World::new(empty());
+    connect(&mut world.view, shared("one", 4));
+    for number in 0..20 {
+        world
+            .view
+            .set_tenant(tenant(&format!("t-{number:02}"), "standard"));
+    }
+    world.turn_of(&Scope::All);
+    let looked_at = |world: &World| closure(&world.view, &world.changes);
+    let waiting = world.view.index.contenders.clone();
+    assert!(!waiting.is_empty() && waiting.len() < 20, "{waiting:?}");
+    // Some were placed, which took room.
+    let Scope::Tenants(scope) = looked_at(&world) else {
+        panic!("not everybody")
+    };
+    assert!(waiting.is_subset(&scope), "{scope:?}");
+    world.turn();
+
+    // One that is there reports how it is, which concerns nobody else.
+    let there = world.view.tenants.keys().find(|id| !waiting.contains(*id));
+    world.changes.tenants = there.cloned().into_iter().collect();
+    assert_eq!(looked_at(&world), Scope::Tenants(world.changes.tenants.clone()));
 }

@@ -99,6 +99,7 @@ impl Backups {
                         status.error = Some(told);
                     });
                     tokio::select! {
+                        biased;
                         () = cancel.cancelled() => return,
                         () = self.clock.sleep(backoff.next_delay()) => {}
                     }

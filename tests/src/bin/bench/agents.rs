@@ -15,7 +15,7 @@ use clap::Parser as _;
 use futures::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::core::v1::{Namespace, Node};
 use kube::Api;
-use kube::api::PostParams;
+use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -134,9 +134,13 @@ async fn join(
     let cluster = EmbeddedCluster::start(options).await?;
     let nodes = Api::<Node>::all(cluster.client());
     let room = json!({"cpu": room.cpu, "memory": room.memory, "pods": room.pods});
-    let node = json!({"metadata": {"name": "node-1"}, "status": {"capacity": room, "allocatable": room}});
+    let node = json!({"metadata": {"name": "node-1"}});
     nodes
         .create(&PostParams::default(), &serde_json::from_value(node)?)
+        .await?;
+    let status = Patch::Merge(json!({"status": {"capacity": room, "allocatable": room}}));
+    nodes
+        .patch_status("node-1", &PatchParams::default(), &status)
         .await?;
     let system = json!({"metadata": {"name": berth_model::label::AGENT_NAMESPACE}});
     let namespaces = Api::<Namespace>::all(cluster.client());

@@ -73,7 +73,7 @@ fn place(view: &mut View, plan: &Plan) {
                 reason: reason.clone(),
                 accepted_gaps: accepted_gaps.clone(),
             };
-            view.set_placed(tenant, Some(placed));
+            let _ = view.set_placed(tenant, Some(placed));
         }
     }
 }
