@@ -49,7 +49,7 @@ impl Agent {
 
     async fn stop(self) {
         self.shutdown.cancel();
-        let ended = tokio::time::timeout(Duration::from_secs(20), self.running).await;
+        let ended = tokio::time::timeout(Duration::from_secs(60), self.running).await;
         ended.expect("the agent should end when told").unwrap().unwrap();
     }
 }

