@@ -120,7 +120,7 @@ pub(crate) fn fenced(fence: &Fence) -> String {
 
 #[cfg(test)]
 mod tests {
-    use berth_model::{ClusterName, Revision, Term};
+    use berth_model::{ClusterName, Revision, StorePoint, Term};
     use berth_store::Candidate;
     use tokio::sync::watch;
     use tonic_types::StatusExt as _;
@@ -184,9 +184,12 @@ mod tests {
         assert_eq!(reason(fenced), "FENCED");
         let set_back = Standing {
             fence: Some(Fence::SetBack {
-                cluster: ClusterName::new("eu-1").unwrap(),
-                told: Revision(9),
-                ours: Revision(8),
+                cluster: ClusterName::new("eu-1").ok(),
+                told: StorePoint {
+                    revision: Revision(9),
+                    ..StorePoint::default()
+                },
+                ours: StorePoint::default(),
             }),
             ..Standing::default()
         };

@@ -1,6 +1,8 @@
 //! An etcd of one or several members, each a process that can be killed, paused and started again: for tests of what uses
 //! etcd itself. A control plane takes a [`SharedEtcd`](super::SharedEtcd) instead.
 
+mod put_back;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
