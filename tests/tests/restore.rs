@@ -4,7 +4,6 @@
 use std::{collections::BTreeMap, path::Path};
 
 use age::secrecy::ExposeSecret as _;
-use anyhow::Context as _;
 use berth_fake::cloud::Machine;
 use berth_model::label;
 use berth_tests::{

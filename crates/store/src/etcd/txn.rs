@@ -98,33 +98,32 @@ fn holds(keys: &Keys, compare: &Compare) -> Holds {
 
 /// What came of it.
 pub(super) fn outcome(txn: &Txn, ground: Ground, answer: &TxnResponse) -> Result<Taken, Refused> {
-    let found = answer.op_responses().into_iter().map(|found| match found {
+    let mut found = answer.op_responses().into_iter().map(|found| match found {
         TxnOpResponse::Get(found) => found.kvs().first().cloned(),
         _ => None,
     });
     if answer.succeeded() {
         return Ok(Taken {
             revision: revision(answer.header().map_or(0, etcd_client::ResponseHeader::revision)),
-            writes: counts(txn).then(|| counted(found.last().flatten().as_ref())),
+            writes: counts(txn).then(|| counted(found.next_back().flatten().as_ref())),
         });
     }
-    let mut looks = found;
     if let Some(fence) = ground.fence
-        && looks
+        && found
             .next()
             .flatten()
             .is_none_or(|kv| revision(kv.create_revision()) != fence)
     {
         return Err(Refused::NotLeader);
     }
-    let writes = counted(looks.next().flatten().as_ref());
+    let writes = counted(found.next().flatten().as_ref());
     if writes < ground.writes {
         return Err(Refused::PutBack(writes));
     }
     let failed = txn
         .compares
         .iter()
-        .zip(looks.map(|look| look.map(|kv| revision(kv.mod_revision()))))
+        .zip(found.map(|look| look.map(|kv| revision(kv.mod_revision()))))
         .find(|(compare, found)| !compare.holds(*found));
     Err(Refused::Because(match failed {
         Some((compare, found)) => StoreError::Conflict {
