@@ -99,7 +99,9 @@ pub(crate) fn may_change(standing: &Standing) -> Result<(), Status> {
         );
     }
     match &standing.fence {
-        Some(fence @ Fence::HigherTerm { .. }) => refused("FENCED", fenced(fence)),
+        Some(fence @ (Fence::HigherTerm { .. } | Fence::TakenOver { .. })) => {
+            refused("FENCED", fenced(fence))
+        }
         Some(fence @ Fence::SetBack { .. }) => refused("SET_BACK", fenced(fence)),
         None => Ok(()),
     }
@@ -108,7 +110,7 @@ pub(crate) fn may_change(standing: &Standing) -> Result<(), Status> {
 /// Why a hub does not act, and what to do.
 pub(crate) fn fenced(fence: &Fence) -> String {
     let next = match fence {
-        Fence::HigherTerm { .. } => {
+        Fence::HigherTerm { .. } | Fence::TakenOver { .. } => {
             "stop one of them, or look at berth fleet difference and then berth fleet take-command"
         }
         Fence::SetBack { .. } => {

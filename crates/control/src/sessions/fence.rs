@@ -17,6 +17,14 @@ pub enum Fence {
         /// The term.
         term: Term,
     },
+    /// A hub has told an agent that an operator let it take command, and this hub's store knows nothing of that: that one acts. Its term
+    /// need not be the higher one, as every leader on etcd raises its own.
+    TakenOver {
+        /// Whose agent.
+        cluster: ClusterName,
+        /// The term from which on that hub was let.
+        since: Term,
+    },
     /// An earlier leader knew of more than the store had when this one read it: the store was set back.
     SetBack {
         /// The cluster whose agent was told; none when this very process was that leader.
@@ -34,6 +42,10 @@ impl fmt::Display for Fence {
             Self::HigherTerm { cluster, term } => write!(
                 f,
                 "the agent of cluster {cluster} has accepted term {term}, higher than this hub's, so another hub acts"
+            ),
+            Self::TakenOver { cluster, since } => write!(
+                f,
+                "the agent of cluster {cluster} was told that a hub was let take command from term {since} on, of which this hub's store knows nothing, so another hub acts"
             ),
             Self::SetBack { cluster, told, ours } => {
                 match cluster {
@@ -73,7 +85,7 @@ impl Known {
     /// An agent says what it has accepted and was told. Who told it leads in that term, whether it commanded or not: an operator who lets
     /// a hub take command takes it above that too.
     pub(super) fn heard(&mut self, cluster: &ClusterName, term: Term, told: Option<StorePoint>) {
-        let told = told.filter(|told| is_plausible(told.term));
+        let told = told.filter(|told| is_plausible(told.term) && told.command_term <= told.term);
         let terms = [
             Some(term).filter(|term| is_plausible(*term)),
             told.map(|told| told.term),
@@ -105,7 +117,7 @@ impl Known {
     /// Whether the agent of that cluster was told of more than there was at `ours`.
     pub(super) fn knows_more(&self, cluster: &ClusterName, ours: StorePoint) -> bool {
         let told = self.agents.get(cluster).and_then(|known| known.1);
-        told.is_some_and(|told| lacks(ours, told))
+        told.is_some_and(|told| lacks(ours, told) || told.command_term > ours.command_term)
     }
 
     /// `ours` is how far the store went when this process read it: what it has written since says nothing.
@@ -114,11 +126,19 @@ impl Known {
             .agents
             .iter()
             .filter_map(|(name, known)| Some((Some(name), known.1?)));
-        let told = self.own.map(|own| (None, own)).into_iter().chain(agents);
+        let told = self.own.map(|own| (None, own)).into_iter();
+        let told = told.chain(agents.clone());
         let more = told.filter(|(_, told)| lacks(ours, *told));
         if let Some((cluster, told)) = more.max_by_key(|(_, told)| (told.writes, told.revision)) {
             let cluster = cluster.cloned();
             return Some(Fence::SetBack { cluster, told, ours });
+        }
+        let later = agents.filter(|(_, told)| told.command_term > ours.command_term);
+        if let Some((Some(cluster), told)) = later.max_by_key(|(_, told)| told.command_term) {
+            return Some(Fence::TakenOver {
+                cluster: cluster.clone(),
+                since: told.command_term,
+            });
         }
         let terms = self.agents.iter().map(|(name, known)| (name, known.0));
         let (cluster, term) = terms.max_by_key(|(_, term)| *term)?;
@@ -286,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn a_higher_term_is_of_another_hub_only_where_an_operator_has_decided_since() {
+    fn a_later_leader_is_another_hub_only_where_an_operator_has_decided_since() {
         let mut known = Known::default();
         // Leaders came and went before the store was set back.
         known.heard(&name("a"), Term(6), Some(point(6, 90)));
@@ -296,7 +316,20 @@ mod tests {
             ..point(6, 95)
         };
         known.heard(&name("a"), Term(6), Some(taken));
-        assert!(matches!(known.fence(own(3, 60)), Some(Fence::HigherTerm { .. })));
+        // Also when leaders that were fenced have raised their own terms above it.
+        for term in [3, 90] {
+            let other = Fence::TakenOver {
+                cluster: name("a"),
+                since: Term(5),
+            };
+            assert_eq!(known.fence(own(term, 900)), Some(other));
+            assert!(known.knows_more(&name("a"), own(term, 900)));
+        }
+        let decided = StorePoint {
+            command_term: Term(91),
+            ..own(91, 900)
+        };
+        assert_eq!(known.fence(decided), None);
     }
 
     #[test]
