@@ -37,6 +37,10 @@ impl Store for FailingStore {
     async fn revision(&self) -> Result<Revision, StoreError> {
         self.0.revision().await
     }
+
+    fn writes(&self) -> Option<u64> {
+        self.0.writes()
+    }
 }
 
 fn described(txn: &Txn) -> String {

@@ -99,7 +99,9 @@ pub(crate) fn may_change(standing: &Standing) -> Result<(), Status> {
         );
     }
     match &standing.fence {
-        Some(fence @ Fence::HigherTerm { .. }) => refused("FENCED", fenced(fence)),
+        Some(fence @ (Fence::HigherTerm { .. } | Fence::TakenOver { .. })) => {
+            refused("FENCED", fenced(fence))
+        }
         Some(fence @ Fence::SetBack { .. }) => refused("SET_BACK", fenced(fence)),
         None => Ok(()),
     }
@@ -108,7 +110,7 @@ pub(crate) fn may_change(standing: &Standing) -> Result<(), Status> {
 /// Why a hub does not act, and what to do.
 pub(crate) fn fenced(fence: &Fence) -> String {
     let next = match fence {
-        Fence::HigherTerm { .. } => {
+        Fence::HigherTerm { .. } | Fence::TakenOver { .. } => {
             "stop one of them, or look at berth fleet difference and then berth fleet take-command"
         }
         Fence::SetBack { .. } => {
@@ -120,7 +122,7 @@ pub(crate) fn fenced(fence: &Fence) -> String {
 
 #[cfg(test)]
 mod tests {
-    use berth_model::{ClusterName, Revision, Term};
+    use berth_model::{ClusterName, Revision, StorePoint, Term};
     use berth_store::Candidate;
     use tokio::sync::watch;
     use tonic_types::StatusExt as _;
@@ -184,9 +186,12 @@ mod tests {
         assert_eq!(reason(fenced), "FENCED");
         let set_back = Standing {
             fence: Some(Fence::SetBack {
-                cluster: ClusterName::new("eu-1").unwrap(),
-                told: Revision(9),
-                ours: Revision(8),
+                cluster: ClusterName::new("eu-1").ok(),
+                told: StorePoint {
+                    revision: Revision(9),
+                    ..StorePoint::default()
+                },
+                ours: StorePoint::default(),
             }),
             ..Standing::default()
         };

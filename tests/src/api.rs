@@ -365,6 +365,25 @@ impl Api {
         .await
     }
 
+    /// Waits until a cluster's agent has answered the hub twice from now on: by then it was told how far the store is.
+    ///
+    /// # Errors
+    /// It has not within [`LONG`].
+    pub async fn told_again(&self, cluster: &str) -> anyhow::Result<()> {
+        let evidence = || async {
+            let cluster = self.cluster(cluster).await?.context("the cluster is there")?;
+            anyhow::Ok(cluster.status.unwrap_or_default().evidence_time)
+        };
+        for _ in 0..2 {
+            let before = evidence().await?;
+            crate::waiting::until(LONG, "the agent answers", || async {
+                Ok((evidence().await? != before).then_some(()))
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
     /// Makes a join token.
     ///
     /// # Errors

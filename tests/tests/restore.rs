@@ -4,7 +4,6 @@
 use std::{collections::BTreeMap, path::Path};
 
 use age::secrecy::ExposeSecret as _;
-use anyhow::Context as _;
 use berth_fake::cloud::Machine;
 use berth_model::label;
 use berth_tests::{
@@ -230,22 +229,6 @@ fn copy_all(from: &Path, to: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits until the agent has answered the hub twice from now on: by then it has been told how far the store is.
-async fn told(api: &berth_tests::api::Api) -> anyhow::Result<()> {
-    for _ in 0..2 {
-        let evidence = || async {
-            let cluster = api.cluster(CLUSTER).await?.context("the cluster is there")?;
-            anyhow::Ok(cluster.status.unwrap_or_default().evidence_time)
-        };
-        let before = evidence().await?;
-        until(LONG, "the agent answers", || async {
-            Ok((evidence().await? != before).then_some(()))
-        })
-        .await?;
-    }
-    Ok(())
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_data_directory_that_was_put_back_whole_is_found_out_by_what_agents_were_told() {
     let mut world = World::start(&WorldOptions {
@@ -267,7 +250,7 @@ async fn a_data_directory_that_was_put_back_whole_is_found_out_by_what_agents_we
     api.connected(CLUSTER).await.unwrap();
     // No agent holds anything that a hub of the snapshot would not give it.
     api.remove("removed").await.unwrap();
-    told(&api).await.unwrap();
+    api.told_again(CLUSTER).await.unwrap();
     let before = untouched(&world).await.unwrap();
 
     world.hub.process().kill().await.unwrap();

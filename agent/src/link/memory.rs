@@ -53,6 +53,7 @@ mod tests {
             term: Term(term),
             revision: Revision(revision),
             incarnation: 1,
+            ..StorePoint::default()
         };
         for told in [point(1, 900), point(2, 10), point(1, 950), point(2, 4)] {
             memory.remember(told);

@@ -461,6 +461,8 @@ fn a_numbered_ping_is_answered_at_once_and_what_it_tells_of_the_store_is_remembe
         term: Term(3),
         revision: berth_model::Revision(70),
         incarnation: 5,
+        command_term: Term(2),
+        writes: 40,
     };
     let ping = |number, told: Option<StorePoint>| {
         FromHub::Ping(agent::Ping {

@@ -56,6 +56,8 @@ struct State {
     known: fence::Known,
     /// How far this hub's store has come.
     point: Option<StorePoint>,
+    /// How far it had come when this hub began to lead.
+    began: Option<StorePoint>,
     clusters: BTreeMap<ClusterName, ClusterState>,
     changes: SessionChanges,
     /// Whose certificates agents are to trust; none where nobody says.
@@ -172,6 +174,7 @@ impl Sessions {
         let mut state = self.state();
         state.open = false;
         state.point = None;
+        state.began = None;
         leader.clone_into(&mut state.leader);
         for live in std::mem::take(&mut state.clusters)
             .into_values()
@@ -485,33 +488,45 @@ impl Sessions {
         })
     }
 
-    /// The highest term any agent has said it has accepted, since this hub started.
+    /// The highest term any agent has said it has accepted, or this hub has led in, since this hub started.
     #[must_use]
     pub fn highest_term(&self) -> Term {
         self.state().known.highest_term()
     }
 
-    /// How far this hub's store has come, for agents to be told.
+    /// How far this hub's store has come, for agents to be told. The first of an incarnation is how far it had come when this hub
+    /// began to lead.
     pub fn came_to(&self, point: StorePoint) {
-        self.state().point = Some(point);
+        let mut state = self.state();
+        let began = state
+            .began
+            .filter(|began| began.incarnation == point.incarnation)
+            .unwrap_or(point);
+        state.began = Some(began);
+        state.point = Some(point);
+        state.known.came_to(began, point);
     }
 
-    /// How far this hub's store has come; none where it does not lead. Whether it leads is asked after that is known: what another
-    /// leader has written meanwhile is not this one's to tell, as it is more than that leader began with.
+    /// How far this hub's store has come, for the agent of `cluster`; none where this hub does not lead. Whether it leads is asked after
+    /// that is known: what another leader has written meanwhile is not this one's to tell, as it is more than that leader began with. An
+    /// agent that knows of more is told nothing, as it would forget that.
     #[must_use]
-    pub fn point(&self) -> Option<StorePoint> {
+    pub fn point(&self, cluster: &ClusterName) -> Option<StorePoint> {
         let (point, gate) = {
             let state = self.state();
-            (state.point, state.gate.clone())
+            let knows_more = state
+                .began
+                .is_some_and(|began| state.known.knows_more(cluster, began));
+            (state.point.filter(|_| !knows_more), state.gate.clone())
         };
         point.filter(|_| gate.is_none_or(|leads| leads()))
     }
 
-    /// Why a hub whose store had come to `ours` when it began must not command, if agents know of a reason from since an operator last
-    /// let a hub take command.
+    /// Why this hub must not command, if agents or its own past know of a reason from since an operator last let a hub take command.
     #[must_use]
-    pub fn fence(&self, ours: StorePoint, since: Term) -> Option<Fence> {
-        self.state().known.fence(ours, since)
+    pub fn fence(&self) -> Option<Fence> {
+        let state = self.state();
+        state.known.fence(state.began?)
     }
 
     /// An agent said that it has accepted `term`.

@@ -214,7 +214,7 @@ counters! {
 }
 
 /// How far a store had come: its leader's term and its revision. A later term is further than any revision of an earlier one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StorePoint {
     /// The term.
     pub term: Term,
@@ -222,6 +222,10 @@ pub struct StorePoint {
     pub revision: Revision,
     /// Tells the process that says so from every other one.
     pub incarnation: u64,
+    /// From which term on an operator has last let a hub take command.
+    pub command_term: Term,
+    /// How many transactions the store has taken, where it counts them apart from its revisions; else 0.
+    pub writes: u64,
 }
 
 #[cfg(test)]

@@ -4,7 +4,10 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -22,19 +25,23 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// The time of day, for what people and other machines read.
     fn now(&self) -> Timestamp;
 
-    /// Time passed since some fixed moment, for measuring.
+    /// Time passed since some fixed moment, for measuring. It goes on while the machine is suspended, as what others hold of this process
+    /// (leases, sessions, evidence) grows old meanwhile too.
     fn monotonic(&self) -> Duration;
 
-    /// Returns when `duration` has passed.
+    /// Returns when `duration` has passed; time for which the machine was suspended may not count.
     async fn sleep(&self, duration: Duration);
 }
 
 /// The machine's clocks. Copies share the moment [`Clock::monotonic`] counts from.
 ///
-/// Waits by tokio's timer, so a runtime with paused time pauses [`Clock::monotonic`] and [`Clock::sleep`] too.
+/// Waits by tokio's timer, so a runtime with paused time pauses [`Clock::monotonic`] and [`Clock::sleep`] too. That timer stands still
+/// while the machine is suspended: on Linux the time of it is added, elsewhere it is not known.
 #[derive(Clone, Copy, Debug)]
 pub struct SystemClock {
     started: tokio::time::Instant,
+    /// For how long the machine had been suspended by then.
+    suspended: Duration,
 }
 
 impl SystemClock {
@@ -43,6 +50,7 @@ impl SystemClock {
     pub fn new() -> Self {
         Self {
             started: tokio::time::Instant::now(),
+            suspended: SUSPENDED.now(),
         }
     }
 }
@@ -61,11 +69,53 @@ impl Clock for SystemClock {
     }
 
     fn monotonic(&self) -> Duration {
-        self.started.elapsed()
+        self.started
+            .elapsed()
+            .saturating_add(SUSPENDED.now().saturating_sub(self.suspended))
     }
 
     async fn sleep(&self, duration: Duration) {
         tokio::time::sleep(duration).await;
+    }
+}
+
+/// Of this machine.
+static SUSPENDED: Suspended = Suspended(AtomicU64::new(0));
+/// Milliseconds that may pass between the readings of two clocks without a suspension.
+const BETWEEN_READINGS: u64 = 100;
+
+/// For how long the machine has been suspended since it was started, in milliseconds, as far as was noticed. It never gets less.
+#[derive(Debug)]
+struct Suspended(AtomicU64);
+
+impl Suspended {
+    #[cfg(target_os = "linux")]
+    fn now(&self) -> Duration {
+        use rustix::time::{ClockId, clock_gettime};
+        let read = |clock| Duration::try_from(clock_gettime(clock)).unwrap_or_default();
+        // In this order: what passes between the readings makes the difference less, never more.
+        let (with, without) = (read(ClockId::Boottime), read(ClockId::Monotonic));
+        self.notice(with, without)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn now(&self) -> Duration {
+        Duration::from_millis(self.0.load(Ordering::Relaxed))
+    }
+
+    /// Takes what a clock says that counts suspensions, and one that does not.
+    #[cfg_attr(
+        not(target_os = "linux"),
+        expect(dead_code, reason = "no such clocks are known")
+    )]
+    fn notice(&self, with: Duration, without: Duration) -> Duration {
+        let found = u64::try_from(with.saturating_sub(without).as_millis()).unwrap_or(u64::MAX);
+        let before = self.0.load(Ordering::Relaxed);
+        if found < before.saturating_add(BETWEEN_READINGS) {
+            return Duration::from_millis(before);
+        }
+        let before = self.0.fetch_max(found, Ordering::Relaxed);
+        Duration::from_millis(before.max(found))
     }
 }
 
@@ -212,6 +262,46 @@ mod tests {
         clock.set(Timestamp::from_second(50).unwrap());
         assert_eq!(clock.monotonic(), Duration::from_secs(100));
         assert_eq!(clock.now(), Timestamp::from_second(50).unwrap());
+    }
+
+    #[test]
+    fn time_for_which_the_machine_was_suspended_is_noticed_and_never_taken_back() {
+        let suspended = Suspended(AtomicU64::new(0));
+        let notice =
+            |with, without| suspended.notice(Duration::from_millis(with), Duration::from_millis(without));
+        assert_eq!(notice(5_000, 5_000), Duration::ZERO);
+        assert_eq!(notice(5_999, 6_000), Duration::ZERO);
+        // Two clocks of which one started later: from here on it counts.
+        assert_eq!(notice(70_000, 10_000), Duration::from_secs(60));
+        assert_eq!(
+            notice(70_000, 12_000),
+            Duration::from_secs(60),
+            "another thread was between the readings"
+        );
+        assert_eq!(
+            notice(80_050, 20_000),
+            Duration::from_secs(60),
+            "clocks are read one after the other"
+        );
+        assert_eq!(notice(190_050, 30_000), Duration::from_millis(160_050));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_system_clock_goes_as_far_as_one_that_counts_suspensions() {
+        use rustix::time::{ClockId, clock_gettime};
+        let boot = || Duration::try_from(clock_gettime(ClockId::Boottime)).unwrap();
+        let clock = SystemClock::new();
+        let before = boot();
+        let from = clock.monotonic();
+        for _ in 0..1_000 {
+            assert!(clock.monotonic() >= from);
+        }
+        let (gone, all) = (
+            clock.monotonic().saturating_sub(from),
+            boot().saturating_sub(before),
+        );
+        assert!(gone <= all, "{gone:?} of {all:?}");
     }
 
     #[tokio::test(start_paused = true)]

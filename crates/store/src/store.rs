@@ -50,4 +50,10 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// When the store cannot be read.
     async fn revision(&self) -> Result<Revision, StoreError>;
+
+    /// As many transactions with puts as this process knows the store to have taken in all its life, where the store counts them apart
+    /// from its revisions and this process has written. A store that is found with fewer was put back.
+    fn writes(&self) -> Option<u64> {
+        None
+    }
 }

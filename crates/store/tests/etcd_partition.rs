@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use berth_fake::control_plane::EtcdCluster;
+use berth_fake::control_plane::{Cut, EtcdCluster};
 use berth_model::Revision;
 use berth_store::{
     Candidate, Election, EtcdError, EtcdOptions, EtcdStore, Leadership, Store, StoreError, Txn,
@@ -21,30 +21,6 @@ use berth_store::{
 use etcd_client::Client;
 use etcd_support::{etcd_with_a_network, key, options};
 use futures::StreamExt;
-
-/// How a member is cut off.
-#[derive(Clone, Copy, Debug)]
-enum Cut {
-    /// Nobody hears anybody.
-    Both,
-    /// The others do not hear it, and it hears them.
-    Outgoing,
-    /// It does not hear the others, and they hear it.
-    Incoming,
-}
-
-fn cut(etcd: &EtcdCluster, member: usize, how: Cut) {
-    for other in (0..3).filter(|other| *other != member) {
-        match how {
-            Cut::Both => {}
-            Cut::Outgoing => etcd.cut(member, other),
-            Cut::Incoming => etcd.cut(other, member),
-        }
-    }
-    if matches!(how, Cut::Both) {
-        etcd.isolate(member);
-    }
-}
 
 async fn soon<T>(work: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(90), work).await.unwrap()
@@ -203,7 +179,7 @@ async fn through_a_cut(how: Cut, of_etcds_leader: bool) {
     });
     writer.more(20).await;
 
-    cut(&etcd, victim, how);
+    etcd.cut_off(victim, how);
     // Either the first goes by other members and leads on, or the second takes over; in both cases writing goes on.
     let at_the_cut = writer.acknowledged();
     let goes_on = async {
@@ -308,17 +284,17 @@ async fn a_cut_between_a_following_member_and_the_others_loses_nothing_and_heals
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_etcd_leader_that_is_not_heard_loses_nothing_and_heals_by_itself() {
-    through_a_cut(Cut::Outgoing, true).await;
+    through_a_cut(Cut::Mute, true).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_etcd_leader_that_hears_nobody_loses_nothing_and_heals_by_itself() {
-    through_a_cut(Cut::Incoming, true).await;
+    through_a_cut(Cut::Deaf, true).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_following_member_that_hears_nobody_loses_nothing_and_heals_by_itself() {
-    through_a_cut(Cut::Incoming, false).await;
+    through_a_cut(Cut::Deaf, false).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -336,7 +312,7 @@ async fn a_leader_that_reaches_the_smaller_part_alone_writes_nothing_reads_nothi
         async move { leads(&other, "other").await }
     });
 
-    etcd.isolate(victim);
+    etcd.cut_off(victim, Cut::Both);
     // What it asks now is answered as it was before the cut, by what it had just agreed on with the others, or not at all.
     let during = stranded.txn(Txn::new().put(key("during"), "x")).await;
     assert!(

@@ -227,7 +227,7 @@ fn words(standing: &Standing) -> (&'static str, String) {
         return ("observing", message.to_owned());
     }
     match &standing.fence {
-        Some(fence @ Fence::HigherTerm { .. }) => ("fenced", fenced(fence)),
+        Some(fence @ (Fence::HigherTerm { .. } | Fence::TakenOver { .. })) => ("fenced", fenced(fence)),
         Some(fence @ Fence::SetBack { .. }) => ("set-back", fenced(fence)),
         None => ("acting", unreadable(standing)),
     }

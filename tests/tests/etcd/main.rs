@@ -1,10 +1,11 @@
-//! Hubs on a real etcd as an operator has them: moved there and back, restored, cut apart, with records that nobody can read, and while the
+//! Hubs on a real etcd as an operator has them: moved there and back, restored, put back, cut apart, with records that nobody can read, and while the
 //! authority is rolled over. Whatever happens, nothing in the cluster is touched that was not asked for.
 
 mod authority;
 mod moving;
 mod partition;
 mod restoring;
+mod set_back;
 mod starting;
 mod unreadable;
 

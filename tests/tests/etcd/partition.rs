@@ -2,12 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use berth_fake::control_plane::EtcdClusterOptions;
+use berth_fake::control_plane::{Cut, EtcdClusterOptions};
 use berth_model::label;
 use berth_tests::{
+    etcd_records,
     hubs::{Hubs, HubsOptions},
     kubernetes,
+    waiting::{LONG, until},
 };
+
+/// Of etcd; where none leads, they are about to elect one.
+async fn leading_member(hubs: &Hubs) -> anyhow::Result<usize> {
+    until(LONG, "a member leads the others", || async {
+        etcd_records::leading_member(&hubs.etcd).await.map(Some)
+    })
+    .await
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whichever_member_of_etcd_is_cut_off_the_hubs_go_on_and_lose_nothing() {
@@ -15,6 +25,7 @@ async fn whichever_member_of_etcd_is_cut_off_the_hubs_go_on_and_lose_nothing() {
         etcd: EtcdClusterOptions {
             members: 3,
             can_be_cut: true,
+            arguments: vec![etcd_records::ARGUMENT.to_owned()],
             ..EtcdClusterOptions::default()
         },
         ..HubsOptions::default()
@@ -23,19 +34,28 @@ async fn whichever_member_of_etcd_is_cut_off_the_hubs_go_on_and_lose_nothing() {
     .unwrap();
     hubs.join().await.unwrap();
     let mut uids = BTreeMap::new();
-    for member in 0..3 {
-        let before = format!("before-{member}");
+    // Each of them, and the one that leads the others also one way.
+    let both = (0..3).map(|member| (Some(member), Cut::Both));
+    for (round, (member, how)) in both.chain([(None, Cut::Mute), (None, Cut::Deaf)]).enumerate() {
+        let before = format!("before-{round}");
         uids.insert(before.clone(), hubs.create(&before).await.unwrap());
-        hubs.etcd.isolate(member);
+        let member = match member {
+            Some(member) => member,
+            None => leading_member(&hubs).await.unwrap(),
+        };
+        hubs.etcd.cut_off(member, how);
         let cut = tokio::time::Instant::now();
         for number in 0..2 {
-            let during = format!("during-{member}-{number}");
+            let during = format!("during-{round}-{number}");
             uids.insert(during.clone(), hubs.create(&during).await.unwrap());
-            println!("member {member} is cut off: {during} after {:?}", cut.elapsed());
+            println!(
+                "member {member} is cut off ({how:?}): {during} after {:?}",
+                cut.elapsed()
+            );
         }
         hubs.ready(&before).await.unwrap();
         hubs.etcd.heal();
-        let after = format!("after-{member}");
+        let after = format!("after-{round}");
         uids.insert(after.clone(), hubs.create(&after).await.unwrap());
     }
     let kube = hubs.kube().unwrap();

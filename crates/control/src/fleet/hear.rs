@@ -60,13 +60,14 @@ impl Fleet {
     fn heed(&mut self) {
         self.sessions.came_to(StorePoint {
             revision: self.watched,
+            writes: self.store.writes().unwrap_or_default(),
             ..self.from
         });
         if matches!(self.fence, Some(Fence::SetBack { .. })) {
             // What it has forgotten does not come back; only an operator can decide to go on without it.
             return;
         }
-        let fence = self.sessions.fence(self.from, self.view.command_term);
+        let fence = self.sessions.fence();
         if fence != self.fence {
             if let Some(fence) = fence.as_ref().filter(|_| self.fence.is_none()) {
                 error!(term = %self.view.term, "{fence}; this hub stops commanding: see berth fleet status");
@@ -86,7 +87,7 @@ impl Fleet {
         let record = RestoreRecord {
             source: fence.to_string(),
             restored_at: now,
-            revision: *ours,
+            revision: ours.revision,
             snapshot_at: now,
             unfinished: false,
         };

@@ -203,10 +203,12 @@ impl Fleet {
             term: parts.term,
             revision: loaded.revision,
             incarnation: entropy::uuid().as_u64_pair().0,
+            command_term: loaded.view.command_term,
+            writes: parts.store.writes().unwrap_or_default(),
         };
         parts.sessions.came_to(point);
-        // Of an earlier period: what agents know is not forgotten.
-        let fence = parts.sessions.fence(point, loaded.view.command_term);
+        // Of an earlier period: what agents and this process know is not forgotten.
+        let fence = parts.sessions.fence();
         let mut fleet = Self {
             store: parts.store,
             provisioner: parts.provisioner,

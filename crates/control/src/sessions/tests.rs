@@ -138,12 +138,13 @@ fn who_leads_no_more_tells_nobody_how_far_the_store_is() {
         term: Term(2),
         revision: berth_model::Revision(7),
         incarnation: 1,
+        ..StorePoint::default()
     };
     sessions.came_to(point);
-    assert_eq!(sessions.point(), Some(point));
+    assert_eq!(sessions.point(&name("a")), Some(point));
     // It was paused, and has read what the next leader wrote before it learns of that one.
     leads.store(false, Ordering::Relaxed);
-    assert_eq!(sessions.point(), None);
+    assert_eq!(sessions.point(&name("a")), None);
 }
 
 #[tokio::test]

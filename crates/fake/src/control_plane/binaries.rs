@@ -12,6 +12,8 @@ pub const VERSION: &str = "v1.36.3";
 pub enum Binary {
     /// The store.
     Etcd,
+    /// What puts a store back from a snapshot.
+    Etcdutl,
     /// The API.
     Apiserver,
     /// The controllers: quotas, namespaces, workloads.
@@ -26,8 +28,9 @@ pub enum Binary {
 
 impl Binary {
     /// Every program.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Etcd,
+        Self::Etcdutl,
         Self::Apiserver,
         Self::ControllerManager,
         Self::Scheduler,
@@ -40,6 +43,7 @@ impl Binary {
     pub fn file_name(self) -> &'static str {
         match self {
             Self::Etcd => "etcd",
+            Self::Etcdutl => "etcdutl",
             Self::Apiserver => "kube-apiserver",
             Self::ControllerManager => "kube-controller-manager",
             Self::Scheduler => "kube-scheduler",
@@ -200,7 +204,12 @@ mod tests {
         assert_eq!(found.path(Binary::Kwok), Some(&*incomplete.path().join("kwok")));
         assert_eq!(
             found.missing(),
-            [Binary::ControllerManager, Binary::Scheduler, Binary::Kubectl]
+            [
+                Binary::Etcdutl,
+                Binary::ControllerManager,
+                Binary::Scheduler,
+                Binary::Kubectl
+            ]
         );
     }
 

@@ -1,6 +1,8 @@
 //! An etcd of one or several members, each a process that can be killed, paused and started again: for tests of what uses
 //! etcd itself. A control plane takes a [`SharedEtcd`](super::SharedEtcd) instead.
 
+mod put_back;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,6 +56,17 @@ pub struct EtcdTls {
     pub certificate: String,
     /// Its key.
     pub key: String,
+}
+
+/// Which words between members are lost; see [`EtcdCluster::cut_off`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// Nobody hears anybody.
+    Both,
+    /// The others do not hear it, and it hears them.
+    Mute,
+    /// It does not hear the others, and they hear it.
+    Deaf,
 }
 
 /// A running etcd on loopback. Dropping it kills its members and removes what they wrote.
@@ -129,12 +142,7 @@ impl EtcdCluster {
             program,
             _directory: directory,
         };
-        for at in 0..options.members {
-            cluster.launch(at)?;
-        }
-        for at in 0..options.members {
-            cluster.ready(at).await?;
-        }
+        cluster.start_all().await?;
         Ok(cluster)
     }
 
@@ -158,6 +166,27 @@ impl EtcdCluster {
         if let Some(mut process) = self.members[member].process.take() {
             process.kill();
         }
+    }
+
+    /// Kills all members.
+    pub fn kill_all(&mut self) {
+        for member in 0..self.members.len() {
+            self.kill(member);
+        }
+    }
+
+    /// Starts all members and waits until each is well.
+    ///
+    /// # Errors
+    /// One does not start, or it takes too long.
+    pub async fn start_all(&mut self) -> Result<(), Error> {
+        for member in 0..self.members.len() {
+            self.launch(member)?;
+        }
+        for member in 0..self.members.len() {
+            self.ready(member).await?;
+        }
+        Ok(())
     }
 
     /// Starts a killed member on the data it had. Returns when the process runs; [`Self::ready`] waits until it is well.
@@ -221,11 +250,15 @@ impl EtcdCluster {
         }
     }
 
-    /// Cuts a member off from all others, both ways.
-    pub fn isolate(&self, member: usize) {
+    /// Cuts a member off from all others.
+    pub fn cut_off(&self, member: usize, how: Cut) {
         for other in (0..self.members.len()).filter(|other| *other != member) {
-            self.cut(member, other);
-            self.cut(other, member);
+            if how != Cut::Deaf {
+                self.cut(member, other);
+            }
+            if how != Cut::Mute {
+                self.cut(other, member);
+            }
         }
     }
 

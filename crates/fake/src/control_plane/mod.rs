@@ -37,7 +37,7 @@ pub use binaries::{Binaries, Binary, NotFound, VERSION, cache_in};
 pub use client::client;
 pub use error::Error;
 pub use etcd::SharedEtcd;
-pub use etcd_cluster::{EtcdCluster, EtcdClusterOptions, EtcdTls};
+pub use etcd_cluster::{Cut, EtcdCluster, EtcdClusterOptions, EtcdTls};
 pub use options::{Options, TokenWebhook};
 
 use std::fmt;

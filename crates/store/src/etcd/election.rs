@@ -94,6 +94,17 @@ impl Office {
         }
     }
 
+    /// Whatever term it is, it is over.
+    pub(super) fn give_up(&self) {
+        let fence = match &*self.standing() {
+            Standing::Leading(term) => Some(term.fence),
+            Standing::Tool | Standing::Following => None,
+        };
+        if let Some(fence) = fence {
+            self.lose(fence);
+        }
+    }
+
     fn stand(&self) {
         let mut standing = self.standing();
         if matches!(*standing, Standing::Tool) {

@@ -1,5 +1,5 @@
 //! What is where in etcd: `<prefix>data/<key>` is what was stored, `<prefix>election` says who leads, `<prefix>schema` in which form
-//! things are stored.
+//! things are stored, and how often `<prefix>writes` was written tells how many transactions there were.
 
 use berth_model::Revision;
 use bytes::Bytes;
@@ -13,6 +13,7 @@ pub(super) struct Keys {
     data: String,
     election: String,
     schema: String,
+    writes: String,
 }
 
 impl Keys {
@@ -21,6 +22,7 @@ impl Keys {
             data: format!("{prefix}data/"),
             election: format!("{prefix}election"),
             schema: format!("{prefix}schema"),
+            writes: format!("{prefix}writes"),
         }
     }
 
@@ -30,6 +32,10 @@ impl Keys {
 
     pub(super) fn schema(&self) -> &str {
         &self.schema
+    }
+
+    pub(super) fn writes(&self) -> &str {
+        &self.writes
     }
 
     /// Where a key is.
@@ -107,5 +113,6 @@ mod tests {
         assert!(inside("b/", Some("a/1"), "b/1") && !inside("a/", Some("b"), "a/1"));
         assert!(keys.election().as_bytes() > &keys.range("", None).1[..]);
         assert!(keys.schema().as_bytes() > &keys.range("", None).1[..]);
+        assert!(keys.writes().as_bytes() > &keys.range("", None).1[..]);
     }
 }

@@ -2,10 +2,12 @@
 //!
 //! Every read is linearizable: it shows what was acknowledged before it began, whoever wrote it. A revision of the store is
 //! etcd's own: a transaction raises it, and so do an election and whatever else is written to that etcd, so revisions grow
-//! but have gaps. A counter of our own would have none, at the price of one transaction at a time.
+//! but have gaps. A counter of our own would have none, at the price of one transaction at a time; how many transactions there were is
+//! counted all the same, which tells an etcd that was put back.
 //!
 //! etcd keeps history until somebody compacts it: set `--auto-compaction-mode` and `--auto-compaction-retention` there.
 
+mod count;
 mod election;
 mod error;
 mod keys;
@@ -26,10 +28,12 @@ use etcd_client::{Client, GetOptions, GetResponse, ResponseHeader};
 
 pub use self::options::{EtcdOptions, InvalidEtcdOptions};
 use self::{
+    count::Count,
     election::Office,
     error::{is_out_of_history, meaning},
     keys::{Keys, number, revision},
     link::{Link, MAX_ANSWER},
+    txn::{Ground, Refused},
 };
 use crate::{
     entry::{Entry, Listing, Page},
@@ -61,6 +65,7 @@ pub struct EtcdStore {
     keys: Keys,
     clock: Arc<dyn Clock>,
     office: Arc<Office>,
+    count: Arc<Count>,
     /// See [`Self::incarnation`].
     incarnation: Arc<OnceLock<String>>,
 }
@@ -86,6 +91,7 @@ impl EtcdStore {
             link,
             keys,
             clock,
+            count: Arc::new(Count::new(Arc::clone(&office))),
             office,
             incarnation: Arc::default(),
         };
@@ -184,8 +190,13 @@ impl Store for EtcdStore {
 
     async fn txn(&self, txn: Txn) -> Result<Revision, StoreError> {
         txn.check()?;
-        let fence = self.office.fence(&*self.clock)?;
-        let request = txn::request(&self.keys, &txn, fence);
+        // In this order.
+        let writes = self.count.known();
+        let ground = Ground {
+            fence: self.office.fence(&*self.clock)?,
+            writes,
+        };
+        let request = txn::request(&self.keys, &txn, ground);
         let write = |client: Client| {
             let request = request.clone();
             async move { client.kv_client().txn(request).await }
@@ -194,11 +205,19 @@ impl Store for EtcdStore {
             Err(full @ StoreError::Full { .. }) => return Err(self.when_full(&txn, full).await),
             answer => answer?,
         };
-        let outcome = txn::outcome(&txn, fence, &answer);
-        if let (Err(StoreError::NotLeader), Some(fence)) = (&outcome, fence) {
+        match txn::outcome(&txn, ground, &answer) {
+            Ok(taken) => {
+                self.count.taken(taken.writes.unwrap_or_default());
+                return Ok(taken.revision);
+            }
+            Err(Refused::Because(error)) => return Err(error),
+            Err(Refused::PutBack(found)) => self.count.put_back(ground.writes, found),
+            Err(Refused::NotLeader) => {}
+        }
+        if let Some(fence) = ground.fence {
             self.office.lose(fence);
         }
-        outcome
+        Err(StoreError::NotLeader)
     }
 
     async fn watch(&self, from: Revision) -> Result<Watch, StoreError> {
@@ -215,6 +234,7 @@ impl Store for EtcdStore {
             Arc::clone(&self.link),
             self.keys.clone(),
             Arc::clone(&self.clock),
+            Arc::clone(&self.count),
             from,
         );
         if !there {
@@ -230,6 +250,10 @@ impl Store for EtcdStore {
             .read("read the revision", self.keys.election().as_bytes(), options)
             .await?;
         Ok(revision_of(found.header()))
+    }
+
+    fn writes(&self) -> Option<u64> {
+        Some(self.count.known()).filter(|known| *known > 0)
     }
 }
 

@@ -5,18 +5,54 @@ use etcd_client::{
     Compare as Holds, CompareOp, GetOptions, Txn as Request, TxnOp, TxnOpResponse, TxnResponse,
 };
 
-use super::keys::{Keys, number, revision};
+use super::{
+    count::counted,
+    keys::{Keys, number, revision},
+};
 use crate::{
     error::StoreError,
     txn::{Compare, Txn},
 };
 
-/// `txn` as a request, done only if the election key was created at `fence`.
-pub(super) fn request(keys: &Keys, txn: &Txn, fence: Option<Revision>) -> Request {
+/// What a transaction stands on besides its own compares.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ground {
+    /// The election key was created there; none for a tool.
+    pub(super) fence: Option<Revision>,
+    /// etcd has taken that many transactions at least, or it was put back.
+    pub(super) writes: u64,
+}
+
+/// What came of a transaction that was done.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub(super) revision: Revision,
+    /// How many etcd has taken now; none where this one does not count.
+    pub(super) writes: Option<u64>,
+}
+
+/// Why it was not done.
+#[derive(Debug)]
+pub(super) enum Refused {
+    /// Another one leads, or nobody.
+    NotLeader,
+    /// etcd was put back: it has taken that many transactions.
+    PutBack(u64),
+    /// Its own compares do not hold.
+    Because(StoreError),
+}
+
+/// `txn` as a request, done only on this ground.
+pub(super) fn request(keys: &Keys, txn: &Txn, ground: Ground) -> Request {
     let only_key = || Some(GetOptions::new().with_keys_only());
-    let leads = fence.map(|fence| Holds::create_revision(keys.election(), CompareOp::Equal, number(fence)));
+    let leads = ground
+        .fence
+        .map(|fence| Holds::create_revision(keys.election(), CompareOp::Equal, number(fence)));
+    let whole = i64::try_from(ground.writes).ok().filter(|writes| *writes > 0);
+    let whole = whole.map(|writes| Holds::version(keys.writes(), CompareOp::Greater, writes - 1));
     let compares = leads
         .into_iter()
+        .chain(whole)
         .chain(txn.compares.iter().map(|compare| holds(keys, compare)));
     let puts = txn
         .puts
@@ -24,12 +60,16 @@ pub(super) fn request(keys: &Keys, txn: &Txn, fence: Option<Revision>) -> Reques
         .map(|(key, value)| TxnOp::put(keys.of(key), value.to_vec(), None));
     let deletes = txn.deletes.iter().map(|key| TxnOp::delete(keys.of(key), None));
     let mut writes: Vec<TxnOp> = puts.chain(deletes).collect();
-    if writes.is_empty() {
+    if counts(txn) {
+        writes.push(TxnOp::put(keys.writes(), "", None));
+        writes.push(TxnOp::get(keys.writes(), only_key()));
+    } else if writes.is_empty() {
         // Without any operation etcd would answer from whatever it has at hand, with a revision of the past.
         writes.push(TxnOp::get(keys.election(), only_key()));
     }
     // When a compare does not hold: which.
-    let leader = fence.map(|_| TxnOp::get(keys.election(), only_key()));
+    let leader = ground.fence.map(|_| TxnOp::get(keys.election(), only_key()));
+    let all = TxnOp::get(keys.writes(), only_key());
     let looks = txn
         .compares
         .iter()
@@ -37,7 +77,12 @@ pub(super) fn request(keys: &Keys, txn: &Txn, fence: Option<Revision>) -> Reques
     Request::new()
         .when(compares.collect::<Vec<_>>())
         .and_then(writes)
-        .or_else(leader.into_iter().chain(looks).collect::<Vec<_>>())
+        .or_else(leader.into_iter().chain([all]).chain(looks).collect::<Vec<_>>())
+}
+
+/// Whether it counts among the transactions.
+const fn counts(txn: &Txn) -> bool {
+    !txn.puts.is_empty()
 }
 
 fn holds(keys: &Keys, compare: &Compare) -> Holds {
@@ -52,43 +97,44 @@ fn holds(keys: &Keys, compare: &Compare) -> Holds {
 }
 
 /// What came of it.
-pub(super) fn outcome(
-    txn: &Txn,
-    fence: Option<Revision>,
-    answer: &TxnResponse,
-) -> Result<Revision, StoreError> {
-    if answer.succeeded() {
-        return Ok(revision(
-            answer.header().map_or(0, etcd_client::ResponseHeader::revision),
-        ));
-    }
-    let mut looks = answer.op_responses().into_iter().map(|look| match look {
-        TxnOpResponse::Get(found) => found
-            .kvs()
-            .first()
-            .map(|kv| (revision(kv.create_revision()), revision(kv.mod_revision()))),
+pub(super) fn outcome(txn: &Txn, ground: Ground, answer: &TxnResponse) -> Result<Taken, Refused> {
+    let mut found = answer.op_responses().into_iter().map(|found| match found {
+        TxnOpResponse::Get(found) => found.kvs().first().cloned(),
         _ => None,
     });
-    if let Some(fence) = fence
-        && looks.next().flatten().is_none_or(|(created, _)| created != fence)
+    if answer.succeeded() {
+        return Ok(Taken {
+            revision: revision(answer.header().map_or(0, etcd_client::ResponseHeader::revision)),
+            writes: counts(txn).then(|| counted(found.next_back().flatten().as_ref())),
+        });
+    }
+    if let Some(fence) = ground.fence
+        && found
+            .next()
+            .flatten()
+            .is_none_or(|kv| revision(kv.create_revision()) != fence)
     {
-        return Err(StoreError::NotLeader);
+        return Err(Refused::NotLeader);
+    }
+    let writes = counted(found.next().flatten().as_ref());
+    if writes < ground.writes {
+        return Err(Refused::PutBack(writes));
     }
     let failed = txn
         .compares
         .iter()
-        .zip(looks.map(|look| look.map(|(_, written)| written)))
+        .zip(found.map(|look| look.map(|kv| revision(kv.mod_revision()))))
         .find(|(compare, found)| !compare.holds(*found));
-    match failed {
-        Some((compare, found)) => Err(StoreError::Conflict {
+    Err(Refused::Because(match failed {
+        Some((compare, found)) => StoreError::Conflict {
             key: compare.key().clone(),
             found,
-        }),
-        None => Err(StoreError::Unavailable {
+        },
+        None => StoreError::Unavailable {
             operation: "write",
             problem: "etcd refused a transaction and did not say which compare failed".to_owned(),
-        }),
-    }
+        },
+    }))
 }
 
 /// A request that reads what `txn` writes.

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use etcd_client::{WatchOptions, WatchStream, proto::PbWatchResponse};
 
 use super::{
+    count::Count,
     error::{away, meaning},
     keys::{Keys, number, revision},
     link::{Link, MAX_ANSWER},
@@ -27,6 +28,9 @@ pub(super) struct State {
     link: Arc<Link>,
     keys: Keys,
     clock: Arc<dyn Clock>,
+    count: Arc<Count>,
+    /// How many transactions were known of when it was last connected.
+    writes: u64,
     /// Up to here everything was given out, or is in `ready`.
     seen: Revision,
     /// Whole transactions.
@@ -42,11 +46,19 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(link: Arc<Link>, keys: Keys, clock: Arc<dyn Clock>, from: Revision) -> Self {
+    pub(super) fn new(
+        link: Arc<Link>,
+        keys: Keys,
+        clock: Arc<dyn Clock>,
+        count: Arc<Count>,
+        from: Revision,
+    ) -> Self {
         Self {
             link,
             keys,
             clock,
+            writes: count.known(),
+            count,
             seen: from,
             ready: VecDeque::new(),
             begun: Vec::new(),
@@ -60,7 +72,12 @@ impl State {
     /// Connects now instead of when something is first asked for.
     pub(super) async fn open(&mut self) -> Result<(), StoreError> {
         let (start, end) = self.keys.range("", None);
-        self.stream = Some(open(&self.link, start, Some(end), self.seen).await?);
+        let stream = open(&self.link, start, Some(end), self.seen).await?;
+        // After that: an etcd that is put back meanwhile breaks the stream. Of one that was, a watch shows nothing for a long time, or
+        // that everything is to be read again, and what is read then is of the past.
+        let checked = self.count.check(&self.link, &self.keys, self.writes);
+        self.writes = checked.await?;
+        self.stream = Some(stream);
         Ok(())
     }
 

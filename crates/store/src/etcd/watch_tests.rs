@@ -3,13 +3,15 @@
 use etcd_client::proto::{PbEvent, PbKeyValue, PbResponseHeader};
 
 use super::*;
-use crate::{etcd::EtcdOptions, key::Key};
+use crate::{etcd::EtcdOptions, etcd::election::Office, key::Key};
 
 fn watch() -> State {
     let options = EtcdOptions::new(vec!["http://127.0.0.1:1".into()]);
     let link = Arc::new(Link::new(&options).unwrap());
     let clock = Arc::new(berth_runtime::clock::SystemClock::new());
-    State::new(link, Keys::under(&options.prefix), clock, Revision(10))
+    let keys = Keys::under(&options.prefix);
+    let count = Arc::new(Count::new(Arc::new(Office::new(options.lease_ttl))));
+    State::new(link, keys, clock, count, Revision(10))
 }
 
 fn answer(fragment: bool, changes: &[(i64, &str)]) -> PbWatchResponse {

@@ -116,6 +116,8 @@ pub const fn store_point_to_proto(point: StorePoint) -> agent::StorePoint {
         term: point.term.0,
         revision: point.revision.0,
         incarnation: point.incarnation,
+        command_term: point.command_term.0,
+        writes: point.writes,
     }
 }
 
@@ -126,6 +128,8 @@ pub const fn store_point_from_proto(point: &agent::StorePoint) -> StorePoint {
         term: Term(point.term),
         revision: Revision(point.revision),
         incarnation: point.incarnation,
+        command_term: Term(point.command_term),
+        writes: point.writes,
     }
 }
 

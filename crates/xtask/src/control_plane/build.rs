@@ -13,6 +13,7 @@ use super::programs::{ETCD_VERSION, KUBERNETES_VERSION, KWOK_VERSION, Program};
 use crate::run::{exists, say, shown};
 
 const GO_DIRECTIVE: &str = "go 1.26.0";
+const ETCDUTL: &str = "go.etcd.io/etcd/etcdutl/v3";
 /// After how many compiled packages a sign of life is given.
 const PACKAGES_PER_LINE: usize = 100;
 const LINES_OF_ERROR: usize = 20;
@@ -30,11 +31,16 @@ pub(crate) fn install(programs: &[Program], target: &Path, work: &Path) -> anyho
     let kubernetes: Vec<Program> = programs
         .iter()
         .copied()
-        .filter(|one| !matches!(one, Program::Etcd | Program::Kwok))
+        .filter(|one| !matches!(one, Program::Etcd | Program::Etcdutl | Program::Kwok))
         .collect();
-    if programs.contains(&Program::Etcd) {
-        etcd(&work.join("etcd"), output.path())?;
-        place(Program::Etcd, output.path(), target)?;
+    let of_etcd = [Program::Etcd, Program::Etcdutl].map(|one| (one, programs.contains(&one)));
+    if of_etcd.iter().any(|(_, wanted)| *wanted) {
+        let module = work.join("etcd");
+        etcd_module(&module)?;
+        for (program, _) in of_etcd.into_iter().filter(|(_, wanted)| *wanted) {
+            etcd_program(program, &module, output.path())?;
+            place(program, output.path(), target)?;
+        }
     }
     if programs.contains(&Program::Kwok) {
         kwok(output.path())?;
@@ -156,18 +162,27 @@ fn kubernetes_program(program: Program, module: &Path, output: &Path) -> anyhow:
     watched(&mut build, "packages compiled")
 }
 
-fn etcd(module: &Path, output: &Path) -> anyhow::Result<()> {
+/// A module that requires etcd. Its server is a library with a `main` of one line; its tool for what lies on a disk is a program.
+fn etcd_module(directory: &Path) -> anyhow::Result<()> {
     let main = "package main\n\nimport (\n\t\"os\"\n\n\t\"go.etcd.io/etcd/server/v3/etcdmain\"\n)\n\nfunc main() { etcdmain.Main(os.Args) }\n";
+    let tools = format!("//go:build tools\n\npackage main\n\nimport _ \"{ETCDUTL}\"\n");
     let requirement = format!(
-        "module berth.dev/etcd\n\n{GO_DIRECTIVE}\n\nrequire go.etcd.io/etcd/server/v3 {ETCD_VERSION}\n"
+        "module berth.dev/etcd\n\n{GO_DIRECTIVE}\n\nrequire (\n\tgo.etcd.io/etcd/server/v3 {ETCD_VERSION}\n\t{ETCDUTL} {ETCD_VERSION}\n)\n"
     );
-    write_module(module, &[("go.mod", &requirement), ("main.go", main)])?;
-    watched(go(module).args(["mod", "tidy"]), "modules found")?;
+    write_module(
+        directory,
+        &[("go.mod", &requirement), ("main.go", main), ("tools.go", &tools)],
+    )?;
+    watched(go(directory).args(["mod", "tidy"]), "modules found")
+}
+
+fn etcd_program(program: Program, module: &Path, output: &Path) -> anyhow::Result<()> {
+    let package = if program == Program::Etcdutl { ETCDUTL } else { "." };
     let mut build = go(module);
     build
         .args(["build", "-v", "-trimpath", "-ldflags", "-s -w", "-o"])
-        .arg(output.join("etcd"))
-        .arg(".");
+        .arg(output.join(program.name()))
+        .arg(package);
     watched(&mut build, "packages compiled")
 }
 

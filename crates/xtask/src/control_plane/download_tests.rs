@@ -109,7 +109,16 @@ fn mirror() -> Server {
     for program in Program::ALL {
         let source = program.source(Platform::own(), Some(""));
         let body = match &source.member {
-            Some(member) => archive(&[(member, program.name())]),
+            // Programs of one maker come in one archive.
+            Some(_) => {
+                let beside = Program::ALL.map(|one| (one.source(Platform::own(), Some("")), one.name()));
+                let members: Vec<_> = beside
+                    .iter()
+                    .filter(|(other, _)| other.url == source.url)
+                    .filter_map(|(other, name)| Some((other.member.as_deref()?, *name)))
+                    .collect();
+                archive(&members)
+            }
             None => program.name().as_bytes().to_vec(),
         };
         let file = source.url.rsplit('/').next().expect("a file");

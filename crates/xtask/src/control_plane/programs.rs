@@ -11,6 +11,7 @@ pub(crate) const KWOK_VERSION: &str = "v0.8.0";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Program {
     Etcd,
+    Etcdutl,
     Apiserver,
     ControllerManager,
     Scheduler,
@@ -36,8 +37,9 @@ pub(crate) struct Source {
 }
 
 impl Program {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Etcd,
+        Self::Etcdutl,
         Self::Apiserver,
         Self::ControllerManager,
         Self::Scheduler,
@@ -51,6 +53,7 @@ impl Program {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Etcd => "etcd",
+            Self::Etcdutl => "etcdutl",
             Self::Apiserver => "kube-apiserver",
             Self::ControllerManager => "kube-controller-manager",
             Self::Scheduler => "kube-scheduler",
@@ -72,13 +75,13 @@ impl Program {
             None => official.to_owned(),
         };
         match self {
-            Self::Etcd => {
+            Self::Etcd | Self::Etcdutl => {
                 let base = base("/etcd", "https://github.com/etcd-io/etcd/releases/download");
                 let package = format!("etcd-{ETCD_VERSION}-{system}-{processor}");
                 Source {
                     url: format!("{base}/{ETCD_VERSION}/{package}.tar.gz"),
                     checksum_url: format!("{base}/{ETCD_VERSION}/SHA256SUMS"),
-                    member: Some(format!("{package}/etcd")),
+                    member: Some(format!("{package}/{}", self.name())),
                 }
             }
             Self::Kwok => {

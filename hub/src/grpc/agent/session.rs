@@ -76,6 +76,7 @@ impl Ends {
         let speaker = Speaker {
             clock: self.clock.clone(),
             store: self.store.clone(),
+            cluster: cluster.clone(),
             term: self.term,
             out: out.clone(),
             nonce: 0,

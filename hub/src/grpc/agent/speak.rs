@@ -7,7 +7,7 @@ use berth_control::{
     outbox::{Command, Outbox, Outgoing},
     sessions::ANSWER,
 };
-use berth_model::{Assignment, Term};
+use berth_model::{Assignment, ClusterName, Term};
 use berth_proto::agent::{self, link_response, request::Question};
 use berth_runtime::Clock;
 use berth_store::Store;
@@ -31,6 +31,7 @@ pub(super) type Out = mpsc::Sender<Result<agent::LinkResponse, Status>>;
 pub(super) struct Speaker {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) store: Arc<dyn Store>,
+    pub(super) cluster: ClusterName,
     pub(super) term: Term,
     pub(super) out: Out,
     pub(super) nonce: u64,
@@ -63,7 +64,7 @@ impl Speaker {
     async fn ping(&self) -> bool {
         let ping = agent::Ping {
             number: self.pings.say(self.clock.monotonic()),
-            told: self.sessions.point().map(link::store_point_to_proto),
+            told: self.sessions.point(&self.cluster).map(link::store_point_to_proto),
         };
         self.send(link_response::Message::Ping(ping)).await
     }

@@ -70,6 +70,7 @@ async fn a_heartbeat_is_as_old_as_what_it_answers_however_long_it_was_on_its_way
         term: Term(1),
         revision: berth_model::Revision(40),
         incarnation: 9,
+        ..StorePoint::default()
     });
     let cluster = ClusterName::new("eu-1").unwrap();
     let token = registry
