@@ -88,6 +88,15 @@ impl DifferenceKind {
     }
 }
 
+impl Difference {
+    /// Whether a cluster holds what no assignment of the store can replace before an operator lets a hub take command.
+    #[must_use]
+    pub fn is_ahead(&self) -> bool {
+        let ahead = [DifferenceKind::Newer, DifferenceKind::OtherContent];
+        self.tenants.iter().any(|differs| ahead.contains(&differs.kind))
+    }
+}
+
 /// Compares. Clusters that are not connected are named and not judged.
 #[must_use]
 pub fn difference(view: &View, highest_term: Term) -> Difference {

@@ -27,6 +27,7 @@ use crate::{
     hub::Hub,
     member::Member,
     network::Network,
+    setback::{self, Forgotten},
     store::{Reached, Road, Truth},
 };
 
@@ -60,6 +61,28 @@ impl Shape {
     }
 }
 
+/// What only some runs have, drawn apart so that the others stay as they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rare {
+    /// The store is put back to an earlier state.
+    pub set_back: Option<setback::Kind>,
+    /// There may be two agents in one cluster at once.
+    pub twins: bool,
+}
+
+impl Rare {
+    /// Of the run of this seed.
+    #[must_use]
+    pub fn draw(seed: u64) -> Self {
+        let dice = Dice::named(seed, "put back");
+        let kinds = [setback::Kind::Restored, setback::Kind::Copied];
+        Self {
+            set_back: if dice.percent(20) { dice.pick(&kinds) } else { None },
+            twins: Dice::named(seed, "two agents").percent(20),
+        }
+    }
+}
+
 /// Everything. Copies are the same world.
 #[derive(Clone)]
 pub struct World {
@@ -75,12 +98,18 @@ pub struct World {
     pub cloud: Cloud,
     /// What is different in this run.
     pub shape: Shape,
+    /// What only some runs have.
+    pub rare: Rare,
+    /// What clusters have that the store was made to forget.
+    pub forgotten: Forgotten,
     /// The fleet's certificate authority, which nobody below TLS asks for anything.
     pub authority: Arc<Authority>,
     machines: Arc<Mutex<BTreeMap<String, Machine>>>,
     sites: Arc<Mutex<BTreeMap<ClusterName, Site>>>,
     /// Dead processes wait to be started by whoever killed them.
     pub over: Arc<AtomicBool>,
+    /// Nobody may stand on the store.
+    closed: Arc<AtomicBool>,
 }
 
 /// One authority serves every run of this program: making one takes longer than some runs.
@@ -119,8 +148,10 @@ pub struct Site {
     pub cloud_name: Option<String>,
     /// It has joined: its agent has a certificate.
     pub joined: bool,
-    /// Its agent.
+    /// Its agent; the newer one where there are two.
     pub agent: Option<Agent>,
+    /// Others that may still be there.
+    pub older: Vec<Agent>,
     started: u64,
     /// Which token its agent tries to join with; an older try gives up.
     tokens: u64,
@@ -135,7 +166,8 @@ impl World {
         let dice = Dice::new(seed);
         let shape = Shape::draw(&dice);
         let history = History::new(trace);
-        history.note(Event::Fault(format!("seed {seed}: {shape:?}")));
+        let rare = Rare::draw(seed);
+        history.note(Event::Fault(format!("seed {seed}: {shape:?} {rare:?}")));
         let lease = (shape.hubs > 1).then(Lease::default);
         let truth = Truth::new(history.clone(), dice.clone(), lease).await?;
         let machines = (1..=shape.hubs)
@@ -156,10 +188,13 @@ impl World {
             truth,
             cloud: Cloud::default(),
             shape,
+            rare,
+            forgotten: Forgotten::default(),
             authority: authority()?,
             machines: Arc::new(Mutex::new(machines)),
             sites: Arc::default(),
             over: Arc::default(),
+            closed: Arc::default(),
         })
     }
 
@@ -223,8 +258,16 @@ impl World {
         self.sites_mut().clone()
     }
 
+    /// Whether nobody may stand on the store from now on.
+    pub fn close(&self, closed: bool) {
+        self.closed.store(closed, Ordering::Relaxed);
+    }
+
     /// Starts a process on a machine that runs none.
     pub fn start_hub(&self, machine: &str) {
+        if self.closed.load(Ordering::Relaxed) {
+            return;
+        }
         let (name, reached, clock) = {
             let mut machines = self.machines();
             let Some(found) = machines.get_mut(machine) else {
@@ -303,6 +346,48 @@ impl World {
         }
     }
 
+    /// Starts another agent beside `older`, which is to go.
+    pub fn add_agent(&self, cluster: &ClusterName, older: &Agent) {
+        if let Some(site) = self.sites_mut().get_mut(cluster)
+            && let Some(agent) = site.agent.take_if(|agent| agent.name == older.name)
+        {
+            site.older.push(agent);
+        }
+        self.start_agent(cluster);
+    }
+
+    /// Kills one agent process, whichever it is.
+    pub fn end_agent(&self, agent: &Agent) {
+        if agent.gate.dead() {
+            return;
+        }
+        self.history.note(Event::Fault(format!("kill {}", agent.name)));
+        agent.gate.kill(false);
+        let agent = agent.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            agent.bury();
+        });
+    }
+
+    /// An agent process ended by itself: whoever runs it starts another, unless one is there.
+    pub fn agent_ended(&self, cluster: &ClusterName, process: &str, why: &str) {
+        let found = self.sites().get(cluster).and_then(|site| {
+            let all = site.agent.iter().chain(&site.older);
+            all.clone().find(|agent| agent.name == process).cloned()
+        });
+        let Some(agent) = found.filter(|agent| !agent.gate.dead()) else {
+            return;
+        };
+        self.history.note(Event::Fault(format!("{process} exits: {why}")));
+        agent.gate.kill(false);
+        let (world, cluster) = (self.clone(), cluster.clone());
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            world.start_agent(&cluster);
+        });
+    }
+
     /// Kills the agent of a cluster.
     pub fn kill_agent(&self, cluster: &ClusterName, silently: bool) {
         let agent = self.sites_mut().get(cluster).and_then(|site| site.agent.clone());
@@ -346,6 +431,7 @@ impl World {
                 cloud_name,
                 joined: false,
                 agent: None,
+                older: Vec::new(),
                 started: 0,
                 tokens: 0,
             };
@@ -387,7 +473,7 @@ impl World {
                         && self.network.reaches(machine, cluster.as_str())
                 })
                 .and_then(|machine| self.hub(&machine))
-                .filter(|hub| !hub.gate.dead() && hub.leading().is_some());
+                .filter(|hub| !hub.gate.dead() && hub.refuses_changes().is_none());
             let Some(hub) = hub else { continue };
             let Ok(uid) = site.member.uid().await else {
                 continue;
@@ -412,9 +498,19 @@ impl World {
         }
     }
 
+    /// Somebody takes away what the agent of a cluster knows of itself, so that it joins with the next token it gets.
+    pub fn forget_identity(&self, cluster: &ClusterName) {
+        self.kill_agent(cluster, false);
+        if let Some(site) = self.sites_mut().get_mut(cluster) {
+            site.joined = false;
+        }
+    }
+
     /// The cluster is gone, with everything in it.
     pub fn demolish(&self, cluster: &ClusterName) {
         self.kill_agent(cluster, false);
+        let older = self.sites().get(cluster).map(|site| site.older.clone());
+        older.iter().flatten().for_each(|agent| self.end_agent(agent));
         if self.sites_mut().remove(cluster).is_some() {
             self.history
                 .note(Event::Fault(format!("cluster {cluster} is gone")));
