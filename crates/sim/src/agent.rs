@@ -259,8 +259,9 @@ impl Dial for Dialler {
             let (hub, cluster, history) = (hub.clone(), cluster.clone(), world.history.clone());
             async move {
                 let opened = {
-                    let (hub, cluster) = (hub.name.clone(), cluster.clone());
+                    let (hub, sessions, cluster) = (hub.name.clone(), hub.sessions.clone(), cluster.clone());
                     move || {
+                        let incarnation = sessions.point().map(|point| point.incarnation);
                         let (term, told) = *said_hello.lock().unwrap_or_else(PoisonError::into_inner);
                         history.note(Event::Linked {
                             hub,
@@ -269,6 +270,7 @@ impl Dial for Dialler {
                             connection: id,
                             term,
                             told,
+                            incarnation: incarnation.unwrap_or_default(),
                         });
                     }
                 };

@@ -94,6 +94,8 @@ pub enum Event {
         term: Term,
         /// The furthest that a hub has told it its store had come.
         told: Option<StorePoint>,
+        /// The incarnation under which this hub tells such things.
+        incarnation: u64,
     },
     /// The store was put back, while nobody stood on it.
     PutBack(PutBack),

@@ -12,7 +12,7 @@ const GRACE: Duration = Duration::from_secs(30);
 
 /// Lets it happen now and then until `stop`.
 pub async fn play(world: World, seed: u64, stop: CancellationToken) {
-    let dice = Dice::named(seed, "two agents");
+    let dice = Dice::named(seed, "agents in twos");
     while !stop.is_cancelled() {
         tokio::time::sleep(dice.millis(5_000, 45_000)).await;
         if !stop.is_cancelled() {

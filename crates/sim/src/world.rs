@@ -78,7 +78,7 @@ impl Rare {
         let kinds = [setback::Kind::Restored, setback::Kind::Copied];
         Self {
             set_back: if dice.percent(20) { dice.pick(&kinds) } else { None },
-            twins: Dice::named(seed, "two agents").percent(20),
+            twins: Dice::named(seed, "agents in twos").percent(20),
         }
     }
 }

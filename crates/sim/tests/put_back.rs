@@ -85,6 +85,7 @@ fn linked(hub: &str, connection: u64, term: u64, told: u64) -> Event {
             revision: Revision(told),
             incarnation: 7,
         }),
+        incarnation: 8,
     }
 }
 

@@ -25,10 +25,26 @@ struct Store {
     command_term: Term,
     /// It is marked as restored.
     marked: bool,
+    /// How far it went when each process had read it, which was before its first write of anything but the fleet.
+    read_at: BTreeMap<String, Revision>,
 }
 
 impl Store {
-    /// Whether an operator has let a hub take command.
+    /// A transaction of that hub; whether by it an operator has let it take command.
+    fn wrote(&mut self, hub: &str, changes: &[Change]) -> bool {
+        if changes.iter().any(|change| change.key == keys::fleet()) {
+            // It begins to lead, and reads the store anew.
+            self.read_at.remove(hub);
+        } else {
+            self.read_at.entry(hub.to_owned()).or_insert(self.revision);
+        }
+        let mut taken = false;
+        for change in changes {
+            taken |= self.take(change);
+        }
+        taken
+    }
+
     fn take(&mut self, change: &Change) -> bool {
         self.revision = self.revision.max(change.revision);
         let key = change.key.as_str();
@@ -61,9 +77,12 @@ impl Store {
         store
     }
 
-    /// Whether an agent that knows this knows more than the store does.
-    fn is_behind(&self, term: Term, told: Option<&StorePoint>) -> bool {
-        let ahead = |told: &StorePoint| told.term >= self.command_term && told.revision > self.revision;
+    /// Whether an agent that knows this knows more than the store did when that hub read it.
+    fn is_behind(&self, hub: (&str, u64), term: Term, told: Option<&StorePoint>) -> bool {
+        let read_at = self.read_at.get(hub.0).copied().unwrap_or(self.revision);
+        let ahead = |told: &StorePoint| {
+            told.incarnation != hub.1 && told.term >= self.command_term && told.revision > read_at
+        };
         term > self.term || told.is_some_and(|told| told.term > self.term || ahead(told))
     }
 }
@@ -82,12 +101,8 @@ pub(super) fn commanded(events: &Events) -> Vec<Finding> {
                 fenced.clear();
                 heard.clear();
             }
-            Event::Wrote { changes, .. } => {
-                let mut taken = false;
-                for change in changes {
-                    taken |= store.take(change);
-                }
-                if taken {
+            Event::Wrote { hub, changes, .. } => {
+                if store.wrote(hub, changes) {
                     observing.clear();
                     fenced.clear();
                     heard.clear();
@@ -101,8 +116,9 @@ pub(super) fn commanded(events: &Events) -> Vec<Finding> {
                 connection,
                 term,
                 told,
+                incarnation,
                 ..
-            } if store.is_behind(*term, told.as_ref()) => {
+            } if store.is_behind((hub, *incarnation), *term, told.as_ref()) => {
                 fenced.insert(*connection);
                 heard.entry(hub).or_insert(*at);
             }

@@ -89,10 +89,14 @@ impl Operator {
         if !difference.silent.is_empty() && began.elapsed() < SILENCE {
             return;
         }
+        let kinds: Vec<&str> = difference
+            .tenants
+            .iter()
+            .map(|differs| differs.kind.as_str())
+            .collect();
         let call = self.asks(format!(
-            "{} takes command: {} differ, {} silent",
+            "{} takes command; {kinds:?} differ, {} silent",
             hub.name,
-            difference.tenants.len(),
             difference.silent.len()
         ));
         let taken = tokio::time::timeout(AWAY, hub.take_command()).await;
@@ -108,7 +112,7 @@ impl Operator {
     /// Lets clusters join that are there and that the hub refuses.
     async fn bring_in(&mut self, hub: &Hub) {
         for (cluster, site) in self.world.sites() {
-            if !site.joined || hub.sessions.is_connected(&cluster) {
+            if hub.sessions.is_connected(&cluster) {
                 self.away_since.remove(&cluster);
                 continue;
             }
@@ -118,7 +122,13 @@ impl Operator {
             }
             let known = match hub.registry.identity(&cluster).await {
                 // Its agent is known, and only away.
-                Ok(known) if known.cluster.joined_at.is_some() && known.key_sha256 == site.key => continue,
+                Ok(known)
+                    if site.joined
+                        && known.cluster.joined_at.is_some()
+                        && known.key_sha256 == site.key =>
+                {
+                    continue;
+                }
                 Ok(known) => Some(known.cluster),
                 Err(RegistryError::NotFound { .. }) => None,
                 Err(_) => continue,
