@@ -270,14 +270,19 @@ fn s2_a_tenant_stays_on_one_side_but_where_the_store_forgot_the_other() {
     };
     let history = |kept: &[Event]| {
         vec![
+            wrote(1, false),
             applied("eu-1"),
             put_back(false, 1, kept),
             applied("eu-2"),
             applied("eu-1"),
         ]
     };
+    let ada = || wrote(1, false);
+    // Nobody knows it any more, or it was elsewhere.
     fine(history(&[]));
-    breaks("S2", history(&[assigned("eu-1")]));
+    fine(history(&[ada(), assigned("eu-2")]));
+    breaks("S2", history(&[ada(), assigned("eu-1")]));
+    breaks("S2", history(&[ada()]));
 }
 
 #[test]

@@ -14,21 +14,21 @@ use berth_sim::{
 use berth_store::{Change, Key};
 use berth_wire::record::{self, TenantRecord};
 
-pub fn tenant() -> TenantId {
+pub(crate) fn tenant() -> TenantId {
     TenantId::new("ada").unwrap()
 }
 
-pub fn cluster(name: &str) -> ClusterName {
+pub(crate) fn cluster(name: &str) -> ClusterName {
     ClusterName::new(name).unwrap()
 }
 
 /// A version of the tenant's record, as the store took it.
-pub fn wrote(generation: u64, deleting: bool) -> Event {
+pub(crate) fn wrote(generation: u64, deleting: bool) -> Event {
     wrote_at(1, generation, deleting)
 }
 
 /// The same, at a revision.
-pub fn wrote_at(at: u64, generation: u64, deleting: bool) -> Event {
+pub(crate) fn wrote_at(at: u64, generation: u64, deleting: bool) -> Event {
     let record = Tenant {
         id: tenant(),
         uid: Uid::new("uid-1").unwrap(),
@@ -45,7 +45,7 @@ pub fn wrote_at(at: u64, generation: u64, deleting: bool) -> Event {
     change_at(at, Some(value))
 }
 
-pub fn change(put: Option<Vec<u8>>) -> Event {
+pub(crate) fn change(put: Option<Vec<u8>>) -> Event {
     change_at(1, put)
 }
 
@@ -62,7 +62,7 @@ fn change_at(at: u64, put: Option<Vec<u8>>) -> Event {
     }
 }
 
-pub fn acknowledged(what: &'static str, generation: u64) -> Event {
+pub(crate) fn acknowledged(what: &'static str, generation: u64) -> Event {
     Event::Answered {
         call: 1,
         done: Some(Acknowledged {
@@ -76,7 +76,7 @@ pub fn acknowledged(what: &'static str, generation: u64) -> Event {
     }
 }
 
-pub fn commanded(hub: &str, term: u64, nonce: u64) -> Event {
+pub(crate) fn commanded(hub: &str, term: u64, nonce: u64) -> Event {
     Event::Commanded {
         hub: hub.into(),
         connection: 1,
@@ -92,7 +92,7 @@ pub fn commanded(hub: &str, term: u64, nonce: u64) -> Event {
     }
 }
 
-pub fn accepted(nonce: u64) -> Event {
+pub(crate) fn accepted(nonce: u64) -> Event {
     Event::Accepted {
         agent: "eu-1#1".into(),
         cluster: cluster("eu-1"),
@@ -101,7 +101,7 @@ pub fn accepted(nonce: u64) -> Event {
     }
 }
 
-pub fn kube(at: &str, verb: &str, path: &str) -> Event {
+pub(crate) fn kube(at: &str, verb: &str, path: &str) -> Event {
     Event::Kube {
         cluster: cluster(at),
         agent: format!("{at}#1"),
@@ -113,7 +113,7 @@ pub fn kube(at: &str, verb: &str, path: &str) -> Event {
     }
 }
 
-pub fn shown(health: &str, text: &str, claimed: u64, truly: u64) -> Event {
+pub(crate) fn shown(health: &str, text: &str, claimed: u64, truly: u64) -> Event {
     Event::Shown(Shown {
         hub: "hub-1#1".into(),
         tenant: tenant(),
@@ -126,7 +126,7 @@ pub fn shown(health: &str, text: &str, claimed: u64, truly: u64) -> Event {
     })
 }
 
-pub fn remembered(term: u64) -> Event {
+pub(crate) fn remembered(term: u64) -> Event {
     Event::Remembered {
         cluster: cluster("eu-1"),
         tenant: tenant(),
@@ -138,7 +138,7 @@ pub fn remembered(term: u64) -> Event {
 }
 
 /// Which rules a history breaks; one second passes between two events, and the rest begins after all but the last `resting`.
-pub fn broken(events: Vec<Event>, end: &End, resting: usize) -> Vec<&'static str> {
+pub(crate) fn broken(events: Vec<Event>, end: &End, resting: usize) -> Vec<&'static str> {
     let active = events.len() - resting;
     let events: Vec<(Duration, Event)> = (0..).map(Duration::from_secs).zip(events).collect();
     let rest = Duration::from_millis(u64::try_from(active).unwrap() * 1000 - 500);
@@ -150,20 +150,20 @@ pub fn broken(events: Vec<Event>, end: &End, resting: usize) -> Vec<&'static str
     rules
 }
 
-pub fn settled() -> End {
+pub(crate) fn settled() -> End {
     End {
         uids: ["uid-1".to_owned()].into(),
         ..End::default()
     }
 }
 
-pub fn breaks(rule: &'static str, events: Vec<Event>) {
+pub(crate) fn breaks(rule: &'static str, events: Vec<Event>) {
     assert_eq!(broken(events, &settled(), 0), [rule]);
 }
 
-pub const NAMESPACE: &str = "/api/v1/namespaces/t-ada";
+pub(crate) const NAMESPACE: &str = "/api/v1/namespaces/t-ada";
 
 /// Nothing is wrong with it.
-pub fn fine(events: Vec<Event>) {
+pub(crate) fn fine(events: Vec<Event>) {
     assert_eq!(broken(events, &settled(), 0), Vec::<&str>::new());
 }
