@@ -14,6 +14,7 @@ use berth_agent::{
     testing::{Alone, Dial, DialError, Me, keep_linked},
 };
 use berth_apply::{Engine, EngineTask, ledger::KubeLedger, ledger::Ledger};
+use berth_control::Sessions;
 use berth_model::{ClusterName, Term};
 use berth_proto::agent::{LinkRequest, LinkResponse, link_request, link_response};
 use berth_runtime::{CancellationToken, Clock};
@@ -282,7 +283,8 @@ impl Dial for Dialler {
             .await
             .map_err(|_| Status::unavailable("the hub is gone"))?;
         gate.pass().await;
-        let (history, process) = (world.history.clone(), hub.name.clone());
+        let (history, process, sessions) = (world.history.clone(), hub.name.clone(), hub.sessions.clone());
+        let others = world.clone();
         let (say, to_carry) = mpsc::channel(64);
         let mut said_by_hub = said_by_hub?;
         tokio::spawn(async move {
@@ -295,16 +297,31 @@ impl Dial for Dialler {
         let parts = AtomicU64::new(0);
         let heard = world.network.carry(&connection, &down, to_carry, move |message| {
             if let Some(said) = command(message, &parts) {
+                let held_by = others
+                    .sites()
+                    .into_keys()
+                    .filter(|other| *other != cluster && holds(&sessions, other, &said))
+                    .collect();
                 history.note(Event::Commanded {
                     hub: process.clone(),
                     connection: id,
                     cluster: cluster.clone(),
                     said,
+                    held_by,
                 });
             }
         });
         Ok(ReceiverStream::new(heard))
     }
+}
+
+/// Whether the agent of a cluster has told that it holds the tenant of a command.
+fn holds(sessions: &Sessions, cluster: &ClusterName, said: &Said) -> bool {
+    let session = sessions.view(cluster);
+    session.is_some_and(|session| {
+        let held = session.held.get(&said.tenant);
+        held.is_some_and(|(uid, ..)| uid.as_str() == said.uid)
+    })
 }
 
 /// The command in a message; of one in parts, only the first part counts.

@@ -79,6 +79,8 @@ pub enum Event {
         cluster: ClusterName,
         /// What.
         said: Said,
+        /// Other clusters whose agents have told that hub that they hold the tenant.
+        held_by: Vec<ClusterName>,
     },
     /// An agent has opened a session with a hub that leads, and said what it knows of hubs.
     Linked {
@@ -242,6 +244,7 @@ impl fmt::Display for Event {
                 connection,
                 cluster,
                 said,
+                ..
             } => write!(
                 f,
                 "command   {hub} -> {cluster} ({connection}/{}): {} {} generation {} term {}",

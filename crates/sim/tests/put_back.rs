@@ -270,19 +270,30 @@ fn s2_a_tenant_stays_on_one_side_but_where_the_store_forgot_the_other() {
     };
     let history = |kept: &[Event]| {
         vec![
-            wrote(1, false),
             applied("eu-1"),
             put_back(false, 1, kept),
             applied("eu-2"),
             applied("eu-1"),
         ]
     };
-    let ada = || wrote(1, false);
-    // Nobody knows it any more, or it was elsewhere.
     fine(history(&[]));
-    fine(history(&[ada(), assigned("eu-2")]));
-    breaks("S2", history(&[ada(), assigned("eu-1")]));
-    breaks("S2", history(&[ada()]));
+    fine(history(&[assigned("eu-2")]));
+    breaks("S2", history(&[assigned("eu-1")]));
+}
+
+#[test]
+fn s2_a_tenant_that_is_sent_to_a_second_cluster_by_a_hub_that_knows_the_first_is_found() {
+    let sent = |others: &[&str]| {
+        let mut command = commanded("hub-1#1", 1, 1);
+        if let Event::Commanded { held_by, .. } = &mut command {
+            *held_by = others.iter().map(|other| support::cluster(other)).collect();
+        }
+        command
+    };
+    breaks("S2", vec![sent(&["eu-2"])]);
+    // It was told too late.
+    fine(vec![sent(&[]), sent(&["eu-2"])]);
+    breaks("S2", vec![sent(&[]), put_back(false, 1, &[]), sent(&["eu-2"])]);
 }
 
 #[test]

@@ -48,6 +48,7 @@ pub fn all(events: &Events, end: &End, rest_began: Duration) -> Vec<Finding> {
     findings.extend(places::trespass(events));
     findings.extend(deletes::unexplained(events));
     findings.extend(setback::commanded(events));
+    findings.extend(setback::second_sides(events));
     findings.extend(setback::changed(events));
     findings.extend(setback::too_low(events));
     findings.extend(freshness::too_fresh(events));

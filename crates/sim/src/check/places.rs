@@ -9,7 +9,7 @@ use berth_control::keys;
 use berth_model::{ClusterName, Revision, label};
 use berth_wire::record;
 
-use super::{Events, Finding, records};
+use super::{Events, Finding};
 use crate::history::{Event, PutBack, Shown};
 
 /// Tenants that are applied in two clusters.
@@ -22,12 +22,8 @@ pub(super) fn two_sides(events: &Events) -> Vec<Finding> {
         match event {
             Event::PutBack(back) => {
                 let kept = assigned(back);
-                let known: BTreeSet<String> = records::restored(&back.entries, *at)
-                    .into_values()
-                    .map(|version| version.uid)
-                    .collect();
                 let forgotten = sides.extract_if(.., |uid, cluster| {
-                    !known.contains(*uid) || kept.get(*uid).is_some_and(|place| place != cluster)
+                    kept.get(*uid).is_none_or(|place| place != cluster)
                 });
                 strays.extend(forgotten);
             }

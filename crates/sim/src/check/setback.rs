@@ -127,6 +127,7 @@ pub(super) fn commanded(events: &Events) -> Vec<Finding> {
                 connection,
                 cluster,
                 said,
+                ..
             } => {
                 let why = if observing.contains(hub.as_str()) {
                     Some(("S6", "only observes"))
@@ -146,6 +147,35 @@ pub(super) fn commanded(events: &Events) -> Vec<Finding> {
                         said.what, said.tenant
                     );
                     findings.push(Finding::new(rule, *at, what));
+                }
+            }
+            _ => {}
+        }
+    }
+    findings
+}
+
+/// Tenants that are sent to one cluster although the hub was told by another one that it has them.
+pub(super) fn second_sides(events: &Events) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut sent: BTreeSet<(&str, &str)> = BTreeSet::new();
+    for (at, event) in events {
+        match event {
+            // What a hub was told since it first sent it there comes too late.
+            Event::PutBack(_) => sent.clear(),
+            Event::Commanded {
+                hub,
+                cluster,
+                said,
+                held_by,
+                ..
+            } if said.what == "assign" && sent.insert((&said.uid, cluster.as_str())) => {
+                for other in held_by {
+                    let what = format!(
+                        "{hub} sends tenant {} to {cluster} although {other} has it",
+                        said.tenant
+                    );
+                    findings.push(Finding::new("S2", *at, what));
                 }
             }
             _ => {}

@@ -89,6 +89,7 @@ pub(crate) fn commanded(hub: &str, term: u64, nonce: u64) -> Event {
             term: Term(term),
             nonce,
         },
+        held_by: Vec::new(),
     }
 }
 
