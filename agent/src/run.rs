@@ -129,7 +129,10 @@ impl Agent {
                 shutdown,
             )
         };
-        let Some(identity) = shutdown.run_until_cancelled(patiently(&*self.clock, obtain)).await else {
+        let Some(identity) = shutdown
+            .run_until_cancelled(patiently(&*self.clock, obtain))
+            .await
+        else {
             return Ok(());
         };
         let keeper = Keeper::new(identity?, secret.clone());

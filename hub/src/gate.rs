@@ -86,7 +86,6 @@ pub(crate) fn not_leader(lead: &Lead) -> Status {
 ///
 /// # Errors
 /// FAILED_PRECONDITION says why it does not act, and what to do.
-#[expect(clippy::result_large_err, reason = "it is the answer of a call")]
 pub fn may_change(standing: &Standing) -> Result<(), Status> {
     let refused = |reason, message: String| {
         let details = ErrorDetails::with_error_info(reason, "berth.dev", HashMap::new());

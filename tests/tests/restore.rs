@@ -344,7 +344,14 @@ async fn a_hub_whose_agents_hold_more_than_its_store_is_let_take_command_also_wh
     api.ready("changed").await.unwrap();
 
     // The whole site went down, and nobody remembers what agents were told.
-    world.member(CLUSTER).unwrap().agent.process().kill().await.unwrap();
+    world
+        .member(CLUSTER)
+        .unwrap()
+        .agent
+        .process()
+        .kill()
+        .await
+        .unwrap();
     world.hub.process().kill().await.unwrap();
     std::fs::remove_dir_all(&data).unwrap();
     copy_all(&snapshot, &data).unwrap();

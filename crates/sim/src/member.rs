@@ -288,7 +288,10 @@ impl Member {
     /// The Lease of its agents was written.
     fn lease(&self, body: &[u8]) {
         let lease: Value = serde_json::from_slice(body).unwrap_or_default();
-        let holder = lease["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned();
+        let holder = lease["spec"]["holderIdentity"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
         let mut state = self.state();
         if state.holder != holder {
             state.holder.clone_from(&holder);

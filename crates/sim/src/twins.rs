@@ -23,7 +23,9 @@ pub async fn play(world: World, seed: u64, stop: CancellationToken) {
 
 async fn once(world: &World, dice: &Dice) {
     let clusters: Vec<_> = world.sites().into_keys().collect();
-    let Some(cluster) = dice.pick(&clusters) else { return };
+    let Some(cluster) = dice.pick(&clusters) else {
+        return;
+    };
     let Some(older) = world.sites().get(&cluster).and_then(|site| site.agent.clone()) else {
         return;
     };

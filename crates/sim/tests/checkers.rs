@@ -9,8 +9,8 @@ use berth_sim::{
     history::Event,
 };
 use support::{
-    NAMESPACE, accepted, acknowledged, breaks, broken, change, cluster, commanded, fine, kube, remembered, settled,
-    shown, wrote,
+    NAMESPACE, accepted, acknowledged, breaks, broken, change, cluster, commanded, fine, kube, remembered,
+    settled, shown, wrote,
 };
 
 /// A life as it should be.

@@ -31,7 +31,10 @@ fn put_back(marked: bool, from: u64, records: &[Event]) -> Event {
             continue;
         };
         for change in changes {
-            entries.push((change.key.clone(), change.put.clone().unwrap_or_default().to_vec()));
+            entries.push((
+                change.key.clone(),
+                change.put.clone().unwrap_or_default().to_vec(),
+            ));
         }
     }
     let entry = |(key, value): (Key, Vec<u8>)| Entry {
@@ -306,8 +309,16 @@ fn s3_what_is_left_in_the_cloud_is_missed_only_when_the_store_had_not_forgotten_
         cloud: vec![("a".into(), "uid-of-nobody".into())],
         ..settled()
     };
-    let later = vec![wrote_at(1, 1, false), cloud(), put_back(false, 1, &[wrote(1, false)])];
+    let later = vec![
+        wrote_at(1, 1, false),
+        cloud(),
+        put_back(false, 1, &[wrote(1, false)]),
+    ];
     assert_eq!(support::broken(later, &end, 0), Vec::<&str>::new());
-    let before = vec![cloud(), wrote_at(1, 1, false), put_back(false, 1, &[wrote(1, false)])];
+    let before = vec![
+        cloud(),
+        wrote_at(1, 1, false),
+        put_back(false, 1, &[wrote(1, false)]),
+    ];
     assert_eq!(support::broken(before, &end, 0), ["S3"]);
 }

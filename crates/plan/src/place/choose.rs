@@ -2,7 +2,9 @@
 
 use std::{cmp::Reverse, collections::BTreeMap};
 
-use berth_model::{AcceptedGaps, Capacity, ClusterName, ClusterPurpose, Isolation, Placement, Tenant, Tier, quota};
+use berth_model::{
+    AcceptedGaps, Capacity, ClusterName, ClusterPurpose, Isolation, Placement, Tenant, Tier, quota,
+};
 
 use super::{
     Constraint, Decision, Minor, Place, Refusal, Score, Site, cluster_name, pool_name,
@@ -60,13 +62,7 @@ pub(crate) fn choose<'a>(room: &mut Room<'a>, tenant: &'a Tenant, tier: &Tier) -
 }
 
 /// The place on a shared cluster.
-fn settle(
-    room: &Room<'_>,
-    tenant: &Tenant,
-    ask: Ask<'_>,
-    cluster: ClusterName,
-    reason: String,
-) -> Decision {
+fn settle(room: &Room<'_>, tenant: &Tenant, ask: Ask<'_>, cluster: ClusterName, reason: String) -> Decision {
     let site = room.site(&cluster);
     let region = site.map(|site| site.region().to_owned()).unwrap_or_default();
     let accepted_gaps = site

@@ -415,7 +415,11 @@ fn a_tenant_that_a_cluster_holds_already_gets_its_place_there_and_nowhere_else()
             .insert(tenant_id("acme"), (uid.clone(), Generation(7), digest));
     };
     hold(&mut view, &berth_model::Uid::new("another").unwrap());
-    assert_eq!(placed_on(&view, "acme").as_deref(), Some("a"), "another of its name");
+    assert_eq!(
+        placed_on(&view, "acme").as_deref(),
+        Some("a"),
+        "another of its name"
+    );
     hold(&mut view, &uid);
     assert_eq!(placed_on(&view, "acme").as_deref(), Some("b"));
     let known = view.clusters.get_mut(&cluster_name("b")).unwrap();
@@ -423,7 +427,9 @@ fn a_tenant_that_a_cluster_holds_already_gets_its_place_there_and_nowhere_else()
     assert_eq!(placed_on(&view, "acme"), None);
     let told = super::conditions(&view, &tenant_id("acme"));
     assert!(
-        told.contains("Placed False HeldByCluster: it is in cluster b already, which does not take it: it is cordoned"),
+        told.contains(
+            "Placed False HeldByCluster: it is in cluster b already, which does not take it: it is cordoned"
+        ),
         "{told}"
     );
 }

@@ -25,7 +25,8 @@ pub(super) fn without_the_lease(events: &Events) -> Vec<Finding> {
                 if let Some(holder) = holders.get(cluster.as_str())
                     && holder != agent
                 {
-                    let what = format!("{agent} did {verb} {path} while {holder:?} had the Lease of {cluster}");
+                    let what =
+                        format!("{agent} did {verb} {path} while {holder:?} had the Lease of {cluster}");
                     findings.push(Finding::new("S2", *at, what));
                 }
             }

@@ -134,9 +134,7 @@ pub async fn unsettled(world: &World) -> anyhow::Result<Option<String>> {
     }
     for (name, mut inside) in inside {
         let should = wanted.remove(&name).unwrap_or_default();
-        inside.retain(|namespace, uid| {
-            should.contains_key(namespace) || !world.forgotten.strays(&name, uid)
-        });
+        inside.retain(|namespace, uid| should.contains_key(namespace) || !world.forgotten.strays(&name, uid));
         if inside != should {
             let _ = write!(open, "cluster {name} holds {inside:?} instead of {should:?}; ");
         }

@@ -92,7 +92,11 @@ pub(super) fn forgotten_in_cloud(events: &Events) -> BTreeMap<String, Duration> 
     for (at, event) in events {
         match event {
             Event::Cloud { clusters, pools } => {
-                now = clusters.iter().chain(pools).map(|(name, _)| name.as_str()).collect();
+                now = clusters
+                    .iter()
+                    .chain(pools)
+                    .map(|(name, _)| name.as_str())
+                    .collect();
             }
             Event::Wrote { revision, .. } => {
                 at_revision.insert(*revision, now.clone());

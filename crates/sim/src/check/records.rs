@@ -63,7 +63,9 @@ fn steps(events: &Events) -> (BTreeMap<TenantId, Vec<Step>>, Vec<Finding>) {
     let mut findings = Vec::new();
     for (at, event) in events {
         match event {
-            Event::Wrote { changes, revision, .. } => {
+            Event::Wrote {
+                changes, revision, ..
+            } => {
                 for change in changes {
                     if let Some((id, version)) = version(&change.key, change.put.as_deref(), *at) {
                         found.entry(id).or_default().push(Step {
@@ -84,7 +86,12 @@ fn steps(events: &Events) -> (BTreeMap<TenantId, Vec<Step>>, Vec<Finding>) {
                     let version = restored.remove(id);
                     let known = steps.iter().rev().find(|step| step.revision <= back.from);
                     let known = known.and_then(|step| step.version.as_ref());
-                    let same = |a: &Version, b: &Version| Version { at: a.at, ..b.clone() } == *a;
+                    let same = |a: &Version, b: &Version| {
+                        Version {
+                            at: a.at,
+                            ..b.clone()
+                        } == *a
+                    };
                     let whole = match (&version, known) {
                         (None, None) => true,
                         (Some(version), Some(known)) => same(version, known),

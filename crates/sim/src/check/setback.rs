@@ -101,12 +101,10 @@ pub(super) fn commanded(events: &Events) -> Vec<Finding> {
                 fenced.clear();
                 heard.clear();
             }
-            Event::Wrote { hub, changes, .. } => {
-                if store.wrote(hub, changes) {
-                    observing.clear();
-                    fenced.clear();
-                    heard.clear();
-                }
+            Event::Wrote { hub, changes, .. } if store.wrote(hub, changes) => {
+                observing.clear();
+                fenced.clear();
+                heard.clear();
             }
             Event::Started { process } if store.marked => {
                 observing.insert(process.as_str());

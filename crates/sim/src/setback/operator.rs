@@ -76,7 +76,9 @@ impl Operator {
 
     /// Whether a hub that acts is told by agents that they hold something newer.
     async fn is_behind(&self, hub: &Hub) -> bool {
-        let Some(leading) = hub.leading() else { return false };
+        let Some(leading) = hub.leading() else {
+            return false;
+        };
         let difference = tokio::time::timeout(AWAY, leading.fleet.difference()).await;
         matches!(difference, Ok(Some(difference)) if difference.is_ahead())
     }
@@ -116,16 +118,17 @@ impl Operator {
                 self.away_since.remove(&cluster);
                 continue;
             }
-            let since = *self.away_since.entry(cluster.clone()).or_insert_with(Instant::now);
+            let since = *self
+                .away_since
+                .entry(cluster.clone())
+                .or_insert_with(Instant::now);
             if since.elapsed() < AWAY {
                 continue;
             }
             let known = match hub.registry.identity(&cluster).await {
                 // Its agent is known, and only away.
                 Ok(known)
-                    if site.joined
-                        && known.cluster.joined_at.is_some()
-                        && known.key_sha256 == site.key =>
+                    if site.joined && known.cluster.joined_at.is_some() && known.key_sha256 == site.key =>
                 {
                     continue;
                 }
@@ -175,7 +178,11 @@ impl Operator {
     async fn delete_again(&mut self, hub: &Hub) {
         let sites = self.world.sites();
         for (id, uid) in self.world.forgotten.came_back() {
-            let Some(shown) = hub.board.get(&id).filter(|shown| shown.tenant.uid.as_str() == uid) else {
+            let Some(shown) = hub
+                .board
+                .get(&id)
+                .filter(|shown| shown.tenant.uid.as_str() == uid)
+            else {
                 continue;
             };
             let lost = match &shown.placement {

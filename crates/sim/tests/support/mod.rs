@@ -1,6 +1,7 @@
 //! Histories to doctor.
 
 #![allow(dead_code, reason = "each test takes what it needs")]
+#![allow(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
 
 use std::time::Duration;
 
