@@ -80,7 +80,9 @@ impl DifferenceKind {
             Self::OtherTenant => {
                 "stays in the cluster untouched, and the tenant here is stalled until somebody decides"
             }
-            Self::NotAssigned => "stays in the cluster untouched",
+            Self::NotAssigned => {
+                "stays in the cluster untouched, or is brought to what the hub has when it has no other place"
+            }
             Self::Older => "is brought up to what the hub has",
             Self::Newer | Self::OtherContent => "is put back to what the hub has",
             Self::Leaving => "is removed from the cluster",
