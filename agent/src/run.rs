@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use berth_apply::{BreakerLimits, Engine, ledger::KubeLedger};
+use berth_apply::{BreakerLimits, Engine, EngineTask, ledger::KubeLedger};
 use berth_model::ClusterName;
 use berth_runtime::{
     clock::{Clock, SystemClock},
@@ -109,20 +109,7 @@ impl Agent {
     async fn act_alone(&self, shutdown: &CancellationToken, linked: ReadinessGuard) -> Result<(), Error> {
         let client = self.cluster.client.clone();
         let lease = ActingLease::new(client, &self.namespace, self.instance.clone(), self.clock.clone());
-        let acquired = shutdown
-            .run_until_cancelled(self.patiently(|| lease.acquire()))
-            .await;
-        let Some(acquired) = acquired else {
-            return Ok(());
-        };
-        acquired?;
-        let ended = tokio::select! {
-            biased;
-            ended = Box::pin(self.act(&lease, shutdown, linked)) => ended,
-            lost = lease.keep() => Err(lost),
-        };
-        lease.release().await;
-        ended
+        alone(&lease, &*self.clock, shutdown, self.act(&lease, shutdown, linked)).await
     }
 
     async fn act(
@@ -142,7 +129,10 @@ impl Agent {
                 shutdown,
             )
         };
-        let Some(identity) = shutdown.run_until_cancelled(self.patiently(obtain)).await else {
+        let Some(identity) = shutdown
+            .run_until_cancelled(patiently(&*self.clock, obtain))
+            .await
+        else {
             return Ok(());
         };
         let keeper = Keeper::new(identity?, secret.clone());
@@ -158,10 +148,6 @@ impl Agent {
             ..berth_apply::Options::new(client)
         };
         let (engine, task) = Engine::new(options);
-        // Not a child of `shutdown`: the link ends first, so that no command reaches an engine that is ending.
-        let stop = CancellationToken::new();
-        let mut running = tokio::spawn(task.run(stop.clone()));
-        let _stop_on_drop = stop.clone().drop_guard();
         let linking = async {
             let live = watch::Sender::new(false);
             let listened = live.subscribe();
@@ -193,38 +179,74 @@ impl Agent {
                 () = ready_once(listened, linked) => Error::Engine("the link ended".into()),
             }
         };
-        let ended = tokio::select! {
-            biased;
-            () = shutdown.cancelled() => Ok(()),
-            error = linking => Err(error),
-            ended = &mut running => return Err(Error::Engine(format!("{ended:?}"))),
-        };
-        stop.cancel();
-        if tokio::time::timeout(ENGINE_GRACE, &mut running).await.is_err() {
-            running.abort();
-        }
-        ended
+        beside(task, shutdown, linking).await
     }
+}
 
-    /// Tries again while another try may help: an API server that is away is waited for.
-    async fn patiently<T, F>(&self, attempt: impl Fn() -> F) -> Result<T, Error>
-    where
-        F: Future<Output = Result<T, Error>>,
-    {
-        let mut backoff = Backoff::new(&START);
-        loop {
-            match attempt().await {
-                Err(error) if error.retryable() => {
-                    tracing::warn!(
-                        error = error.message(),
-                        "the API server does not do as asked; trying again"
-                    );
-                    self.clock.sleep(backoff.next_delay()).await;
-                }
-                decided => return decided,
+/// Waits for the Lease, does `act` while it is held, and gives it up.
+pub(crate) async fn alone(
+    lease: &ActingLease,
+    clock: &dyn Clock,
+    shutdown: &CancellationToken,
+    act: impl Future<Output = Result<(), Error>>,
+) -> Result<(), Error> {
+    let acquired = shutdown
+        .run_until_cancelled(patiently(clock, || lease.acquire()))
+        .await;
+    let Some(acquired) = acquired else {
+        return Ok(());
+    };
+    acquired?;
+    let ended = tokio::select! {
+        biased;
+        ended = Box::pin(act) => ended,
+        lost = lease.keep() => Err(lost),
+    };
+    lease.release().await;
+    ended
+}
+
+/// Tries again while another try may help: an API server that is away is waited for.
+async fn patiently<T, F>(clock: &dyn Clock, attempt: impl Fn() -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, Error>>,
+{
+    let mut backoff = Backoff::new(&START);
+    loop {
+        match attempt().await {
+            Err(error) if error.retryable() => {
+                tracing::warn!(
+                    error = error.message(),
+                    "the API server does not do as asked; trying again"
+                );
+                clock.sleep(backoff.next_delay()).await;
             }
+            decided => return decided,
         }
     }
+}
+
+/// Runs an engine beside `linking` until either ends; the engine finishes what it has begun. The link ends first, so that no command
+/// reaches an engine that is ending.
+pub(crate) async fn beside(
+    work: EngineTask,
+    shutdown: &CancellationToken,
+    linking: impl Future<Output = Error>,
+) -> Result<(), Error> {
+    let stop = CancellationToken::new();
+    let mut running = tokio::spawn(work.run(stop.clone()));
+    let _stop_on_drop = stop.clone().drop_guard();
+    let ended = tokio::select! {
+        biased;
+        () = shutdown.cancelled() => Ok(()),
+        error = linking => Err(error),
+        ended = &mut running => return Err(Error::Engine(format!("{ended:?}"))),
+    };
+    stop.cancel();
+    if tokio::time::timeout(ENGINE_GRACE, &mut running).await.is_err() {
+        running.abort();
+    }
+    ended
 }
 
 /// Who this agent is, and where.

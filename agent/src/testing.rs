@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use berth_apply::Engine;
-use berth_model::ClusterName;
+use berth_apply::{Engine, EngineTask};
+use berth_model::{ClusterName, label};
 use berth_runtime::clock::Clock;
 use http::Uri;
+use kube::Client;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 pub use crate::link::{Dial, DialError};
-use crate::{cluster::Cluster, error::Error, evidence::Desk, link::Hubs, run};
+use crate::{acting, cluster::Cluster, error::Error, evidence::Desk, lease::ActingLease, link::Hubs, run};
 
 /// Who the agent is, and where.
 #[derive(Debug)]
@@ -42,4 +44,43 @@ pub async fn keep_linked<D: Dial>(engine: Engine, me: Me, hubs: Vec<Uri>, dial: 
     let live = watch::Sender::new(false);
     // Nobody probes: without an identity there is nothing to sign with.
     run::keep_linked(engine, me, Hubs::new(hubs), dial, live, Desk::new()).await
+}
+
+/// The Lease of a cluster's agents, held or wanted by one process.
+pub struct Alone {
+    lease: ActingLease,
+    clock: Arc<dyn Clock>,
+}
+
+impl Alone {
+    /// Of the process that calls itself `instance`; nothing is asked yet.
+    #[must_use]
+    pub fn new(client: Client, instance: String, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            lease: ActingLease::new(client, label::AGENT_NAMESPACE, instance, clock.clone()),
+            clock,
+        }
+    }
+
+    /// `client`, which writes only while the Lease is held.
+    #[must_use]
+    pub fn client(&self, client: Client) -> Client {
+        acting::client(client, self.lease.acting())
+    }
+
+    /// Waits for the Lease, runs what `act` makes while it is held, beside `linking`, and gives it up; until `shutdown`.
+    ///
+    /// # Errors
+    /// The Lease is lost, or the engine has ended.
+    pub async fn act<L: Future<Output = Error>>(
+        &self,
+        shutdown: &CancellationToken,
+        act: impl FnOnce() -> (EngineTask, L),
+    ) -> Result<(), Error> {
+        let acting = async {
+            let (task, linking) = act();
+            run::beside(task, shutdown, linking).await
+        };
+        run::alone(&self.lease, &*self.clock, shutdown, acting).await
+    }
 }

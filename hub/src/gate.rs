@@ -83,7 +83,10 @@ pub(crate) fn not_leader(lead: &Lead) -> Status {
 }
 
 /// What is changed in a hub that does not act would be lost to the one that does, or surprise whoever decides.
-pub(crate) fn may_change(standing: &Standing) -> Result<(), Status> {
+///
+/// # Errors
+/// FAILED_PRECONDITION says why it does not act, and what to do.
+pub fn may_change(standing: &Standing) -> Result<(), Status> {
     let refused = |reason, message: String| {
         let details = ErrorDetails::with_error_info(reason, "berth.dev", HashMap::new());
         Err(Status::with_error_details(

@@ -7,6 +7,7 @@ pub mod auth;
 pub mod backup;
 pub mod bootstrap;
 pub mod calls;
+pub mod command;
 pub mod config;
 pub mod error;
 #[cfg(feature = "etcd")]

@@ -302,3 +302,58 @@ async fn a_data_directory_that_was_put_back_whole_is_found_out_by_what_agents_we
     api.ready("new").await.unwrap();
     world.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hub_whose_agents_hold_more_than_its_store_is_let_take_command_also_when_nobody_was_told() {
+    let mut world = World::start(&WorldOptions {
+        clusters: vec![CLUSTER.to_owned()],
+        machine: Machine::default(),
+    })
+    .await
+    .unwrap();
+    let (api, cli) = (world.api().unwrap(), world.cli());
+    api.create("changed", of_tier("free")).await.unwrap();
+    api.ready("changed").await.unwrap();
+    let small = untouched(&world).await.unwrap();
+    world.hub.process().stop().await.unwrap();
+    let data = world.hub.data();
+    let snapshot = world.directory("snapshot").unwrap().join("data");
+    copy_all(&data, &snapshot).unwrap();
+    world.hub.start_again().await.unwrap();
+    api.connected(CLUSTER).await.unwrap();
+    let mut larger = of_tier("free");
+    larger.size = "small".to_owned();
+    api.update("changed", larger).await.unwrap();
+    api.ready("changed").await.unwrap();
+
+    // The whole site went down, and nobody remembers what agents were told.
+    world
+        .member(CLUSTER)
+        .unwrap()
+        .agent
+        .process()
+        .kill()
+        .await
+        .unwrap();
+    world.hub.process().kill().await.unwrap();
+    std::fs::remove_dir_all(&data).unwrap();
+    copy_all(&snapshot, &data).unwrap();
+    world.hub.start_again().await.unwrap();
+    world.member(CLUSTER).unwrap().agent.start_again().unwrap();
+    api.connected(CLUSTER).await.unwrap();
+    let stalled = api.until("changed", "it is stalled", |tenant| {
+        let conditions = tenant.status.as_ref().map(|status| &status.conditions);
+        conditions.is_some_and(|all| all.iter().any(|one| one.reason == "AgentAhead"))
+    });
+    stalled.await.unwrap();
+    assert_eq!(api.hub().await.unwrap().standing, "acting");
+
+    cli.fine(&["fleet", "take-command", "--yes", "--reason", "test"])
+        .await
+        .unwrap();
+    api.ready("changed").await.unwrap();
+    assert_eq!(untouched(&world).await.unwrap(), small, "as the store has it");
+    let again = cli.call(&["fleet", "take-command", "--yes"]).await.unwrap();
+    assert_eq!(again.code, 5, "a hub that acts needs no leave: {again:?}");
+    world.stop().await;
+}

@@ -80,11 +80,22 @@ impl DifferenceKind {
             Self::OtherTenant => {
                 "stays in the cluster untouched, and the tenant here is stalled until somebody decides"
             }
-            Self::NotAssigned => "stays in the cluster untouched",
+            Self::NotAssigned => {
+                "stays in the cluster untouched, or is brought to what the hub has when it has no other place"
+            }
             Self::Older => "is brought up to what the hub has",
             Self::Newer | Self::OtherContent => "is put back to what the hub has",
             Self::Leaving => "is removed from the cluster",
         }
+    }
+}
+
+impl Difference {
+    /// Whether a cluster holds what no assignment of the store can replace before an operator lets a hub take command.
+    #[must_use]
+    pub fn is_ahead(&self) -> bool {
+        let ahead = [DifferenceKind::Newer, DifferenceKind::OtherContent];
+        self.tenants.iter().any(|differs| ahead.contains(&differs.kind))
     }
 }
 

@@ -1,9 +1,10 @@
 //! How much room there is while one plan is made: the view's reservations and what this plan has decided so far.
 
-use std::collections::BTreeMap;
+use std::{cell::OnceCell, collections::BTreeMap};
 
 use berth_model::{
-    ClusterName, ClusterPurpose, Isolation, OrganisationName, TierSpec, tenant::PlacementConstraints,
+    ClusterName, ClusterPurpose, Isolation, OrganisationName, TenantId, TierSpec,
+    tenant::PlacementConstraints,
 };
 
 use crate::{
@@ -22,6 +23,8 @@ pub(crate) struct Room<'a> {
     refused: Vec<(Ask<'a>, Refusal)>,
     /// Of the organisations that were asked for so far.
     books: BTreeMap<OrganisationName, Books<'a>>,
+    /// Tenants whose place is open and that an agent holds all the same, with the first such cluster; counted when first asked for.
+    held: OnceCell<BTreeMap<&'a TenantId, usize>>,
 }
 
 /// What decides where a tenant fits, its name apart: who asks the same after a refusal is refused the same.
@@ -52,7 +55,31 @@ impl<'a> Room<'a> {
             made: BTreeMap::new(),
             refused: Vec::new(),
             books: BTreeMap::new(),
+            held: OnceCell::new(),
         }
+    }
+
+    /// The shared cluster whose agent holds this very tenant, whose place is open.
+    pub(crate) fn holder(&self, tenant: &TenantId) -> Option<&Site<'a>> {
+        let held = self.held.get_or_init(|| {
+            let mut found = BTreeMap::new();
+            for (at, site) in self.sites.iter().enumerate() {
+                for (id, (uid, ..)) in site.held.into_iter().flatten() {
+                    let open = self.view.index.contenders.contains(id);
+                    if open
+                        && self
+                            .view
+                            .tenants
+                            .get(id)
+                            .is_some_and(|known| known.tenant.uid == *uid)
+                    {
+                        found.entry(id).or_insert(at);
+                    }
+                }
+            }
+            found
+        });
+        held.get(tenant).map(|at| &self.sites[*at])
     }
 
     /// Counts a tenant without a place in its organisation, behind those that have one and those that came before it. Who has a

@@ -21,7 +21,7 @@ const NAMES: [&str; 8] = ["ada", "bel", "cyd", "dot", "eve", "fay", "gus", "hal"
 pub const MARK: &str = "mark";
 
 /// What an administrator got to know.
-enum Heard<T> {
+pub(crate) enum Heard<T> {
     Done(T),
     Refused(String),
     /// No answer: it may have been done, or may still be.
@@ -57,7 +57,7 @@ async fn act(world: &World, call: u64) {
 }
 
 /// Asks some hub; the question or the answer may be lost.
-async fn ask<T, F>(world: &World, ask: impl FnOnce(Registry) -> F) -> Heard<T>
+pub(crate) async fn ask<T, F>(world: &World, ask: impl FnOnce(Registry) -> F) -> Heard<T>
 where
     F: Future<Output = Result<T, RegistryError>>,
 {
@@ -77,6 +77,12 @@ where
     tokio::time::sleep(world.network.latency()).await;
     if lossy && dice.percent(3) {
         return Heard::Nothing;
+    }
+    // Elsewhere it is the store that refuses whoever does not lead, which is worth trying; a store that was put back may not.
+    if world.rare.set_back.is_some()
+        && let Some(why) = hub.refuses_changes()
+    {
+        return Heard::Refused(why);
     }
     hub.gate.pass_within(PATIENCE).await;
     let answer = tokio::time::timeout(PATIENCE, ask(hub.registry.clone())).await;
@@ -218,7 +224,7 @@ async fn update(world: &World, call: u64, id: &str) {
     answered(world, call, "update", heard);
 }
 
-async fn delete(world: &World, call: u64, id: &str) {
+pub(crate) async fn delete(world: &World, call: u64, id: &str) {
     let Ok(id) = TenantId::new(id) else { return };
     asked(world, call, format!("delete {id}"));
     let heard = ask(world, |registry| async move {
@@ -338,6 +344,10 @@ pub async fn enter(world: &World, cluster: &ClusterName) -> String {
 }
 
 async fn remove(world: &World, call: u64) {
+    // What a fleet does without a cluster that its store has back is for people to decide.
+    if world.rare.set_back.is_some() {
+        return;
+    }
     let Some(cluster) = some_cluster(world) else {
         return;
     };

@@ -11,9 +11,10 @@ use std::{
 
 use berth_agent::{
     Cluster,
-    testing::{Dial, DialError, Me, keep_linked},
+    testing::{Alone, Dial, DialError, Me, keep_linked},
 };
-use berth_apply::{Engine, ledger::KubeLedger, ledger::Ledger};
+use berth_apply::{Engine, EngineTask, ledger::KubeLedger, ledger::Ledger};
+use berth_control::Sessions;
 use berth_model::{ClusterName, Term};
 use berth_proto::agent::{LinkRequest, LinkResponse, link_request, link_response};
 use berth_runtime::{CancellationToken, Clock};
@@ -32,6 +33,7 @@ use crate::{
     hub::Hub,
     ledger,
     network::Way,
+    store::Road,
     world::{Site, World},
 };
 
@@ -42,6 +44,8 @@ pub struct Agent {
     pub name: String,
     /// Between it and everything.
     pub gate: Gate,
+    /// The way to the API server of its cluster.
+    pub road: Road,
     stop: CancellationToken,
     task: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
@@ -50,41 +54,24 @@ impl Agent {
     /// Starts a process in the cluster of `site`.
     pub fn start(world: &World, site: &Site, name: String) -> Self {
         let gate = Gate::new();
+        let road = Road::default();
         let clock: Arc<dyn Clock> = Arc::new(NodeClock::new(site.skew.clone(), gate.clone()));
-        let client = site.member.client(&name, &gate);
+        let client = site.member.client(&name, &gate, &road);
         world.history.note(Event::Started {
             process: name.clone(),
         });
-        let kept: Arc<dyn Ledger> = if site.ledger_in_cluster {
-            Arc::new(KubeLedger::new(
-                client.clone(),
-                berth_model::label::AGENT_NAMESPACE.to_owned(),
-            ))
-        } else {
-            Arc::new(ledger::Reached {
-                kept: site.ledger.clone(),
-                gate: gate.clone(),
-                cluster: site.member.name().clone(),
-                dice: world.dice.clone(),
-                history: world.history.clone(),
-            })
-        };
-        let options = berth_apply::Options {
-            clock: clock.clone(),
-            ledger: kept,
-            ..berth_apply::Options::new(client.clone())
-        };
-        let (engine, work) = Engine::new(options);
-        let stop = CancellationToken::new();
-        let me = Me {
-            name: site.member.name().clone(),
-            instance: name.clone(),
-            cluster: Cluster {
-                client,
-                api_url: format!("https://{}.invalid", site.member.name()),
-                api_ca_pem: String::new(),
-            },
-            clock,
+        let me = {
+            let (member, instance, clock) = (site.member.clone(), name.clone(), clock.clone());
+            move |client: kube::Client| Me {
+                name: member.name().clone(),
+                instance,
+                cluster: Cluster {
+                    client,
+                    api_url: format!("https://{}.invalid", member.name()),
+                    api_ca_pem: String::new(),
+                },
+                clock,
+            }
         };
         let dial = Dialler {
             world: world.clone(),
@@ -94,18 +81,55 @@ impl Agent {
             gate: gate.clone(),
         };
         let hubs = world.hub_uris();
-        let running = tokio::spawn(work.run(stop.clone()));
-        let task = tokio::spawn(async move {
-            let ended = keep_linked(engine, me, hubs, dial).await;
-            tracing::warn!(?ended, "an agent ended");
-            running.abort();
-        });
+        let stop = CancellationToken::new();
+        let task = if world.rare.twins {
+            // Where two may be, one acts at a time.
+            let alone = Alone::new(client.clone(), name.clone(), clock.clone());
+            let acting = alone.client(client.clone());
+            let ledger: Arc<dyn Ledger> = Arc::new(kept_in(acting.clone()));
+            let (world, shutdown) = (world.clone(), stop.clone());
+            let (cluster, process) = (site.member.name().clone(), name.clone());
+            tokio::spawn(async move {
+                let act = || {
+                    let (engine, work) = engine(acting, ledger, clock);
+                    (work, keep_linked(engine, me(client), hubs, dial))
+                };
+                let ended = alone.act(&shutdown, act).await;
+                let why = ended.map_or_else(|error| error.to_string(), |()| "it was asked to".into());
+                world.agent_ended(&cluster, &process, &why);
+            })
+        } else {
+            let ledger: Arc<dyn Ledger> = if site.ledger_in_cluster {
+                Arc::new(kept_in(client.clone()))
+            } else {
+                Arc::new(ledger::Reached {
+                    kept: site.ledger.clone(),
+                    gate: gate.clone(),
+                    cluster: site.member.name().clone(),
+                    dice: world.dice.clone(),
+                    history: world.history.clone(),
+                })
+            };
+            let (engine, work) = engine(client.clone(), ledger, clock);
+            let running = tokio::spawn(work.run(stop.clone()));
+            tokio::spawn(async move {
+                let ended = keep_linked(engine, me(client), hubs, dial).await;
+                tracing::warn!(?ended, "an agent ended");
+                running.abort();
+            })
+        };
         Self {
             name,
             gate,
+            road,
             stop,
             task: Arc::new(Mutex::new(Some(task))),
         }
+    }
+
+    /// Asks it to end, as whoever runs it does; it gives up its Lease.
+    pub fn ask_to_end(&self) {
+        self.stop.cancel();
     }
 
     /// Ends what still runs of a process that was killed.
@@ -115,6 +139,19 @@ impl Agent {
             task.abort();
         }
     }
+}
+
+/// A ledger in the cluster itself.
+fn kept_in(client: kube::Client) -> KubeLedger {
+    KubeLedger::new(client, berth_model::label::AGENT_NAMESPACE.to_owned())
+}
+
+fn engine(client: kube::Client, ledger: Arc<dyn Ledger>, clock: Arc<dyn Clock>) -> (Engine, EngineTask) {
+    Engine::new(berth_apply::Options {
+        clock,
+        ledger,
+        ..berth_apply::Options::new(client)
+    })
 }
 
 /// Dials hubs over the played network.
@@ -198,9 +235,16 @@ impl Dial for Dialler {
         } else {
             said
         };
+        let said_hello = Arc::new(Mutex::new((Term(0), None)));
         let heard_by_hub = {
-            let (history, cluster, agent) = (world.history.clone(), cluster.clone(), agent);
+            let (history, cluster, agent) = (world.history.clone(), cluster.clone(), agent.clone());
+            let said_hello = said_hello.clone();
             world.network.carry(&connection, &up, said, move |message| {
+                if let Some(link_request::Message::Hello(hello)) = &message.message {
+                    let told = hello.told.as_ref().map(berth_wire::link::store_point_from_proto);
+                    let mut said = said_hello.lock().unwrap_or_else(PoisonError::into_inner);
+                    *said = (Term(hello.highest_term), told);
+                }
                 if let Some(link_request::Message::Ack(ack)) = &message.message {
                     history.note(Event::Accepted {
                         agent: agent.clone(),
@@ -213,17 +257,34 @@ impl Dial for Dialler {
         };
         let (answer, answered) = oneshot::channel();
         tokio::spawn({
-            let (hub, cluster) = (hub.clone(), cluster.clone());
+            let (hub, cluster, history) = (hub.clone(), cluster.clone(), world.history.clone());
             async move {
+                let opened = {
+                    let (hub, sessions, cluster) = (hub.name.clone(), hub.sessions.clone(), cluster.clone());
+                    move || {
+                        let incarnation = sessions.point(&cluster).map(|point| point.incarnation);
+                        let (term, told) = *said_hello.lock().unwrap_or_else(PoisonError::into_inner);
+                        history.note(Event::Linked {
+                            hub,
+                            agent,
+                            cluster,
+                            connection: id,
+                            term,
+                            told,
+                            incarnation: incarnation.unwrap_or_default(),
+                        });
+                    }
+                };
                 // A caller that went away needs no answer.
-                drop(answer.send(hub.accept(cluster, key, heard_by_hub).await));
+                drop(answer.send(hub.accept(cluster, key, heard_by_hub, opened).await));
             }
         });
         let said_by_hub = answered
             .await
             .map_err(|_| Status::unavailable("the hub is gone"))?;
         gate.pass().await;
-        let (history, process) = (world.history.clone(), hub.name.clone());
+        let (history, process, sessions) = (world.history.clone(), hub.name.clone(), hub.sessions.clone());
+        let others = world.clone();
         let (say, to_carry) = mpsc::channel(64);
         let mut said_by_hub = said_by_hub?;
         tokio::spawn(async move {
@@ -236,16 +297,31 @@ impl Dial for Dialler {
         let parts = AtomicU64::new(0);
         let heard = world.network.carry(&connection, &down, to_carry, move |message| {
             if let Some(said) = command(message, &parts) {
+                let held_by = others
+                    .sites()
+                    .into_keys()
+                    .filter(|other| *other != cluster && holds(&sessions, other, &said))
+                    .collect();
                 history.note(Event::Commanded {
                     hub: process.clone(),
                     connection: id,
                     cluster: cluster.clone(),
                     said,
+                    held_by,
                 });
             }
         });
         Ok(ReceiverStream::new(heard))
     }
+}
+
+/// Whether the agent of a cluster has told that it holds the tenant of a command.
+fn holds(sessions: &Sessions, cluster: &ClusterName, said: &Said) -> bool {
+    let session = sessions.view(cluster);
+    session.is_some_and(|session| {
+        let held = session.held.get(&said.tenant);
+        held.is_some_and(|(uid, ..)| uid.as_str() == said.uid)
+    })
 }
 
 /// The command in a message; of one in parts, only the first part counts.

@@ -18,6 +18,15 @@ impl Dice {
         Self(Arc::new(Mutex::new(Chance::new(seed ^ 0x0b5e_55ed_d1ce))))
     }
 
+    /// Of this seed, for something that only some runs have: whoever draws from it takes nothing from the others.
+    #[must_use]
+    pub fn named(seed: u64, name: &str) -> Self {
+        let mixed = name.bytes().fold(0xcbf2_9ce4_8422_2325, |mixed: u64, byte| {
+            (mixed ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        Self::new(seed ^ mixed)
+    }
+
     fn with<T>(&self, draw: impl FnOnce(&mut Chance) -> T) -> T {
         draw(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }

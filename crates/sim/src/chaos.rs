@@ -8,6 +8,7 @@ use berth_runtime::CancellationToken;
 use crate::{
     history::Event,
     member::{Ill, LONGEST_ILLNESS},
+    twins,
     world::World,
 };
 
@@ -240,8 +241,9 @@ pub fn mend_all(world: &World) {
     for (cluster, site) in world.sites() {
         site.member.set_ill(None);
         if let Some(agent) = &site.agent {
-            agent.gate.resume();
+            twins::come_back(agent);
         }
+        site.older.iter().for_each(twins::come_back);
         world.start_agent(&cluster);
     }
     // Whatever a connection lost stays lost until it is made again.

@@ -7,8 +7,8 @@ use std::{
     time::Duration,
 };
 
-use berth_model::{ClusterName, Digest, Generation, Revision, TenantId, Term, Uid};
-use berth_store::Change;
+use berth_model::{ClusterName, Digest, Generation, Revision, StorePoint, TenantId, Term, Uid};
+use berth_store::{Change, Entry};
 
 /// A command as it was put on the wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,7 +79,28 @@ pub enum Event {
         cluster: ClusterName,
         /// What.
         said: Said,
+        /// Other clusters whose agents have told that hub that they hold the tenant.
+        held_by: Vec<ClusterName>,
     },
+    /// An agent has opened a session with a hub that leads, and said what it knows of hubs.
+    Linked {
+        /// Which hub process.
+        hub: String,
+        /// Which agent process.
+        agent: String,
+        /// Of which cluster.
+        cluster: ClusterName,
+        /// Which connection.
+        connection: u64,
+        /// The highest term it has accepted.
+        term: Term,
+        /// The furthest that a hub has told it its store had come.
+        told: Option<StorePoint>,
+        /// The incarnation under which this hub tells such things.
+        incarnation: u64,
+    },
+    /// The store was put back, while nobody stood on it.
+    PutBack(PutBack),
     /// An agent answered a command with Ack.
     Accepted {
         /// Which agent process.
@@ -123,6 +144,13 @@ pub enum Event {
         /// Whether it changed anything.
         changed: bool,
     },
+    /// Whose the Lease of a cluster's agents is now.
+    Held {
+        /// Of which cluster.
+        cluster: ClusterName,
+        /// Which agent process has it; empty when none does.
+        holder: String,
+    },
     /// What there is in the cloud changed: names with the tenant's uid.
     Cloud {
         /// Clusters.
@@ -132,6 +160,19 @@ pub enum Event {
     },
     /// What a hub shows of a tenant.
     Shown(Shown),
+}
+
+/// A store as it was put back.
+#[derive(Clone, Debug)]
+pub struct PutBack {
+    /// It is as the store was at this revision.
+    pub from: Revision,
+    /// From where it goes on.
+    pub revision: Revision,
+    /// It says of itself that it was restored.
+    pub marked: bool,
+    /// What is in it.
+    pub entries: Vec<Entry>,
 }
 
 /// A status as shown, with the truth beside it.
@@ -203,11 +244,34 @@ impl fmt::Display for Event {
                 connection,
                 cluster,
                 said,
+                ..
             } => write!(
                 f,
                 "command   {hub} -> {cluster} ({connection}/{}): {} {} generation {} term {}",
                 said.nonce, said.what, said.tenant, said.generation, said.term
             ),
+            Self::Linked {
+                hub,
+                agent,
+                connection,
+                term,
+                told,
+                ..
+            } => {
+                write!(f, "linked    {agent} to {hub} ({connection}), knows term {term}")?;
+                match told {
+                    Some(told) => write!(f, " and revision {} of term {}", told.revision, told.term),
+                    None => Ok(()),
+                }
+            }
+            Self::PutBack(back) => write!(
+                f,
+                "put back  to revision {}, goes on from {}{}",
+                back.from,
+                back.revision,
+                if back.marked { ", marked" } else { "" }
+            ),
+            Self::Held { cluster, holder } => write!(f, "lease     of {cluster} is {holder:?}'s"),
             Self::Accepted {
                 agent,
                 connection,

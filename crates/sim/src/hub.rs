@@ -4,11 +4,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use berth_control::{Board, Registry, Sessions};
 use berth_hub::{
+    command::{self, CommandError},
+    gate::may_change,
     grpc::agent::{Ends, Following, Shown},
     home::Home,
     lead::{Lead, Leader, Leading},
 };
-use berth_model::ClusterName;
+use berth_model::{ClusterName, Term};
 use berth_plan::view::Settings;
 use berth_proto::agent::{LinkRequest, LinkResponse};
 use berth_runtime::{CancellationToken, Clock};
@@ -36,7 +38,9 @@ pub struct Hub {
     pub sessions: Sessions,
     /// What it shows.
     pub board: Board,
-    store: Arc<dyn Store>,
+    /// The store as it reaches it.
+    pub store: Arc<dyn Store>,
+    home: Arc<Home>,
     lead: Lead,
     task: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
@@ -62,9 +66,10 @@ impl Hub {
         let board = Board::default();
         let lead = Lead::new(candidate, election.leader());
         let home = Home::over(store.clone(), election, world.authority.clone(), shared.is_some());
+        let home = Arc::new(home);
         let leader = Leader {
             lead: lead.clone(),
-            home: Arc::new(home),
+            home: home.clone(),
             provisioner: Arc::new(world.cloud.reached(world, &gate)),
             bootstrapper: Arc::new(world.bootstrapper(&registry, &gate)),
             recorder: Arc::new(berth_control::seams::NoRecorder),
@@ -94,6 +99,7 @@ impl Hub {
             sessions,
             board,
             store,
+            home,
             lead,
             task: Arc::default(),
         };
@@ -119,6 +125,28 @@ impl Hub {
         self.lead.leading()
     }
 
+    /// Lets it take command.
+    ///
+    /// # Errors
+    /// As the real hub refuses; also when it does not lead.
+    pub async fn take_command(&self) -> Result<Term, CommandError> {
+        self.gate.pass().await;
+        let leading = self.leading().ok_or(CommandError::NotLeading)?;
+        let taken = command::take(&self.home, &self.sessions, &leading).await;
+        self.gate.pass().await;
+        taken
+    }
+
+    /// Why it takes no changes; none when it does.
+    #[must_use]
+    pub fn refuses_changes(&self) -> Option<String> {
+        let Some(leading) = self.leading() else {
+            return Some("it does not lead".into());
+        };
+        let refused = may_change(&leading.fleet.standing()).err()?;
+        Some(refused.message().to_owned())
+    }
+
     /// Ends what still runs of a process that was killed.
     pub fn bury(&self) {
         if let Some(task) = self.task.lock().unwrap_or_else(PoisonError::into_inner).take() {
@@ -126,7 +154,7 @@ impl Hub {
         }
     }
 
-    /// An agent that has proved its key opens a session.
+    /// An agent that has proved its key opens a session; `opened` is called when it has, with a hub that leads.
     ///
     /// # Errors
     /// As the real hub refuses.
@@ -135,6 +163,7 @@ impl Hub {
         cluster: ClusterName,
         key: String,
         incoming: mpsc::Receiver<Result<LinkRequest, Status>>,
+        opened: impl FnOnce() + Send,
     ) -> Result<mpsc::Receiver<Result<LinkResponse, Status>>, Status> {
         self.gate.pass().await;
         if let Some(leading) = self.leading() {
@@ -153,7 +182,9 @@ impl Hub {
                 certificate: Arc::default(),
                 issuer_pin: String::new(),
             };
-            return ends.begin(shown, ReceiverStream::new(incoming)).await;
+            let begun = ends.begin(shown, ReceiverStream::new(incoming)).await?;
+            opened();
+            return Ok(begun);
         }
         let following = Following {
             lead: self.lead.clone(),

@@ -3,7 +3,8 @@
 //!
 //! The rooms: [`world`] is everything there is, [`hub`] and [`agent`] start the real parts, [`store`], [`election`], [`network`],
 //! [`member`], [`ledger`] and [`cloud`] are what they stand on, [`gate`] is between a process and all of it, [`clock`] its time,
-//! [`chaos`] breaks things, [`liar`] is an agent that lies, [`admin`] asks for things, [`history`] records, [`check`] judges, [`run`] is one run.
+//! [`chaos`] breaks things, [`setback`] puts the store back, [`twins`] starts
+//! a second agent, [`liar`] is an agent that lies, [`admin`] asks for things, [`history`] records, [`check`] judges, [`run`] is one run.
 //!
 //! What is played below the real parts: TLS and gRPC framing, disks, etcd's own protocol, pods. Nothing here knows how the product
 //! decides anything.
@@ -24,7 +25,9 @@ pub mod liar;
 pub mod member;
 pub mod network;
 pub mod run;
+pub mod setback;
 pub mod store;
+pub mod twins;
 pub mod world;
 
 pub use check::Finding;

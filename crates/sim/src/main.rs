@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use berth_sim::{Plan, run};
+use berth_sim::{Plan, run, world::Rare};
 use clap::Parser;
 
 /// Simulates whole fleets, one for each seed, and checks the invariants S1 to S8 after each.
@@ -34,6 +34,9 @@ struct Arguments {
     /// Run each seed twice, and call it a finding when the two histories differ.
     #[arg(long)]
     twice: bool,
+    /// Of these seeds only those with something that few runs have: a store that is put back, two agents at once.
+    #[arg(long)]
+    rare: bool,
     /// Print what the product logs too, such as `info` or `berth_control=debug`.
     #[arg(long)]
     log: Option<String>,
@@ -65,6 +68,9 @@ fn main() -> ExitCode {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed >= arguments.from + arguments.seeds {
                         return;
+                    }
+                    if arguments.rare && Rare::draw(seed) == Rare::default() {
+                        continue;
                     }
                     let plan = Plan {
                         trouble: Duration::from_secs(arguments.trouble),

@@ -24,7 +24,11 @@ use crate::{
     chance::Dice,
     gate::Gate,
     history::{Event, History},
+    store::Road,
 };
+
+/// Where Leases are.
+const LEASE: &str = "/namespaces/berth-system/leases";
 
 /// What is wrong with an API server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +60,8 @@ struct Inner {
 struct State {
     ill: Option<Ill>,
     answered: Option<Instant>,
+    /// Whose the Lease of its agents is.
+    holder: String,
 }
 
 type Answer = Response<UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>>;
@@ -114,11 +120,12 @@ impl Member {
 
     /// The client of one agent process.
     #[must_use]
-    pub fn client(&self, agent: &str, gate: &Gate) -> kube::Client {
+    pub fn client(&self, agent: &str, gate: &Gate, road: &Road) -> kube::Client {
         kube::Client::new(
             Reached {
                 member: self.clone(),
                 gate: gate.clone(),
+                road: road.clone(),
                 agent: agent.to_owned(),
             },
             "default",
@@ -278,6 +285,24 @@ impl Member {
         }
     }
 
+    /// The Lease of its agents was written.
+    fn lease(&self, body: &[u8]) {
+        let lease: Value = serde_json::from_slice(body).unwrap_or_default();
+        let holder = lease["spec"]["holderIdentity"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        let mut state = self.state();
+        if state.holder != holder {
+            state.holder.clone_from(&holder);
+            drop(state);
+            self.inner.history.note(Event::Held {
+                cluster: self.inner.name.clone(),
+                holder,
+            });
+        }
+    }
+
     /// The tenant's uid on the object at `path`.
     async fn uid_at(&self, path: &str) -> String {
         let Ok((_, body)) = self.ask("GET", path, Bytes::new()).await else {
@@ -300,6 +325,8 @@ fn uid_of(body: &[u8]) -> String {
 struct Reached {
     member: Member,
     gate: Gate,
+    /// The way there.
+    road: Road,
     agent: String,
 }
 
@@ -307,6 +334,7 @@ impl Reached {
     async fn answer(self, request: Request<kube::client::Body>) -> Answer {
         let dice = self.member.inner.dice.clone();
         self.gate.pass().await;
+        self.road.clear().await;
         tokio::time::sleep(dice.millis(0, 4)).await;
         if let Some(status) = self.member.well().await {
             self.gate.pass().await;
@@ -337,9 +365,13 @@ impl Reached {
             .inner
             .api
             .service()
-            .call(Request::from_parts(parts, Full::new(body)))
+            .call(Request::from_parts(parts, Full::new(body.clone())))
             .await;
-        if verb != "GET" {
+        if path.contains(LEASE) {
+            if verb != "GET" && answer.status().is_success() {
+                self.member.lease(&body);
+            }
+        } else if verb != "GET" {
             self.member.inner.history.note(Event::Kube {
                 cluster: self.member.inner.name.clone(),
                 agent: self.agent.clone(),
@@ -351,6 +383,7 @@ impl Reached {
             });
         }
         tokio::time::sleep(dice.millis(0, 4)).await;
+        self.road.clear().await;
         // An answer that is on its way when the server falls ill is lost with it.
         if self.member.well().await.is_some() {
             self.gate.pass().await;
@@ -365,7 +398,8 @@ impl Reached {
                 heard.state().answered = Some(Instant::now());
                 frame.map_err(|never| -> Box<dyn std::error::Error + Send + Sync> { match never {} })
             })
-            .take_until(Box::pin(self.member.fallen_ill()));
+            .take_until(Box::pin(self.member.fallen_ill()))
+            .take_until(Box::pin(self.road.cut()));
         Response::from_parts(parts, StreamBody::new(frames).boxed_unsync())
     }
 }

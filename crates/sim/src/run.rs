@@ -9,6 +9,7 @@ use crate::{
     admin, chaos,
     check::{self, End, Finding},
     history::{Event, Shown},
+    setback, twins,
     world::World,
 };
 
@@ -98,6 +99,14 @@ async fn live(plan: Plan) -> anyhow::Result<Outcome> {
         busy.push(tokio::spawn(admin::work(world.clone(), name, stop.clone())));
     }
     busy.push(tokio::spawn(chaos::rage(world.clone(), stop.clone())));
+    if world.rare.twins {
+        busy.push(tokio::spawn(twins::play(world.clone(), plan.seed, stop.clone())));
+    }
+    let mut operating = None;
+    if let Some(kind) = world.rare.set_back {
+        busy.push(tokio::spawn(setback::play(world.clone(), kind, plan)));
+        operating = Some(tokio::spawn(setback::operate(world.clone(), plan.seed)));
+    }
     tokio::time::sleep(plan.trouble).await;
     stop.cancel();
     for task in busy {
@@ -119,6 +128,9 @@ async fn live(plan: Plan) -> anyhow::Result<Outcome> {
         end.last = Some(End::read(&world).await?.tenants);
     }
     watching.abort();
+    if let Some(operating) = operating {
+        operating.abort();
+    }
     let events = history.events();
     let findings = check::all(&events, &end, rest_began);
     Ok(Outcome {

@@ -31,8 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The one true store, which no process's end touches. Copies are the same store.
 #[derive(Clone)]
 pub struct Truth {
-    memory: MemoryStore,
-    watch: Arc<Mutex<Watch>>,
+    /// With everything that was ever written to it and not seen yet.
+    memory: Arc<Mutex<(MemoryStore, Watch)>>,
     log: Arc<Mutex<Vec<Change>>>,
     committed: Arc<Notify>,
     history: History,
@@ -52,8 +52,7 @@ impl Truth {
         let memory = MemoryStore::new();
         let watch = memory.watch(Revision(0)).await?;
         Ok(Self {
-            memory,
-            watch: Arc::new(Mutex::new(watch)),
+            memory: Arc::new(Mutex::new((memory, watch))),
             log: Arc::default(),
             committed: Arc::default(),
             history,
@@ -69,24 +68,30 @@ impl Truth {
 
     /// What is stored, for whoever judges the end.
     #[must_use]
-    pub fn memory(&self) -> &MemoryStore {
-        &self.memory
+    pub fn memory(&self) -> MemoryStore {
+        self.kept().0.clone()
     }
 
-    /// How many changes were ever made.
-    #[must_use]
-    pub fn writes(&self) -> usize {
-        self.log().len()
+    fn kept(&self) -> MutexGuard<'_, (MemoryStore, Watch)> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts another store in its place, while nobody stands on it.
+    ///
+    /// # Errors
+    /// As the memory store.
+    pub async fn put_back(&self, memory: MemoryStore) -> Result<(), StoreError> {
+        let watch = memory.watch(memory.revision().await?).await?;
+        *self.kept() = (memory, watch);
+        self.log().clear();
+        Ok(())
     }
 
     async fn apply(&self, hub: &str, txn: Txn) -> Result<Revision, StoreError> {
-        let revision = self.memory.txn(txn).await?;
+        let revision = self.memory().txn(txn).await?;
         let mut changes = Vec::new();
-        {
-            let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
-            while let Some(Some(Ok(change))) = watch.next().now_or_never() {
-                changes.push(change);
-            }
+        while let Some(Some(Ok(change))) = self.kept().1.next().now_or_never() {
+            changes.push(change);
         }
         if !changes.is_empty() {
             self.log().extend(changes.iter().cloned());
@@ -101,7 +106,7 @@ impl Truth {
     }
 }
 
-/// The way from one hub machine to the store.
+/// The way from a machine to the store, or from a process to the API server of its cluster.
 #[derive(Clone, Debug, Default)]
 pub struct Road {
     blocked: Arc<AtomicBool>,
@@ -122,12 +127,21 @@ impl Road {
     }
 
     /// Returns when something passes.
-    async fn clear(&self) {
+    pub async fn clear(&self) {
+        self.until(false).await;
+    }
+
+    /// Returns when nothing passes.
+    pub async fn cut(self) {
+        self.until(true).await;
+    }
+
+    async fn until(&self, blocked: bool) {
         loop {
             let turned = self.turned.notified();
             let mut turned = std::pin::pin!(turned);
             turned.as_mut().enable();
-            if !self.blocked() {
+            if self.blocked() == blocked {
                 return;
             }
             turned.await;
@@ -189,14 +203,14 @@ impl Store for Reached {
         self.gate.pass().await;
         self.travel("get").await?;
         self.gate.pass().await;
-        self.truth.memory.get(key).await
+        self.truth.memory().get(key).await
     }
 
     async fn list(&self, prefix: &str, page: Page) -> Result<Listing, StoreError> {
         self.gate.pass().await;
         self.travel("list").await?;
         self.gate.pass().await;
-        self.truth.memory.list(prefix, page).await
+        self.truth.memory().list(prefix, page).await
     }
 
     async fn txn(&self, txn: Txn) -> Result<Revision, StoreError> {
@@ -254,7 +268,7 @@ impl Store for Reached {
         self.gate.pass().await;
         self.travel("revision").await?;
         self.gate.pass().await;
-        self.truth.memory.revision().await
+        self.truth.memory().revision().await
     }
 }
 

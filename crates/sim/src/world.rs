@@ -1,5 +1,7 @@
 //! Everything there is in one run, and the ways to start, stop and reach it.
 
+mod sites;
+
 use std::{
     collections::BTreeMap,
     sync::{
@@ -10,7 +12,7 @@ use std::{
 };
 
 use berth_apply::ledger::MemoryLedger;
-use berth_control::{Registry, registry::Joining};
+use berth_control::Registry;
 use berth_identity::Authority;
 use berth_model::ClusterName;
 use berth_runtime::simulation;
@@ -27,6 +29,7 @@ use crate::{
     hub::Hub,
     member::Member,
     network::Network,
+    setback::{self, Forgotten},
     store::{Reached, Road, Truth},
 };
 
@@ -60,6 +63,28 @@ impl Shape {
     }
 }
 
+/// What only some runs have, drawn apart so that the others stay as they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rare {
+    /// The store is put back to an earlier state.
+    pub set_back: Option<setback::Kind>,
+    /// There may be two agents in one cluster at once.
+    pub twins: bool,
+}
+
+impl Rare {
+    /// Of the run of this seed.
+    #[must_use]
+    pub fn draw(seed: u64) -> Self {
+        let dice = Dice::named(seed, "put back");
+        let kinds = [setback::Kind::Restored, setback::Kind::Copied];
+        Self {
+            set_back: if dice.percent(20) { dice.pick(&kinds) } else { None },
+            twins: Dice::named(seed, "agents in twos").percent(20),
+        }
+    }
+}
+
 /// Everything. Copies are the same world.
 #[derive(Clone)]
 pub struct World {
@@ -75,12 +100,18 @@ pub struct World {
     pub cloud: Cloud,
     /// What is different in this run.
     pub shape: Shape,
+    /// What only some runs have.
+    pub rare: Rare,
+    /// What clusters have that the store was made to forget.
+    pub forgotten: Forgotten,
     /// The fleet's certificate authority, which nobody below TLS asks for anything.
     pub authority: Arc<Authority>,
     machines: Arc<Mutex<BTreeMap<String, Machine>>>,
     sites: Arc<Mutex<BTreeMap<ClusterName, Site>>>,
     /// Dead processes wait to be started by whoever killed them.
     pub over: Arc<AtomicBool>,
+    /// Nobody may stand on the store.
+    closed: Arc<AtomicBool>,
 }
 
 /// One authority serves every run of this program: making one takes longer than some runs.
@@ -119,8 +150,10 @@ pub struct Site {
     pub cloud_name: Option<String>,
     /// It has joined: its agent has a certificate.
     pub joined: bool,
-    /// Its agent.
+    /// Its agent; the newer one where there are two.
     pub agent: Option<Agent>,
+    /// Others that may still be there.
+    pub older: Vec<Agent>,
     started: u64,
     /// Which token its agent tries to join with; an older try gives up.
     tokens: u64,
@@ -135,7 +168,8 @@ impl World {
         let dice = Dice::new(seed);
         let shape = Shape::draw(&dice);
         let history = History::new(trace);
-        history.note(Event::Fault(format!("seed {seed}: {shape:?}")));
+        let rare = Rare::draw(seed);
+        history.note(Event::Fault(format!("seed {seed}: {shape:?} {rare:?}")));
         let lease = (shape.hubs > 1).then(Lease::default);
         let truth = Truth::new(history.clone(), dice.clone(), lease).await?;
         let machines = (1..=shape.hubs)
@@ -156,10 +190,13 @@ impl World {
             truth,
             cloud: Cloud::default(),
             shape,
+            rare,
+            forgotten: Forgotten::default(),
             authority: authority()?,
             machines: Arc::new(Mutex::new(machines)),
             sites: Arc::default(),
             over: Arc::default(),
+            closed: Arc::default(),
         })
     }
 
@@ -223,8 +260,16 @@ impl World {
         self.sites_mut().clone()
     }
 
+    /// Whether nobody may stand on the store from now on.
+    pub fn close(&self, closed: bool) {
+        self.closed.store(closed, Ordering::Relaxed);
+    }
+
     /// Starts a process on a machine that runs none.
     pub fn start_hub(&self, machine: &str) {
+        if self.closed.load(Ordering::Relaxed) {
+            return;
+        }
         let (name, reached, clock) = {
             let mut machines = self.machines();
             let Some(found) = machines.get_mut(machine) else {
@@ -282,177 +327,6 @@ impl World {
             tokio::time::sleep(Duration::from_secs(1)).await;
             world.start_hub(&machine);
         });
-    }
-
-    /// Starts the agent of a cluster that has joined and runs none.
-    pub fn start_agent(&self, cluster: &ClusterName) {
-        let site = {
-            let mut sites = self.sites_mut();
-            let Some(site) = sites.get_mut(cluster) else {
-                return;
-            };
-            if !site.joined || site.agent.as_ref().is_some_and(|agent| !agent.gate.dead()) {
-                return;
-            }
-            site.started += 1;
-            site.clone()
-        };
-        let agent = Agent::start(self, &site, format!("{cluster}#{}", site.started));
-        if let Some(site) = self.sites_mut().get_mut(cluster) {
-            site.agent = Some(agent);
-        }
-    }
-
-    /// Kills the agent of a cluster.
-    pub fn kill_agent(&self, cluster: &ClusterName, silently: bool) {
-        let agent = self.sites_mut().get(cluster).and_then(|site| site.agent.clone());
-        let Some(agent) = agent.filter(|agent| !agent.gate.dead()) else {
-            return;
-        };
-        self.history.note(Event::Fault(format!("kill {}", agent.name)));
-        agent.gate.kill(silently);
-        if !silently {
-            self.network.break_off(Some(cluster.as_str()));
-        }
-        tokio::spawn(async move {
-            tokio::time::sleep(Duration::from_secs(2)).await;
-            agent.bury();
-        });
-    }
-
-    /// Brings an agent with a join token into a cluster, making the cluster's API when there is none yet.
-    ///
-    /// # Errors
-    /// The cluster's API does not start.
-    pub async fn install(
-        &self,
-        cluster: &ClusterName,
-        cloud_name: Option<String>,
-        token: String,
-    ) -> anyhow::Result<()> {
-        let known = self
-            .sites_mut()
-            .get(cluster)
-            .is_some_and(|site| site.cloud_name == cloud_name);
-        if !known {
-            self.demolish(cluster);
-            let member = Member::new(cluster.clone(), self.history.clone(), self.dice.clone()).await?;
-            let site = Site {
-                member,
-                skew: Skew::default(),
-                key: format!("key-{}", self.dice.below(u64::MAX)),
-                ledger: MemoryLedger::default(),
-                ledger_in_cluster: self.shape.ledger_in_cluster,
-                cloud_name,
-                joined: false,
-                agent: None,
-                started: 0,
-                tokens: 0,
-            };
-            self.sites_mut().insert(cluster.clone(), site);
-        }
-        let mine = {
-            let mut sites = self.sites_mut();
-            let Some(site) = sites.get_mut(cluster) else {
-                return Ok(());
-            };
-            site.tokens += 1;
-            site.tokens
-        };
-        let (world, cluster) = (self.clone(), cluster.clone());
-        tokio::spawn(async move { world.join(&cluster, &token, mine).await });
-        Ok(())
-    }
-
-    /// Tries to join until it works, the token is refused, or another one came.
-    async fn join(&self, cluster: &ClusterName, token: &str, mine: u64) {
-        loop {
-            tokio::time::sleep(self.dice.millis(100, 3000)).await;
-            let Some(site) = self.sites().get(cluster).cloned() else {
-                return;
-            };
-            if site.joined {
-                self.start_agent(cluster);
-                return;
-            }
-            if site.tokens != mine {
-                return;
-            }
-            let machines = self.hub_machines();
-            let hub = self
-                .dice
-                .pick(&machines)
-                .filter(|machine| {
-                    self.network.reaches(cluster.as_str(), machine)
-                        && self.network.reaches(machine, cluster.as_str())
-                })
-                .and_then(|machine| self.hub(&machine))
-                .filter(|hub| !hub.gate.dead() && hub.leading().is_some());
-            let Some(hub) = hub else { continue };
-            let Ok(uid) = site.member.uid().await else {
-                continue;
-            };
-            let joining = Joining {
-                token,
-                key_sha256: &site.key,
-                kubernetes_uid: &uid,
-                remote: None,
-            };
-            let asked = tokio::time::timeout(Duration::from_secs(10), hub.registry.redeem(joining)).await;
-            match asked {
-                Ok(Ok(_)) => {
-                    self.history.note(Event::Fault(format!("{cluster} has joined")));
-                    if let Some(site) = self.sites_mut().get_mut(cluster) {
-                        site.joined = true;
-                    }
-                }
-                Ok(Err(berth_control::RegistryError::Refused { .. })) => return,
-                _ => {}
-            }
-        }
-    }
-
-    /// The cluster is gone, with everything in it.
-    pub fn demolish(&self, cluster: &ClusterName) {
-        self.kill_agent(cluster, false);
-        if self.sites_mut().remove(cluster).is_some() {
-            self.history
-                .note(Event::Fault(format!("cluster {cluster} is gone")));
-        }
-    }
-
-    /// Clusters go when the cloud has none of their name any more.
-    pub fn follow_cloud(&self) {
-        let there = self.cloud.simulated.clusters();
-        let gone: Vec<ClusterName> = self
-            .sites_mut()
-            .iter()
-            .filter(|(_, site)| site.cloud_name.as_ref().is_some_and(|name| !there.contains(name)))
-            .map(|(name, _)| name.clone())
-            .collect();
-        for cluster in gone {
-            self.demolish(&cluster);
-        }
-    }
-
-    /// The nodes of a pool come or go.
-    pub async fn nodes(&self, cluster: &ClusterName, pool: &str, there: bool) {
-        let Some(site) = self.sites().get(cluster).cloned() else {
-            return;
-        };
-        let done = if there {
-            let mut done = Ok(());
-            for node in 0..2 {
-                done = done.and(site.member.node(&format!("{pool}-{node}"), Some(pool)).await);
-            }
-            done
-        } else {
-            site.member.remove_pool(pool).await
-        };
-        if let Err(error) = done {
-            self.history
-                .note(Event::Fault(format!("nodes of {pool}: {error}")));
-        }
     }
 
     /// Who brings agents into clusters for one hub process.

@@ -1,158 +1,17 @@
 //! Each invariant's checker finds what it is there for, in histories that are doctored to break it, and nothing in one that does not.
 
-#![expect(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
+mod support;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
-use berth_model::{
-    ClusterName, Digest, Generation, Revision, Tenant, TenantId, TenantSpec, Term, TierName, Uid,
-};
 use berth_sim::{
     check::{self, End},
-    history::{Acknowledged, Event, Said, Shown},
+    history::Event,
 };
-use berth_store::{Change, Key};
-use berth_wire::record::{self, TenantRecord};
-
-fn tenant() -> TenantId {
-    TenantId::new("ada").unwrap()
-}
-
-fn cluster(name: &str) -> ClusterName {
-    ClusterName::new(name).unwrap()
-}
-
-/// A version of the tenant's record, as the store took it.
-fn wrote(generation: u64, deleting: bool) -> Event {
-    let record = Tenant {
-        id: tenant(),
-        uid: Uid::new("uid-1").unwrap(),
-        generation: Generation(generation),
-        revision: Revision(0),
-        created_at: "2026-01-01T00:00:00Z".parse().unwrap(),
-        deleting_since: deleting.then(|| "2026-01-01T00:00:00Z".parse().unwrap()),
-        spec: TenantSpec::of_tier(TierName::new("free").unwrap()),
-    };
-    let value = record::encode_tenant(&TenantRecord {
-        tenant: record,
-        request_ids: Vec::new(),
-    });
-    change(Some(value))
-}
-
-fn change(put: Option<Vec<u8>>) -> Event {
-    Event::Wrote {
-        hub: "hub-1#1".into(),
-        revision: Revision(1),
-        changes: vec![Change {
-            revision: Revision(1),
-            key: Key::new("tenants/ada").unwrap(),
-            put: put.map(Into::into),
-            last: true,
-        }],
-    }
-}
-
-fn acknowledged(what: &'static str, generation: u64) -> Event {
-    Event::Answered {
-        call: 1,
-        done: Some(Acknowledged {
-            what,
-            tenant: tenant(),
-            uid: Uid::new("uid-1").unwrap(),
-            generation: Generation(generation),
-            mark: String::new(),
-        }),
-        why: String::new(),
-    }
-}
-
-fn commanded(hub: &str, term: u64, nonce: u64) -> Event {
-    Event::Commanded {
-        hub: hub.into(),
-        connection: 1,
-        cluster: cluster("eu-1"),
-        said: Said {
-            what: "assign",
-            tenant: tenant(),
-            uid: "uid-1".into(),
-            generation: 1,
-            term: Term(term),
-            nonce,
-        },
-    }
-}
-
-fn accepted(nonce: u64) -> Event {
-    Event::Accepted {
-        agent: "eu-1#1".into(),
-        cluster: cluster("eu-1"),
-        connection: 1,
-        nonce,
-    }
-}
-
-fn kube(at: &str, verb: &str, path: &str) -> Event {
-    Event::Kube {
-        cluster: cluster(at),
-        agent: format!("{at}#1"),
-        verb: verb.into(),
-        path: path.into(),
-        status: 200,
-        uid: "uid-1".into(),
-        changed: true,
-    }
-}
-
-fn shown(health: &str, text: &str, claimed: u64, truly: u64) -> Event {
-    Event::Shown(Shown {
-        hub: "hub-1#1".into(),
-        tenant: tenant(),
-        cluster: Some(cluster("eu-1")),
-        health: health.into(),
-        text: text.into(),
-        claimed_age: Some(Duration::from_secs(claimed)),
-        true_age: Some(Duration::from_secs(truly)),
-        suspicious_for: Duration::from_secs(7),
-    })
-}
-
-fn remembered(term: u64) -> Event {
-    Event::Remembered {
-        cluster: cluster("eu-1"),
-        tenant: tenant(),
-        uid: Uid::new("uid-1").unwrap(),
-        generation: Generation(1),
-        digest: Digest::new("0".repeat(64)).unwrap(),
-        term: Term(term),
-    }
-}
-
-/// Which rules a history breaks; one second passes between two events, and the rest begins after all but the last `resting`.
-fn broken(events: Vec<Event>, end: &End, resting: usize) -> Vec<&'static str> {
-    let active = events.len() - resting;
-    let events: Vec<(Duration, Event)> = (0..).map(Duration::from_secs).zip(events).collect();
-    let rest = Duration::from_millis(u64::try_from(active).unwrap() * 1000 - 500);
-    let mut rules: Vec<&'static str> = check::all(&events, end, rest)
-        .into_iter()
-        .map(|finding| finding.rule)
-        .collect();
-    rules.dedup();
-    rules
-}
-
-fn settled() -> End {
-    End {
-        uids: ["uid-1".to_owned()].into(),
-        ..End::default()
-    }
-}
-
-fn breaks(rule: &'static str, events: Vec<Event>) {
-    assert_eq!(broken(events, &settled(), 0), [rule]);
-}
-
-const NAMESPACE: &str = "/api/v1/namespaces/t-ada";
+use support::{
+    NAMESPACE, accepted, acknowledged, breaks, broken, change, cluster, commanded, fine, kube, remembered,
+    settled, shown, wrote,
+};
 
 /// A life as it should be.
 fn good() -> Vec<Event> {
@@ -217,6 +76,18 @@ fn s2_a_tenant_that_is_applied_in_two_clusters_is_found() {
         "S2",
         vec![kube("eu-1", "PATCH", NAMESPACE), kube("eu-2", "PATCH", NAMESPACE)],
     );
+}
+
+#[test]
+fn s2_an_agent_that_writes_without_the_lease_is_found() {
+    let held = |holder: &str| Event::Held {
+        cluster: cluster("eu-1"),
+        holder: holder.into(),
+    };
+    let write = || kube("eu-1", "PATCH", NAMESPACE);
+    breaks("S2", vec![held("eu-1#1"), write(), held("eu-1#2"), write()]);
+    breaks("S2", vec![held("eu-1#1"), held(""), write()]);
+    fine(vec![held("eu-1#2"), held("eu-1#1"), write(), held("eu-1#2")]);
 }
 
 #[test]

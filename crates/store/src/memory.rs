@@ -1,9 +1,6 @@
 //! A store that forgets: for tests, and as the plainest statement of what a store is.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use berth_model::Revision;
@@ -12,7 +9,7 @@ use tokio::sync::watch;
 use crate::{
     entry::{Entry, Listing, Page},
     error::StoreError,
-    index::{Index, SharedIndex, Stage},
+    index::{Index, SharedIndex, Slot, Stage},
     key::Key,
     store::Store,
     txn::Txn,
@@ -31,9 +28,23 @@ impl MemoryStore {
     /// An empty store at revision 0.
     #[must_use]
     pub fn new() -> Self {
+        Self::with(Vec::new(), Revision::default())
+    }
+
+    /// A store that holds these and has come to `revision`: what a restored one is.
+    #[must_use]
+    pub fn with(entries: Vec<Entry>, revision: Revision) -> Self {
+        let slot = |entry: Entry| {
+            let slot = Slot {
+                value: entry.value,
+                revision: entry.revision,
+                created: entry.created,
+            };
+            (entry.key, slot)
+        };
         Self {
-            index: SharedIndex::new(Index::new(BTreeMap::new(), Revision::default())),
-            committed: Arc::new(Mutex::new(watch::Sender::new(Revision::default()))),
+            index: SharedIndex::new(Index::new(entries.into_iter().map(slot).collect(), revision)),
+            committed: Arc::new(Mutex::new(watch::Sender::new(revision))),
         }
     }
 }

@@ -2,15 +2,12 @@
 
 use std::{pin::Pin, sync::Arc};
 
-use berth_control::{Difference, Standing, keys, sessions::Fence};
+use berth_control::{Difference, Standing, sessions::Fence};
 use berth_identity::key_backup::{self, Recipient};
-use berth_model::{Revision, Term, Violation};
+use berth_model::Violation;
 use berth_proto::v1::{self, hub_service_server::HubService};
-use berth_store::{
-    StoreError, Txn,
-    snapshot::{self, About, Piece},
-};
-use berth_wire::{names, record, time};
+use berth_store::snapshot::{self, About, Piece};
+use berth_wire::{names, time};
 use futures::{Stream, StreamExt as _};
 use tonic::{Code, Request, Response, Status};
 use tracing::warn;
@@ -20,6 +17,7 @@ use super::{
     error::{invalid, refused, status, store},
 };
 use crate::{
+    command::{self, CommandError},
     gate::{fenced, not_leader},
     home::Home,
     lead::{Leading, Restored},
@@ -89,14 +87,6 @@ impl HubService for Hubs {
     ) -> Result<Response<v1::TakeCommandResponse>, Status> {
         let request = request.into_inner();
         let leading = self.leading()?;
-        let standing = leading.fleet.standing();
-        if !standing.observing && standing.fence.is_none() {
-            return Err(refused(
-                Code::FailedPrecondition,
-                "ACTING",
-                format!("the hub acts already, in term {}", leading.term),
-            ));
-        }
         if request.expected_term != 0 && request.expected_term != leading.term.0 {
             return Err(refused(
                 Code::Aborted,
@@ -104,7 +94,8 @@ impl HubService for Hubs {
                 format!("the hub is in term {} by now; look again", leading.term),
             ));
         }
-        let term = self.raise(&leading).await?;
+        let taken = command::take(&self.home, &self.api.sessions, &leading).await;
+        let term = taken.map_err(|error| self.not_taken(&error))?;
         warn!(%term, reason = %request.reason, "an operator lets this hub take command");
         Ok(Response::new(v1::TakeCommandResponse { term: term.0 }))
     }
@@ -191,30 +182,23 @@ impl Hubs {
         self.api.lead.leading().ok_or_else(|| not_leader(&self.api.lead))
     }
 
-    /// Writes the new term; the control loop hears of it and begins again in it.
-    async fn raise(&self, leading: &Leading) -> Result<Term, Status> {
-        let key = keys::fleet();
-        let read = self.home.store.get(&key).await.map_err(|error| store(&error))?;
-        let entry =
-            read.ok_or_else(|| refused(Code::DataLoss, "NO_FLEET", "the store has no fleet record"))?;
-        let mut fleet = record::decode_fleet(&entry.value)
-            .map_err(|error| refused(Code::DataLoss, "RECORD_UNREADABLE", error.to_string()))?;
-        let highest = self.api.sessions.highest_term().max(fleet.term).max(leading.term);
-        fleet.term = Term(highest.0 + 1);
-        fleet.command_term = fleet.term;
-        let txn = Txn::new()
-            .if_revision(key.clone(), entry.revision)
-            .put(key, record::encode_fleet(&fleet))
-            .delete(keys::restore());
-        match self.home.store.txn(txn).await {
-            // Where several hubs share the store, the period that begins now has a term of its own above it.
-            Ok(Revision(_)) => Ok(Term(fleet.term.0 + u64::from(self.home.shared()))),
-            Err(StoreError::Conflict { .. }) => Err(status(berth_control::RegistryError::Precondition {
-                reason: "CONTENDED",
-                message: "somebody else has just let a hub take command; look again".into(),
-            })),
-            Err(error) => Err(store(&error)),
-        }
+    fn not_taken(&self, error: &CommandError) -> Status {
+        let code = match error {
+            CommandError::Acting(_) => (Code::FailedPrecondition, "ACTING"),
+            CommandError::NoFleet => (Code::DataLoss, "NO_FLEET"),
+            CommandError::Unreadable(problem) => {
+                return refused(Code::DataLoss, "RECORD_UNREADABLE", problem.to_string());
+            }
+            CommandError::Contended => {
+                return status(berth_control::RegistryError::Precondition {
+                    reason: "CONTENDED",
+                    message: error.to_string(),
+                });
+            }
+            CommandError::NotLeading => return not_leader(&self.api.lead),
+            CommandError::Store(error) => return store(error),
+        };
+        refused(code.0, code.1, error.to_string())
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::{cmp::Reverse, collections::BTreeMap};
 
-use berth_model::{AcceptedGaps, Capacity, ClusterPurpose, Isolation, Placement, Tenant, Tier, quota};
+use berth_model::{
+    AcceptedGaps, Capacity, ClusterName, ClusterPurpose, Isolation, Placement, Tenant, Tier, quota,
+};
 
 use super::{
     Constraint, Decision, Minor, Place, Refusal, Score, Site, cluster_name, pool_name,
@@ -21,6 +23,14 @@ pub(crate) fn choose<'a>(room: &mut Room<'a>, tenant: &'a Tenant, tier: &Tier) -
     let ask = ask(tenant, tier);
     if ask.isolation == Isolation::Cluster {
         return own_cluster(room, tenant, tier, &ask);
+    }
+    // A store that was put back may have forgotten where it is. It must not be somewhere else besides.
+    if let Some(site) = room.holder(&tenant.id) {
+        let cluster = site.cluster.name.clone();
+        return match look(site, &ask, &room.view.settings) {
+            Ok(_) => settle(room, tenant, ask, cluster, "it is there already".into()),
+            Err(constraint) => Decision::Refuse(held_there(&cluster, &constraint)),
+        };
     }
     // A pool has the tenant's name, so only asks for shared room can be answered by an earlier refusal.
     let shared = ask.isolation == Isolation::Namespace;
@@ -42,17 +52,22 @@ pub(crate) fn choose<'a>(room: &mut Room<'a>, tenant: &'a Tenant, tier: &Tier) -
         }
         return Decision::Refuse(refusal);
     };
-    let cluster = best.name.0.clone();
-    let site = room.site(&cluster);
-    let region = site.map(|site| site.region().to_owned()).unwrap_or_default();
-    let accepted_gaps = site
-        .and_then(|site| site.gaps(&room.view.settings).ok())
-        .unwrap_or_default();
     let reason = format!(
         "most room of {fitting} clusters that fit: {}.{} % of the scarcest resource is left",
         best.left / 10,
         best.left % 10
     );
+    let cluster = best.name.0.clone();
+    settle(room, tenant, ask, cluster, reason)
+}
+
+/// The place on a shared cluster.
+fn settle(room: &Room<'_>, tenant: &Tenant, ask: Ask<'_>, cluster: ClusterName, reason: String) -> Decision {
+    let site = room.site(&cluster);
+    let region = site.map(|site| site.region().to_owned()).unwrap_or_default();
+    let accepted_gaps = site
+        .and_then(|site| site.gaps(&room.view.settings).ok())
+        .unwrap_or_default();
     let (placement, reserved) = match ask.isolation {
         Isolation::NodePool => match pool_name(&tenant.id, &tenant.uid) {
             Ok(pool) => (Placement::NodePool { cluster, pool }, Capacity::default()),
@@ -68,6 +83,15 @@ pub(crate) fn choose<'a>(room: &mut Room<'a>, tenant: &'a Tenant, tier: &Tier) -
         reason,
         accepted_gaps,
     })
+}
+
+fn held_there(cluster: &ClusterName, constraint: &Constraint) -> Refusal {
+    let message = format!("it is in cluster {cluster} already, which does not take it: {constraint}");
+    if constraint.passes() {
+        Refusal::waiting("WaitingForClusters", message)
+    } else {
+        Refusal::stuck("HeldByCluster", message)
+    }
 }
 
 /// What `tenant` asks for under `tier`. A pool's tenant uses none of the shared capacity.

@@ -1,10 +1,10 @@
 //! A shared cluster as placement sees it: what it takes, what it has, what is taken, this plan's own decisions included.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use berth_model::{
-    AcceptedGaps, Capacity, Cluster, ClusterFacts, Gap, MilliCpu, NetworkPolicyEnforcement, Provider,
-    Timestamp, tenant::PlacementConstraints,
+    AcceptedGaps, Capacity, Cluster, ClusterFacts, Digest, Gap, Generation, MilliCpu,
+    NetworkPolicyEnforcement, Provider, TenantId, Timestamp, Uid, tenant::PlacementConstraints,
 };
 
 use super::{Constraint, Minor};
@@ -26,6 +26,8 @@ pub(crate) struct Site<'a> {
     pub(crate) reserved: Reserved,
     /// Everybody's namespaces, as reported.
     reported_namespaces: u32,
+    /// Whom its agent holds, as far as is known.
+    pub(crate) held: Option<&'a BTreeMap<TenantId, (Uid, Generation, Digest)>>,
 }
 
 impl<'a> Site<'a> {
@@ -39,6 +41,7 @@ impl<'a> Site<'a> {
             usable: less_headroom(&capacity, settings.headroom_percent),
             reserved: known.reserved,
             reported_namespaces: facts.map_or(0, |facts| facts.namespaces),
+            held: known.session.as_ref().map(|session| &session.held),
         }
     }
 

@@ -421,3 +421,41 @@ fn who_waits_for_room_is_looked_at_when_there_is_more_or_less_of_it_and_not_othe
     world.changes.tenants = there.cloned().into_iter().collect();
     assert_eq!(looked_at(&world), Scope::Tenants(world.changes.tenants.clone()));
 }
+
+#[test]
+fn a_tenant_that_a_cluster_holds_already_gets_its_place_there_and_nowhere_else() {
+    let mut view = empty();
+    let held = tenant("acme", "standard");
+    let uid = held.tenant.uid.clone();
+    view.set_tenant(held);
+    for name in ["a", "b"] {
+        connect(&mut view, shared(name, 16));
+    }
+    assert_eq!(placed_on(&view, "acme").as_deref(), Some("a"));
+    let hold = |view: &mut View, uid: &berth_model::Uid| {
+        let known = view.clusters.get_mut(&cluster_name("b")).unwrap();
+        let digest = berth_model::Digest::new("0".repeat(64)).unwrap();
+        let session = known.session.as_mut().unwrap();
+        session
+            .held
+            .insert(tenant_id("acme"), (uid.clone(), Generation(7), digest));
+    };
+    hold(&mut view, &berth_model::Uid::new("another").unwrap());
+    assert_eq!(
+        placed_on(&view, "acme").as_deref(),
+        Some("a"),
+        "another of its name"
+    );
+    hold(&mut view, &uid);
+    assert_eq!(placed_on(&view, "acme").as_deref(), Some("b"));
+    let known = view.clusters.get_mut(&cluster_name("b")).unwrap();
+    Arc::make_mut(&mut known.cluster).cordoned = true;
+    assert_eq!(placed_on(&view, "acme"), None);
+    let told = super::conditions(&view, &tenant_id("acme"));
+    assert!(
+        told.contains(
+            "Placed False HeldByCluster: it is in cluster b already, which does not take it: it is cordoned"
+        ),
+        "{told}"
+    );
+}

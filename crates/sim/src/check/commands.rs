@@ -10,6 +10,10 @@ pub(super) fn two_leaders(events: &Events) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut leaders: BTreeMap<u64, String> = BTreeMap::new();
     for (at, event) in events {
+        if let Event::PutBack(_) = event {
+            // Terms may come again; how far they are apart then is judged by what agents know.
+            leaders.clear();
+        }
         let Event::Commanded { hub, said, .. } = event else {
             continue;
         };

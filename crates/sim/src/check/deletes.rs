@@ -1,31 +1,60 @@
 //! S6: whatever an agent deletes, somebody asked for it: the tenant's deletion was written before, or an assignment without the object.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use berth_model::label;
 
 use super::{Events, Finding, records};
 use crate::history::Event;
 
-/// Deletes by agents that nothing explains.
-pub(super) fn unexplained(events: &Events) -> Vec<Finding> {
-    let versions = records::versions(events);
-    // When each uid was first to be deleted, and when it last changed at all.
-    let mut deleting: BTreeMap<&str, Duration> = BTreeMap::new();
-    let mut changed: BTreeMap<&str, Duration> = BTreeMap::new();
-    for version in versions
-        .values()
-        .flatten()
-        .filter_map(|(_, version)| version.as_ref())
-    {
+/// What somebody asked for, by uid.
+#[derive(Default)]
+struct Asked {
+    /// To be deleted.
+    deleting: BTreeSet<String>,
+    /// Changed at all.
+    changed: BTreeSet<String>,
+    /// An agent was told to withdraw it, and does so whatever becomes of the store.
+    told: BTreeSet<String>,
+}
+
+impl Asked {
+    fn take(&mut self, version: records::Version) {
         if version.deleting {
-            deleting.entry(&version.uid).or_insert(version.at);
+            self.deleting.insert(version.uid);
         } else if version.generation > 1 {
-            changed.entry(&version.uid).or_insert(version.at);
+            self.changed.insert(version.uid);
         }
     }
+
+    fn follow(&mut self, at: Duration, event: &Event) {
+        match event {
+            Event::Wrote { changes, .. } => {
+                let versions = changes
+                    .iter()
+                    .filter_map(|change| records::version(&change.key, change.put.as_deref(), at)?.1);
+                versions.for_each(|version| self.take(version));
+            }
+            Event::Commanded { said, .. } if said.what == "withdraw" => {
+                self.told.insert(said.uid.clone());
+            }
+            Event::PutBack(back) => {
+                // What a store has forgotten nobody asks for any more, but what agents have in hand.
+                self.deleting.clone_from(&self.told);
+                let restored = records::restored(&back.entries, at);
+                restored.into_values().for_each(|version| self.take(version));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Deletes by agents that nothing explains.
+pub(super) fn unexplained(events: &Events) -> Vec<Finding> {
+    let mut asked = Asked::default();
     let mut findings = Vec::new();
     for (at, event) in events {
+        asked.follow(*at, event);
         let Event::Kube {
             cluster,
             agent,
@@ -42,12 +71,12 @@ pub(super) fn unexplained(events: &Events) -> Vec<Finding> {
         if verb != "DELETE" || *status >= 300 || own {
             continue;
         }
-        let gone = deleting.get(uid.as_str()).is_some_and(|since| since <= at);
+        let gone = asked.deleting.contains(uid);
         // The main namespace never goes while the tenant stays; anything else may be left out by a change.
         let main = path
             .strip_prefix("/api/v1/namespaces/")
             .is_some_and(|rest| !rest.contains('/') && !rest.contains("--"));
-        let left_out = !main && changed.get(uid.as_str()).is_some_and(|since| since <= at);
+        let left_out = !main && asked.changed.contains(uid);
         if !gone && !left_out {
             let what = format!("{agent} deleted {path} of {cluster} (uid {uid:?}), which nobody asked for");
             findings.push(Finding::new("S6", *at, what));

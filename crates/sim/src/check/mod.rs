@@ -1,5 +1,6 @@
 //! The invariants S1 to S8, each in a file of its own, judged by what happened and by what is there at the end.
 
+mod acting;
 mod commands;
 mod deletes;
 mod end;
@@ -7,6 +8,7 @@ pub mod freshness;
 mod places;
 mod quiet;
 mod records;
+mod setback;
 
 use std::time::Duration;
 
@@ -40,13 +42,18 @@ pub fn all(events: &Events, end: &End, rest_began: Duration) -> Vec<Finding> {
     let mut findings = records::lost(events);
     findings.extend(commands::two_leaders(events));
     findings.extend(commands::older_terms(events));
+    findings.extend(acting::without_the_lease(events));
     findings.extend(places::two_sides(events));
     findings.extend(places::twice_made(events));
     findings.extend(places::trespass(events));
     findings.extend(deletes::unexplained(events));
+    findings.extend(setback::commanded(events));
+    findings.extend(setback::second_sides(events));
+    findings.extend(setback::changed(events));
+    findings.extend(setback::too_low(events));
     findings.extend(freshness::too_fresh(events));
     findings.extend(quiet::not_settled(end, rest_began));
-    findings.extend(quiet::orphans(end, rest_began));
+    findings.extend(quiet::orphans(events, end, rest_began));
     if end.settled.is_none() {
         findings.extend(quiet::moved(end, rest_began));
         findings.extend(quiet::not_quiet(events, rest_began));

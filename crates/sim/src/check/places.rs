@@ -1,40 +1,70 @@
 //! S2 at most one side per tenant, S3 nothing made twice in the cloud, S4 and S5 nobody writes where they have no business.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use berth_model::{ClusterName, label};
+use berth_control::keys;
+use berth_model::{ClusterName, Revision, label};
+use berth_wire::record;
 
 use super::{Events, Finding};
-use crate::history::{Event, Shown};
+use crate::history::{Event, PutBack, Shown};
 
 /// Tenants that are applied in two clusters.
 pub(super) fn two_sides(events: &Events) -> Vec<Finding> {
     let mut sides: BTreeMap<&str, &str> = BTreeMap::new();
+    // Sides that a store was made to forget by putting it back: what is there stays there.
+    let mut strays: BTreeSet<(&str, &str)> = BTreeSet::new();
     let mut findings = Vec::new();
     for (at, event) in events {
-        if let Event::Kube {
-            cluster,
-            verb,
-            status,
-            uid,
-            ..
-        } = event
-            && !uid.is_empty()
-            && verb != "DELETE"
-            && *status < 300
-        {
-            let first = sides.entry(uid).or_insert(cluster.as_str());
-            if *first != cluster.as_str() {
-                let what = format!("the tenant with uid {uid} is applied in {cluster} and in {first}");
-                findings.push(Finding::new("S2", *at, what));
+        match event {
+            Event::PutBack(back) => {
+                let kept = assigned(back);
+                let forgotten = sides.extract_if(.., |uid, cluster| {
+                    kept.get(*uid).is_none_or(|place| place != cluster)
+                });
+                strays.extend(forgotten);
             }
+            Event::Kube {
+                cluster,
+                verb,
+                status,
+                uid,
+                ..
+            } if !uid.is_empty()
+                && verb != "DELETE"
+                && *status < 300
+                && !strays.contains(&(uid.as_str(), cluster.as_str())) =>
+            {
+                let first = sides.entry(uid).or_insert(cluster.as_str());
+                if *first != cluster.as_str() {
+                    let what = format!("the tenant with uid {uid} is applied in {cluster} and in {first}");
+                    findings.push(Finding::new("S2", *at, what));
+                }
+            }
+            _ => {}
         }
     }
     findings
 }
 
+/// Where which tenant is assigned in a store that was put back, by uid.
+fn assigned(back: &PutBack) -> BTreeMap<String, String> {
+    let assignments = back
+        .entries
+        .iter()
+        .filter(|entry| entry.key.as_str().starts_with(keys::ASSIGNMENTS));
+    assignments
+        .filter_map(|entry| record::decode_assignment(&entry.value).ok())
+        .map(|assigned| (assigned.tenant_uid.to_string(), assigned.cluster.to_string()))
+        .collect()
+}
+
 /// More than one cluster or node pool for one tenant at once.
 pub(super) fn twice_made(events: &Events) -> Vec<Finding> {
+    let forgotten = forgotten_in_cloud(events);
     let mut findings = Vec::new();
     for (at, event) in events {
         let Event::Cloud { clusters, pools } = event else {
@@ -43,7 +73,8 @@ pub(super) fn twice_made(events: &Events) -> Vec<Finding> {
         for (kind, made) in [("clusters", clusters), ("node pools", pools)] {
             let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
             for (name, uid) in made {
-                if let Some(other) = seen.insert(uid, name) {
+                let again = forgotten.get(name).is_some_and(|since| since <= at);
+                if !again && let Some(other) = seen.insert(uid, name) {
                     let what = format!("tenant with uid {uid} has two {kind}: {other} and {name}");
                     findings.push(Finding::new("S3", *at, what));
                 }
@@ -51,6 +82,35 @@ pub(super) fn twice_made(events: &Events) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// What is in the cloud although the store was put back to before it was asked for, with when that was.
+pub(super) fn forgotten_in_cloud(events: &Events) -> BTreeMap<String, Duration> {
+    let mut found = BTreeMap::new();
+    let mut now: BTreeSet<&str> = BTreeSet::new();
+    let mut at_revision: BTreeMap<Revision, BTreeSet<&str>> = BTreeMap::new();
+    for (at, event) in events {
+        match event {
+            Event::Cloud { clusters, pools } => {
+                now = clusters
+                    .iter()
+                    .chain(pools)
+                    .map(|(name, _)| name.as_str())
+                    .collect();
+            }
+            Event::Wrote { revision, .. } => {
+                at_revision.insert(*revision, now.clone());
+            }
+            Event::PutBack(back) => {
+                let then = at_revision.range(..=back.from).next_back();
+                let then = then.map(|(_, names)| names.clone()).unwrap_or_default();
+                found.extend(now.difference(&then).map(|name| ((*name).to_owned(), *at)));
+                at_revision.clear();
+            }
+            _ => {}
+        }
+    }
+    found
 }
 
 /// Writes of agents outside tenants' namespaces and their own, and reports that changed another cluster's tenants.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Events, Finding, end::End};
+use super::{Events, Finding, end::End, places};
 use crate::history::Event;
 
 /// What did not settle.
@@ -14,10 +14,11 @@ pub(super) fn not_settled(end: &End, at: Duration) -> Vec<Finding> {
 }
 
 /// What is in the cloud for nobody.
-pub(super) fn orphans(end: &End, at: Duration) -> Vec<Finding> {
+pub(super) fn orphans(events: &Events, end: &End, at: Duration) -> Vec<Finding> {
+    let forgotten = places::forgotten_in_cloud(events);
     end.cloud
         .iter()
-        .filter(|(_, uid)| !end.uids.contains(uid))
+        .filter(|(name, uid)| !end.uids.contains(uid) && !forgotten.contains_key(name))
         .map(|(name, uid)| Finding::new("S3", at, format!("{name} is left over (uid {uid})")))
         .collect()
 }
