@@ -3,7 +3,7 @@
 //! It writes the new term and takes the mark of a restore away; the control loop hears of that and begins again in it.
 
 use berth_control::{Sessions, keys};
-use berth_model::Term;
+use berth_model::{Term, Timestamp};
 use berth_store::{StoreError, Txn};
 use berth_wire::record::{self, RecordError};
 
@@ -32,11 +32,16 @@ pub enum CommandError {
     Store(#[from] StoreError),
 }
 
-/// Lets the hub that leads act, in a term above every one that it knows or agents have told of; that term.
+/// Lets the hub that leads act from `now` on, in a term above every one that it knows or agents have told of; that term.
 ///
 /// # Errors
 /// [`CommandError::Acting`] when there is nothing to let it do.
-pub async fn take(home: &Home, sessions: &Sessions, leading: &Leading) -> Result<Term, CommandError> {
+pub async fn take(
+    home: &Home,
+    sessions: &Sessions,
+    leading: &Leading,
+    now: Timestamp,
+) -> Result<Term, CommandError> {
     let standing = leading.fleet.standing();
     if !standing.observing && standing.fence.is_none() {
         let difference = leading.fleet.difference().await;
@@ -51,6 +56,7 @@ pub async fn take(home: &Home, sessions: &Sessions, leading: &Leading) -> Result
     let highest = sessions.highest_term().max(fleet.term).max(leading.term);
     fleet.term = Term(highest.0 + 1);
     fleet.command_term = fleet.term;
+    fleet.commanded_at = Some(now);
     let txn = Txn::new()
         .if_revision(key.clone(), entry.revision)
         .put(key, record::encode_fleet(&fleet))

@@ -282,6 +282,7 @@ impl Home {
             fleet: FleetId::new(format!("fleet-{}", &short[..12])).map_err(|error| wrong(&error))?,
             term: Term(1),
             command_term: Term(0),
+            commanded_at: None,
             ca_pin: self.authority.pin().to_string(),
         };
         let key = keys::fleet();

@@ -1,11 +1,12 @@
 //! A hub as a child process, with ports and data that outlive a restart.
 
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use berth_fake::ports::free_port;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -321,12 +322,9 @@ fn spawn(
 
 /// Addresses of loopback that nobody listens on. They are chosen here, not by the hub, so that a restart keeps them.
 fn free_addresses<const N: usize>() -> anyhow::Result<[SocketAddr; N]> {
-    let mut listeners = Vec::new();
     let mut addresses = [SocketAddr::from(([127, 0, 0, 1], 0)); N];
     for address in &mut addresses {
-        let listener = TcpListener::bind(*address).context("find a free port")?;
-        *address = listener.local_addr().context("find a free port")?;
-        listeners.push(listener);
+        address.set_port(free_port().context("find a free port")?);
     }
     Ok(addresses)
 }

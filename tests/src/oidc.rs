@@ -1,10 +1,10 @@
 //! A real OpenID provider (npm's `oidc-provider`) as a child process, and somebody with a browser.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context as _, ensure};
+use berth_fake::ports::free_port;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
@@ -94,10 +94,7 @@ impl OidcProvider {
     /// It is not installed, or there is no free port.
     pub fn new(directory: &Path, id_token_seconds: u32) -> anyhow::Result<Self> {
         let modules = modules()?;
-        let port = TcpListener::bind(("127.0.0.1", 0))
-            .and_then(|listener| listener.local_addr())
-            .context("find a free port")?
-            .port();
+        let port = free_port().context("find a free port")?;
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])
             .context("make the provider's certificate")?;
         let ca_file = directory.join("oidc-ca.crt");

@@ -67,6 +67,7 @@ fn home(dir: &Path) {
             fleet: FleetId::new("fleet-1").unwrap(),
             term: Term(1),
             command_term: Term(0),
+            commanded_at: None,
             ca_pin: String::new(),
         };
         store

@@ -116,6 +116,7 @@ fn fleet() -> Vec<u8> {
         fleet: FleetId::new("fleet-1").unwrap(),
         term: Term(1),
         command_term: Term(0),
+        commanded_at: None,
         ca_pin: String::new(),
     })
 }

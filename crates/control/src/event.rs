@@ -25,7 +25,9 @@ pub(crate) fn try_take(
 ) -> Result<(), RecordProblem> {
     if key == keys::FLEET {
         if let Some(value) = value {
-            view.command_term = load::fleet_record(value)?.command_term;
+            let fleet = load::fleet_record(value)?;
+            view.command_term = fleet.command_term;
+            view.commanded_at = fleet.commanded_at;
         }
     } else if let Some(id) = key.strip_prefix(keys::TENANTS) {
         tenant(view, changes, &load::id(id)?, value, revision)?;

@@ -14,5 +14,6 @@ pub mod eks;
 pub mod embedded;
 #[cfg(feature = "eks")]
 pub mod kubelet;
+pub mod ports;
 
 pub use access::{Access, Credentials};

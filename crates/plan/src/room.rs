@@ -3,7 +3,7 @@
 use std::{cell::OnceCell, collections::BTreeMap};
 
 use berth_model::{
-    ClusterName, ClusterPurpose, Isolation, OrganisationName, TenantId, TierSpec,
+    ClusterName, ClusterPurpose, Isolation, OrganisationName, Tenant, TenantId, TierSpec,
     tenant::PlacementConstraints,
 };
 
@@ -118,6 +118,32 @@ impl<'a> Room<'a> {
 
     pub(crate) fn site(&self, name: &ClusterName) -> Option<&Site<'a>> {
         self.position(name).map(|at| &self.sites[at])
+    }
+
+    /// An operator has let a hub take command of a store that had forgotten something since the tenant was there: where it is is
+    /// known when every shared cluster of then has said whom it holds.
+    pub(crate) fn may_be_elsewhere(&self, tenant: &Tenant) -> Option<Refusal> {
+        let commanded_at = self.view.commanded_at?;
+        if tenant.created_at > commanded_at {
+            return None;
+        }
+        let of_then = |site: &&Site<'_>| site.cluster.joined_at.is_some_and(|at| at <= commanded_at);
+        let silent: Vec<&str> = self
+            .sites
+            .iter()
+            .filter(of_then)
+            .filter(|site| site.held.is_none() && site.cluster.revoked.is_none())
+            .map(|site| site.cluster.name.as_str())
+            .collect();
+        if silent.is_empty() {
+            return None;
+        }
+        let message = format!(
+            "the store was put back, and may have forgotten that it is in a cluster whose agent is away: {}; bring the agent back, or \
+             revoke or delete the cluster",
+            silent.join(", ")
+        );
+        Some(Refusal::waiting("WaitingForClusters", message))
     }
 
     fn position(&self, name: &ClusterName) -> Option<usize> {

@@ -31,6 +31,8 @@ pub struct View {
     /// The term in which an operator last let this hub take command; 0 when never. What was decided before may be older than what
     /// clusters hold, and then gives way to a new decision.
     pub command_term: Term,
+    /// When that was; none when never.
+    pub commanded_at: Option<Timestamp>,
     /// What the admin set.
     pub settings: Settings,
     /// All tiers.
@@ -58,6 +60,7 @@ impl View {
             fleet,
             term,
             command_term: Term(0),
+            commanded_at: None,
             settings,
             tiers: BTreeMap::new(),
             organisations: BTreeMap::new(),

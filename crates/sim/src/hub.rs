@@ -132,7 +132,7 @@ impl Hub {
     pub async fn take_command(&self) -> Result<Term, CommandError> {
         self.gate.pass().await;
         let leading = self.leading().ok_or(CommandError::NotLeading)?;
-        let taken = command::take(&self.home, &self.sessions, &leading).await;
+        let taken = command::take(&self.home, &self.sessions, &leading, self.clock.now()).await;
         self.gate.pass().await;
         taken
     }

@@ -16,6 +16,7 @@ fn fleet(term: u64, command_term: u64) -> Vec<u8> {
         fleet: FleetId::new("fleet-1").unwrap(),
         term: Term(term),
         command_term: Term(command_term),
+        commanded_at: None,
         ca_pin: String::new(),
     })
 }

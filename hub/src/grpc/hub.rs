@@ -94,7 +94,7 @@ impl HubService for Hubs {
                 format!("the hub is in term {} by now; look again", leading.term),
             ));
         }
-        let taken = command::take(&self.home, &self.api.sessions, &leading).await;
+        let taken = command::take(&self.home, &self.api.sessions, &leading, self.api.clock.now()).await;
         let term = taken.map_err(|error| self.not_taken(&error))?;
         warn!(%term, reason = %request.reason, "an operator lets this hub take command");
         Ok(Response::new(v1::TakeCommandResponse { term: term.0 }))

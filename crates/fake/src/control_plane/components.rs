@@ -1,6 +1,5 @@
 //! How each process is called, and when it counts as ready.
 
-use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -142,10 +141,7 @@ fn access(pki: &Pki, user: User, url: &str) -> Result<Access, Error> {
 }
 
 pub(super) fn free_port() -> Result<u16, Error> {
-    TcpListener::bind(("127.0.0.1", 0))
-        .and_then(|listener| listener.local_addr())
-        .map(|address| address.port())
-        .map_err(Error::files("find a free port on", Path::new("127.0.0.1")))
+    crate::ports::free_port().map_err(Error::files("find a free port on", Path::new("127.0.0.1")))
 }
 
 async fn ready(client: &Client, process: &mut Process) -> Result<(), Error> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use berth_fake::control_plane::{self, Binaries, Binary};
 use berth_fake::embedded::{EmbeddedCluster, LACKS, Options, User};
+use berth_fake::ports::free_port;
 use serde_json::{Value, json};
 
 use super::ask::Ask;
@@ -85,7 +86,12 @@ async fn a_second_run_continues_with_the_same_cluster() {
     let start = async || EmbeddedCluster::start(options()).await.expect("a cluster");
     let local = "127.0.0.1:0".parse().expect("an address");
     let first = start().await;
-    let access = first.listen(local).await.expect("a listener");
+    // One that no connection of another test takes in between.
+    let port = free_port().expect("a port");
+    let access = first
+        .listen(([127, 0, 0, 1], port).into())
+        .await
+        .expect("a listener");
     let path = "/api/v1/namespaces/default/configmaps/a";
     let made = Ask::apply(
         path,

@@ -32,6 +32,9 @@ pub(crate) fn choose<'a>(room: &mut Room<'a>, tenant: &'a Tenant, tier: &Tier) -
             Err(constraint) => Decision::Refuse(held_there(&cluster, &constraint)),
         };
     }
+    if let Some(refusal) = room.may_be_elsewhere(tenant) {
+        return Decision::Refuse(refusal);
+    }
     // A pool has the tenant's name, so only asks for shared room can be answered by an earlier refusal.
     let shared = ask.isolation == Isolation::Namespace;
     if shared && let Some(refusal) = room.refused(&ask) {

@@ -459,3 +459,34 @@ fn a_tenant_that_a_cluster_holds_already_gets_its_place_there_and_nowhere_else()
         "{told}"
     );
 }
+
+#[test]
+fn a_tenant_whose_place_may_be_forgotten_waits_until_every_cluster_of_then_has_said_whom_it_holds() {
+    let mut view = empty();
+    view.set_tenant(tenant("acme", "standard"));
+    for name in ["a", "b"] {
+        connect(&mut view, shared(name, 16));
+    }
+    let later = view.now.checked_add(std::time::Duration::from_secs(60)).unwrap();
+    view.set_tenant(with(tenant("new", "standard"), |tenant| {
+        tenant.created_at = later;
+    }));
+    view.clusters.get_mut(&cluster_name("b")).unwrap().session = None;
+    let placed = |view: &View| ["acme", "new"].map(|id| placed_on(view, id));
+    let there = Some("a".to_owned());
+    assert_eq!(placed(&view), [there.clone(), there.clone()]);
+
+    view.commanded_at = Some(view.now);
+    assert_eq!(placed(&view), [None, there.clone()]);
+    let told = super::conditions(&view, &tenant_id("acme"));
+    assert!(
+        told.contains("Placed False WaitingForClusters: the store was put back, and may have forgotten that it is in a cluster whose agent is away: b;"),
+        "{told}"
+    );
+    let silent = view.clusters.get_mut(&cluster_name("b")).unwrap();
+    Arc::make_mut(&mut silent.cluster).revoked = Some(berth_model::cluster::Revocation {
+        at: view.now,
+        reason: "gone".into(),
+    });
+    assert_eq!(placed(&view), [there.clone(), there]);
+}

@@ -1,10 +1,11 @@
 //! What a store is: whose fleet, and which term.
 
-use berth_model::{FleetId, Term};
+use berth_model::{FleetId, Term, Timestamp};
 use berth_proto::record as proto;
 use prost::Message as _;
 
 use super::{Reading, RecordError};
+use crate::time;
 
 /// What the store is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub struct FleetRecord {
     pub term: Term,
     /// The term in which an operator last let a hub take command; 0 when never.
     pub command_term: Term,
+    /// When that was; none when never.
+    pub commanded_at: Option<Timestamp>,
     /// Pin of the fleet's certificate authority, which is itself not in the store; empty in records of older hubs.
     pub ca_pin: String,
 }
@@ -27,6 +30,7 @@ pub fn encode_fleet(record: &FleetRecord) -> Vec<u8> {
         term: record.term.0,
         command_term: record.command_term.0,
         ca_pin: record.ca_pin.clone(),
+        commanded_at: record.commanded_at.map(time::to_proto),
     }
     .encode_to_vec()
 }
@@ -42,6 +46,10 @@ pub fn decode_fleet(bytes: &[u8]) -> Result<FleetRecord, RecordError> {
         fleet: reading.name(&record.fleet_id)?,
         term: Term(record.term),
         command_term: Term(record.command_term),
+        commanded_at: match &record.commanded_at {
+            Some(at) => Some(reading.time("commanded_at", Some(at))?),
+            None => None,
+        },
         ca_pin: record.ca_pin,
     })
 }
@@ -56,6 +64,7 @@ mod tests {
             fleet: FleetId::new("f-1").unwrap(),
             term: Term(12),
             command_term: Term(3),
+            commanded_at: Some(Timestamp::from_second(7).unwrap()),
             ca_pin: "sha256:00".into(),
         };
         assert_eq!(decode_fleet(&encode_fleet(&record)).unwrap(), record);
