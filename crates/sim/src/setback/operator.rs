@@ -125,7 +125,11 @@ impl Operator {
             if since.elapsed() < AWAY {
                 continue;
             }
-            let known = match hub.registry.identity(&cluster).await {
+            // A hub that died meanwhile does not answer.
+            let Ok(known) = tokio::time::timeout(AWAY, hub.registry.identity(&cluster)).await else {
+                return;
+            };
+            let known = match known {
                 // Its agent is known, and only away.
                 Ok(known)
                     if site.joined && known.cluster.joined_at.is_some() && known.key_sha256 == site.key =>
