@@ -20,6 +20,15 @@ use tonic::Code;
 
 const CLUSTER: &str = "eu-1";
 
+/// A hub with one cluster.
+async fn one_cluster() -> anyhow::Result<World> {
+    let options = WorldOptions {
+        clusters: vec![CLUSTER.to_owned()],
+        machine: Machine::default(),
+    };
+    World::start(&options).await
+}
+
 /// The resource versions of everything of tenants that a hub could change.
 async fn untouched(world: &World) -> anyhow::Result<BTreeMap<String, String>> {
     let kube = world.kube(CLUSTER)?;
@@ -43,12 +52,7 @@ async fn untouched(world: &World) -> anyhow::Result<BTreeMap<String, String>> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restored_hub_observes_until_an_operator_lets_it_take_command() {
-    let mut world = World::start(&WorldOptions {
-        clusters: vec![CLUSTER.to_owned()],
-        machine: Machine::default(),
-    })
-    .await
-    .unwrap();
+    let mut world = one_cluster().await.unwrap();
     let (api, cli) = (world.api().unwrap(), world.cli());
     for id in ["same", "changed", "removed"] {
         api.create(id, of_tier("free")).await.unwrap();
@@ -161,12 +165,7 @@ async fn a_restored_hub_observes_until_an_operator_lets_it_take_command() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hub_restored_on_a_blank_machine_with_its_keys_keeps_every_agent() {
-    let mut world = World::start(&WorldOptions {
-        clusters: vec![CLUSTER.to_owned()],
-        machine: Machine::default(),
-    })
-    .await
-    .unwrap();
+    let mut world = one_cluster().await.unwrap();
     let (api, cli) = (world.api().unwrap(), world.cli());
     api.create("kept", of_tier("free")).await.unwrap();
     api.ready("kept").await.unwrap();
@@ -231,12 +230,7 @@ fn copy_all(from: &Path, to: &Path) -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_data_directory_that_was_put_back_whole_is_found_out_by_what_agents_were_told() {
-    let mut world = World::start(&WorldOptions {
-        clusters: vec![CLUSTER.to_owned()],
-        machine: Machine::default(),
-    })
-    .await
-    .unwrap();
+    let mut world = one_cluster().await.unwrap();
     let (api, cli) = (world.api().unwrap(), world.cli());
     for id in ["kept", "removed"] {
         api.create(id, of_tier("free")).await.unwrap();
@@ -305,12 +299,7 @@ async fn a_data_directory_that_was_put_back_whole_is_found_out_by_what_agents_we
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hub_whose_agents_hold_more_than_its_store_is_let_take_command_also_when_nobody_was_told() {
-    let mut world = World::start(&WorldOptions {
-        clusters: vec![CLUSTER.to_owned()],
-        machine: Machine::default(),
-    })
-    .await
-    .unwrap();
+    let mut world = one_cluster().await.unwrap();
     let (api, cli) = (world.api().unwrap(), world.cli());
     api.create("changed", of_tier("free")).await.unwrap();
     api.ready("changed").await.unwrap();
